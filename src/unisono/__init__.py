@@ -1,0 +1,1 @@
+"""Unisono: predict one omics of a cell from another, and match cells across omics."""

@@ -1,0 +1,93 @@
+"""A coupling with the names of both sides, as pairs, AnnData or file; never knows who the true partners are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from unisono.io.write import write_atomically
+from unisono.types import Coupling, Modality
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+MAX_ENTRIES = 1000
+"""Entries a row in a file; a row with more keeps its largest, scaled to sum to 1."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Who is whose partner, by name.
+
+    Attributes:
+        coupling: left x right probabilities, given that a partner is there, and how likely it is that none is.
+        left: name of each row.
+        right: name of each column; equal names on both sides mean nothing.
+        left_modality: what the left cells were measured in.
+        right_modality: what the right cells were measured in.
+        rule: how the probabilities were turned into a matching.
+
+    Raises:
+        ValueError: the names are not as many as the coupling's rows and columns.
+    """
+
+    coupling: Coupling
+    left: NDArray[np.str_]
+    right: NDArray[np.str_]
+    left_modality: Modality
+    right_modality: Modality
+    rule: str
+
+    def __post_init__(self) -> None:
+        wanted = (len(self.left), len(self.right))
+        if self.coupling.posterior.shape != wanted:
+            raise ValueError(f"matching: coupling is {self.coupling.posterior.shape}, names say {wanted}")
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """Columns left, right, probability: left cells in order, the likeliest partner of each first."""
+        entries = self.coupling.posterior.tocoo()
+        order = np.lexsort((entries.col, -entries.data, entries.row))
+        order = order[entries.data[order] > 0]
+        left, right = self.left[entries.row[order]], self.right[entries.col[order]]
+        return pd.DataFrame({"left": left, "right": right, "probability": entries.data[order]})
+
+    def to_anndata(self) -> AnnData:
+        """Obs left cells with `p_unmatched`, var right cells, X CSR float32 with row sums 1, at most 1,000 a row."""
+        from anndata import AnnData
+
+        names = {"left": self.left_modality, "right": self.right_modality, "rule": self.rule}
+        index = pd.Index(self.left.astype(object))
+        return AnnData(
+            _trimmed(self.coupling.posterior),
+            obs=pd.DataFrame({"p_unmatched": np.asarray(self.coupling.p_unmatched, dtype=np.float64)}, index=index),
+            var=pd.DataFrame(index=pd.Index(self.right.astype(object))),
+            uns={"unisono": names},
+        )
+
+    def write(self, path: str | Path, *, force: bool = False) -> None:
+        """Write `to_anndata()` as compressed .h5ad, whole or not at all.
+
+        Raises:
+            BadInput: E055 the file exists and `force` is False, E056 no folder to write to.
+        """
+        write_atomically(path, lambda place: self.to_anndata().write_h5ad(place, compression="gzip"), force=force)
+
+
+def _trimmed(posterior: sparse.csr_matrix) -> sparse.csr_matrix:
+    rows = sparse.csr_matrix(posterior, dtype=np.float64, copy=True)
+    rows.sum_duplicates()
+    for row in np.flatnonzero(np.diff(rows.indptr) > MAX_ENTRIES):
+        values = rows.data[rows.indptr[row] : rows.indptr[row + 1]]
+        values[np.argsort(-values, kind="stable")[MAX_ENTRIES:]] = 0.0
+    rows.eliminate_zeros()
+    sums = np.asarray(rows.sum(axis=1)).ravel()
+    rows.data /= np.repeat(sums, np.diff(rows.indptr))
+    return rows.astype(np.float32)

@@ -1,0 +1,177 @@
+"""From a path to a MuData and from a MuData to Cells, with all findings of one pass; the argument is never changed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from unisono.findings import BadInput, Finding
+from unisono.io.batches import Batches, find_batches
+from unisono.io.container import COMBINE, existing, is_zarr, reading, require_mudata_hdf5
+from unisono.io.counts import read_counts
+from unisono.io.naming import Source, sources
+from unisono.io.pairing import pairing_findings
+from unisono.io.zarr_store import require_sound_zarr
+from unisono.types import Cells, Modality, View
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """The views that could be read from a MuData, and everything that was noticed on the way."""
+
+    views: Mapping[Modality, View]
+    findings: tuple[Finding, ...]
+
+
+def read_mudata(path: str | Path) -> MuData:
+    """Read a .h5mu file, or a folder of MuData written as zarr, into memory.
+
+    Raises:
+        BadInput: E001 missing, E002 neither HDF5 nor zarr, E003 damaged, E004 chunks missing, E005 half written,
+            E006 not a MuData, E047 pickled values.
+    """
+    place = existing(Path(path))
+    check, name = (require_sound_zarr, "read_zarr") if is_zarr(place) else (require_mudata_hdf5, "read_h5mu")
+    check(place)
+    import mudata
+
+    with reading(place), warnings.catch_warnings(), mudata.set_options(pull_on_update=False):
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        return getattr(mudata, name)(place)
+
+
+def cells_from_mudata(
+    mdata: MuData | AnnData,
+    *,
+    batch_key: str | None,
+    modalities: Mapping[str, str] | None = None,
+    layer: str | None = None,
+    where: str = "data",
+    need: int = 1,
+) -> tuple[Cells, list[Finding]]:
+    """Raw counts of a MuData as Cells, and the findings that do not forbid their use.
+
+    Args:
+        batch_key: obs column of the technical batch, looked up in `mdata.obs` and in each modality's obs; None puts
+            all cells into one batch.
+        modalities: name in the MuData -> kind (rna, adt, atac) of those to use; None takes those with known names.
+        layer: where the raw counts are, None for X.
+        where: what messages call the data, usually a file name.
+        need: 2 for training, which pairs modalities by cell name; 1 for a query, which does not.
+
+    Raises:
+        BadInput: every error found in one pass, see the table of codes.
+    """
+    inspection = inspect(mdata, batch_key=batch_key, modalities=modalities, layer=layer, where=where, need=need)
+    if any(finding.severity == "error" for finding in inspection.findings):
+        raise BadInput(inspection.findings)
+    return Cells(inspection.views), list(inspection.findings)
+
+
+def inspect(
+    mdata: MuData | AnnData,
+    *,
+    batch_key: str | None,
+    modalities: Mapping[str, str] | None,
+    layer: str | None,
+    where: str,
+    need: int,
+) -> Inspection:
+    """What `cells_from_mudata` sees, without raising: views of the modalities that can be used."""
+    from mudata import MuData
+
+    if not isinstance(mdata, MuData):
+        held = f"one {type(mdata).__name__}, not a MuData."
+        return Inspection({}, (Finding("E006", where, held, COMBINE.split(".write")[0]),))
+    found, findings = sources(mdata, modalities, where, need)
+    if any(finding.severity == "error" for finding in findings):
+        return Inspection({}, tuple(findings))
+    batches, batch_findings = find_batches(mdata, found, batch_key, where, need)
+    views: dict[Modality, View] = {}
+    for source in found:
+        view, noticed = _view(source, layer, batches)
+        findings += noticed
+        if view is not None:
+            views[source.kind] = view
+    findings += batch_findings + _between(found, where, need)
+    return Inspection(views, tuple(findings))
+
+
+def _view(source: Source, layer: str | None, batches: Batches) -> tuple[View | None, list[Finding]]:
+    counts, findings = read_counts(source, layer)
+    findings = _name_findings(source) + findings
+    if counts is None:
+        return None, findings
+    is_filled = np.diff(counts.indptr) > 0
+    findings += _empty_cells(source, is_filled) + _empty_features(source, counts)
+    if source.kind not in batches or any(finding.severity == "error" for finding in findings):
+        return None, findings
+    rows = np.flatnonzero(is_filled)
+    cells = source.adata.obs_names.to_numpy(dtype=str)[rows]
+    features = source.adata.var_names.to_numpy(dtype=str)
+    kept = counts if len(rows) == counts.shape[0] else counts[rows]
+    return View(source.kind, kept, cells, features, batches[source.kind][rows]), findings
+
+
+def _name_findings(source: Source) -> list[Finding]:
+    findings = []
+    features, cells = source.adata.var_names, source.adata.obs_names
+    if not features.is_unique:
+        remedy = f"mdata[{source.name!r}].var_names_make_unique() before building the MuData"
+        findings.append(Finding("E022", source.where, f"var_names: {_repeated(features, 'feature')}.", remedy))
+    if not cells.is_unique:
+        what = f"obs_names: {_repeated(cells, 'cell')}: pairing is impossible."
+        findings.append(Finding("E023", source.where, what, "give each cell one name, for example sample and barcode"))
+    return findings
+
+
+def _repeated(names: pd.Index, noun: str) -> str:
+    sizes = names.value_counts(sort=False)
+    sizes = sizes[sizes > 1]
+    return f"{len(names)} {noun}s, {names.nunique()} unique names (first repeated: {sizes.index[0]!r} x{sizes.iloc[0]})"
+
+
+def _empty_cells(source: Source, is_filled: NDArray[np.bool_]) -> list[Finding]:
+    n_empty = int((~is_filled).sum())
+    if not n_empty:
+        return []
+    if n_empty == len(is_filled):
+        return [Finding("E009", source.where, f"none of {n_empty} cells has counts.", "check how the matrix was made")]
+    first = ", ".join(source.adata.obs_names[~is_filled][:3])
+    what = f"{n_empty} of {len(is_filled)} cells have no counts in {source.kind} (first: {first}); left out of it."
+    return [Finding("W020", source.where, what, "filter cells by counts to be rid of this warning")]
+
+
+def _empty_features(source: Source, counts: sparse.csr_matrix) -> list[Finding]:
+    is_empty = np.bincount(counts.indices, minlength=counts.shape[1]) == 0
+    if not is_empty.any() or is_empty.all():
+        return []
+    first = ", ".join(source.adata.var_names[is_empty][:3])
+    what = f"{is_empty.sum()} of {len(is_empty)} features are 0 in every cell (first: {first})."
+    return [Finding("I021", source.where, what)]
+
+
+def _between(found: list[Source], where: str, need: int) -> list[Finding]:
+    findings = []
+    for i, left in enumerate(found):
+        for right in found[i + 1 :]:
+            shared = left.adata.var_names.intersection(right.adata.var_names)
+            if len(shared):
+                what = f"{len(shared)} feature names in both (first: {shared[0]}); kept apart by modality."
+                findings.append(Finding("I024", f"{where}, {left.name} and {right.name}", what))
+    if need > 1 and all(source.adata.obs_names.is_unique and source.adata.n_obs for source in found):
+        findings += pairing_findings({source.name: source.adata.obs_names for source in found}, where)
+    return findings

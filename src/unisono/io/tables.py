@@ -1,0 +1,77 @@
+"""A prediction as an AnnData, in memory or written in chunks of rows; never holds more rows dense than one chunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from unisono.io.write import write_atomically
+from unisono.types import Modality, Prediction
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+SCALES: dict[Modality, str] = {
+    "rna": "log1p counts per 10,000",
+    "adt": "per-cell CLR",
+    "atac": "probability of accessible",
+}
+"""The unit of a prediction of each modality."""
+
+_ROWS, _COLUMNS = 512, 512
+"""Shape of a compressed block in the file: 1 MiB of float32, what HDF5 keeps in its cache."""
+
+
+def prediction_to_anndata(prediction: Prediction) -> AnnData:
+    """Cells x features, float32, dense; `uns["unisono"]` says source, target and scale."""
+    table = _without_values(prediction)
+    table.X = prediction.dense()
+    return table
+
+
+def write_prediction(prediction: Prediction, path: str | Path, *, force: bool, chunk: int = 4096) -> None:
+    """Write what `prediction_to_anndata` gives as .h5ad, making `chunk` cells dense at a time.
+
+    Raises:
+        BadInput: E055 the file exists and `force` is False, E056 no folder to write to.
+        ValueError: chunk below 1.
+    """
+    if chunk < 1:
+        raise ValueError(f"chunk is {chunk}, wanted 1 or more cells")
+    write_atomically(path, lambda temporary: _write(prediction, temporary, chunk), force=force)
+
+
+def _without_values(prediction: Prediction) -> AnnData:
+    from anndata import AnnData
+
+    names = {"source": prediction.source, "target": prediction.target, "scale": SCALES[prediction.target]}
+    return AnnData(
+        obs=pd.DataFrame(index=pd.Index(prediction.cells.astype(object))),
+        var=pd.DataFrame(index=pd.Index(prediction.features.astype(object))),
+        uns={"unisono": names},
+    )
+
+
+def _write(prediction: Prediction, path: Path, chunk: int) -> None:
+    import h5py
+
+    _without_values(prediction).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        if "X" in file:
+            del file["X"]
+        values = file.create_dataset("X", prediction.shape, np.float32, **_storage(prediction.shape, chunk))
+        values.attrs["encoding-type"], values.attrs["encoding-version"] = "array", "0.2.0"
+        start = 0
+        for rows in prediction.chunks(chunk):
+            values[start : start + len(rows)] = rows
+            start += len(rows)
+
+
+def _storage(shape: tuple[int, int], chunk: int) -> dict[str, object]:
+    if 0 in shape:
+        return {}
+    block = (min(shape[0], chunk, _ROWS), min(shape[1], _COLUMNS))
+    return {"chunks": block, "compression": "gzip", "compression_opts": 1, "shuffle": True}

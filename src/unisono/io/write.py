@@ -1,0 +1,165 @@
+"""Files and folders that appear whole or not at all; never replaces what is there unless told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from unisono.findings import refuse
+
+MANIFEST = "manifest.json"
+"""What makes a folder a model folder of ours."""
+
+Writer = Callable[[Path], None]
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def refuse_existing(path: str | Path, force: bool) -> Path:
+    """The target as a path, once it is clear that it may be written; call it before the work starts.
+
+    Raises:
+        BadInput: E055 the target exists and `force` is False, or is not a kind of thing that is ever replaced;
+            E056 its folder is missing or not writable.
+    """
+    target = Path(path)
+    parent = target.absolute().parent
+    if not parent.is_dir():
+        raise refuse("E056", str(target), f"the folder {parent} does not exist.", f"create it: mkdir -p {parent}")
+    if not os.access(parent, os.W_OK):
+        raise refuse("E056", str(target), f"the folder {parent} is not writable.", "choose another place")
+    if os.path.lexists(target) and not force:
+        raise refuse("E055", str(target), "exists already.", "give --force to replace it, or another name")
+    return target
+
+
+def write_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
+    """Call `writer` with a temporary path beside `path`, and rename what it wrote to `path` once it is on disk.
+
+    Whatever goes wrong, `path` is as it was and the temporary file is gone.
+
+    Raises:
+        BadInput: E055, E056, see `refuse_existing`.
+        OSError: the disk is full; the message names the target and how much had been written.
+    """
+    target = refuse_existing(path, force)
+    if target.is_dir():
+        raise refuse("E055", str(target), "a folder, where a file is to be written.", "give another name")
+    temporary = _temporary(target)
+    try:
+        writer(temporary)
+        _sync(temporary)
+        refuse_existing(target, force)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _explained(error, target, temporary) from error
+    finally:
+        _remove(temporary)
+    _sync(target.absolute().parent)
+
+
+def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
+    """Call `writer` with a new temporary folder beside `path`, and rename it to `path` once all of it is on disk.
+
+    With `force` an old model folder is renamed aside first and deleted last; one that is not ours is never touched.
+
+    Raises:
+        BadInput: E055, E056, see `refuse_existing`; E055 also for a target that is not a model folder.
+        OSError: the disk is full; the message names the target and how much had been written.
+    """
+    target = refuse_existing(path, force)
+    _refuse_foreign(target)
+    temporary = _temporary(target)
+    try:
+        temporary.mkdir()
+        writer(temporary)
+        _sync_tree(temporary)
+        refuse_existing(target, force)
+        _swap(temporary, target)
+    except OSError as error:
+        raise _explained(error, target, temporary) from error
+    finally:
+        _remove(temporary)
+    _sync(target.absolute().parent)
+
+
+def _refuse_foreign(target: Path) -> None:
+    is_free = not os.path.lexists(target)
+    is_ours = target.is_dir() and not target.is_symlink() and (target / MANIFEST).is_file()
+    if not (is_free or is_ours):
+        what = f"not a model folder (it has no {MANIFEST}), so it is not replaced."
+        raise refuse("E055", str(target), what, "give another name, or remove it yourself")
+
+
+def _swap(temporary: Path, target: Path) -> None:
+    if not target.exists():
+        os.rename(temporary, target)
+        return
+    aside = target.with_name(f".{target.name}.old-{os.getpid()}")
+    os.rename(target, aside)
+    try:
+        os.rename(temporary, target)
+    except OSError:
+        os.rename(aside, target)
+        raise
+    shutil.rmtree(aside)
+
+
+def _temporary(target: Path) -> Path:
+    """A free name beside the target; what dead processes left under such names is removed."""
+    pattern = re.compile(re.escape(f".{target.name}.tmp-") + r"(\d+)")
+    for entry in target.absolute().parent.iterdir():
+        owner = pattern.fullmatch(entry.name)
+        if owner and (int(owner[1]) == os.getpid() or not _is_alive(int(owner[1]))):
+            _remove(entry)
+    return target.with_name(f".{target.name}.tmp-{os.getpid()}")
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _explained(error: OSError, target: Path, temporary: Path) -> OSError:
+    """The same error, or, where no more can be stored, one that says what was being written and how far it came."""
+    is_full = error.errno in _FULL or any(f"errno = {number}," in str(error) for number in _FULL)  # as HDF5 says it
+    if not is_full:
+        return error
+    with suppress(OSError):
+        files = [temporary] if temporary.is_file() else list(temporary.rglob("*"))
+        written = sum(file.stat().st_size for file in files if file.is_file())
+        free = shutil.disk_usage(target.absolute().parent).free
+        what = f"no room for {target}: stopped after {written:,} bytes, {free:,} bytes free; nothing was changed"
+        return OSError(error.errno or errno.ENOSPC, f"{what}. Fix: free space or write elsewhere")
+    return error
+
+
+def _sync_tree(folder: Path) -> None:
+    for place, _, files in os.walk(folder):
+        for name in files:
+            _sync(Path(place) / name)
+        _sync(Path(place))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

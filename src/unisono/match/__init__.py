@@ -1,0 +1,24 @@
+"""Matching: similarity to candidates to probabilities to an answer; sees vectors, never counts, networks or names."""
+
+from unisono.match.candidates import nearest
+from unisono.match.couple import couple
+from unisono.match.depth import DepthTerm, depth_features, fit_depth_correlation, standardise_depth, with_depth
+from unisono.match.rules import RULES, Rule, apply_rule
+from unisono.match.sinkhorn import posterior
+from unisono.match.temperature import fit_beta, fit_beta_and_depth_weight
+
+__all__ = [
+    "RULES",
+    "DepthTerm",
+    "Rule",
+    "apply_rule",
+    "couple",
+    "depth_features",
+    "fit_beta",
+    "fit_beta_and_depth_weight",
+    "fit_depth_correlation",
+    "nearest",
+    "posterior",
+    "standardise_depth",
+    "with_depth",
+]

@@ -1,0 +1,69 @@
+"""Two sets of vectors to a coupling: candidates, Sinkhorn, rule, a group at a time; never sees counts or cell names."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from unisono.findings import refuse
+from unisono.match.candidates import Vectors, nearest
+from unisono.match.graph import row_of_entries
+from unisono.match.groups import Labels, Rows, blocks
+from unisono.match.rules import DEFAULT_TOP, Rule, apply_rule
+from unisono.match.sinkhorn import posterior
+from unisono.types import Coupling
+
+
+def couple(
+    left: Vectors,
+    right: Vectors,
+    *,
+    beta: float,
+    rule: Rule = "soft",
+    top: int = DEFAULT_TOP,
+    within: tuple[Labels, Labels] | None = None,
+    k: int | None = None,
+) -> Coupling:
+    """Match left to right cells, whose similarity is the inner product of their vectors.
+
+    Args:
+        left: left cell x dimension.
+        right: right cell x dimension.
+        beta: inverse temperature: beta * left[i] · right[j] is the log density ratio of a pair.
+        rule: see `apply_rule`.
+        top: most entries of a row, for rule `soft`.
+        within: group labels of left and of right cells; no cell is matched out of its group.
+        k: candidates from either side; min(200, n) if None.
+
+    Returns:
+        Rows and columns in the order of `left` and `right`. Shuffling the right cells shuffles the columns.
+
+    Raises:
+        BadInput: E056, left cells that have no right cell to be matched to.
+        ValueError: vectors or settings that cannot be used.
+    """
+    if len(right) == 0:
+        raise refuse("E056", "match", f"no right cells for {len(left)} left cells.", "give cells on both sides")
+    parts = [
+        (rows, columns, _couple_block(left[rows], right[columns], beta, rule, top, k))
+        for rows, columns in blocks(len(left), len(right), within)
+        if len(rows)
+    ]
+    return _assemble(parts, (len(left), len(right)))
+
+
+def _couple_block(left: Vectors, right: Vectors, beta: float, rule: Rule, top: int, k: int | None) -> Coupling:
+    return apply_rule(posterior(nearest(left, right, k), beta), rule, top=top)
+
+
+def _assemble(parts: list[tuple[Rows, Rows, Coupling]], shape: tuple[int, int]) -> Coupling:
+    """One coupling from those of the groups, in the order of the input."""
+    nothing = np.empty(0, dtype=np.intp)
+    entry_rows = [rows[row_of_entries(part.posterior)] for rows, _, part in parts]
+    entry_columns = [columns[part.posterior.indices] for _, columns, part in parts]
+    values = np.concatenate([nothing.astype(np.float64), *(part.posterior.data for _, _, part in parts)])
+    where = (np.concatenate([nothing, *entry_rows]), np.concatenate([nothing, *entry_columns]))
+    p_unmatched = np.zeros(shape[0])
+    for rows, _, part in parts:
+        p_unmatched[rows] = part.p_unmatched
+    return Coupling(sparse.csr_matrix((values, where), shape=shape), p_unmatched)

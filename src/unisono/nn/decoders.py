@@ -1,0 +1,97 @@
+"""Decoder: content and a style to codes by AdaIN; and heads that carry codes to likelihoods of raw counts."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unisono.config import Architecture
+from unisono.nn.layers import MemberLinear, adaptive_instance_norm
+
+
+class Decoder(nn.Module):
+    """Content in the voice of a style: the linear decoder of probabilistic CCA plus a network driven by AdaIN."""
+
+    def __init__(
+        self,
+        linear: Float[Tensor, "content code"],
+        shape: Architecture,
+        n_members: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        n_codes, width = linear.shape[1], shape.n_channels * shape.n_tokens
+        self._shape = shape
+        self.register_buffer("linear", linear.clone())
+        self.register_buffer("gate", torch.ones(()))
+        self.to_tokens = MemberLinear(n_members, shape.content_dim, width, generator)
+        self.mix = nn.ModuleList(MemberLinear(n_members, width, width, generator) for _ in range(shape.n_blocks))
+        self.styles = nn.ModuleList(
+            MemberLinear(n_members, shape.style_dim, 2 * shape.n_channels, generator) for _ in range(shape.n_blocks)
+        )
+        self.to_codes = MemberLinear(n_members, width, n_codes, generator, starts_at_zero=shape.linear_path)
+
+    def forward(
+        self,
+        z: Float[Tensor, "member cell content"],
+        style: Float[Tensor, "member cell style"],
+        offset: Float[Tensor, "member cell code"],
+    ) -> Float[Tensor, "member cell code"]:
+        """Scaled codes; `offset` is where the style's batch lies, the part of style that is known exactly."""
+        h = self.to_tokens(z)
+        for mix, to_affine in zip(self.mix, self.styles, strict=True):
+            shift, log_scale = to_affine(style).chunk(2, dim=-1)
+            tokens = h.unflatten(-1, (self._shape.n_channels, self._shape.n_tokens))
+            voiced = adaptive_instance_norm(tokens, shift, log_scale).flatten(2)
+            h = h + mix(functional.dropout(functional.gelu(voiced), self._shape.dropout, self.training))
+        residual = self.gate * self.to_codes(functional.gelu(h))
+        return offset + residual + z @ self.linear if self._shape.linear_path else offset + residual
+
+
+class FeatureHead(nn.Module):
+    """Codes to values of single features on the modality's scale, and to the parameters of their likelihood.
+
+    Value of feature g: loadings[g] · code + intercept[g]. Only the features asked for are computed, so a step costs
+    the same for a hundred peaks and for a million.
+    """
+
+    def __init__(
+        self,
+        loadings: Float[Tensor, "feature code"],
+        intercept: Float[Tensor, " feature"],
+        log_bias: Float[Tensor, " feature"],
+    ) -> None:
+        super().__init__()
+        self.register_buffer("loadings", loadings.clone())
+        self.register_buffer("intercept", intercept.clone())
+        self.log_bias = nn.Parameter(log_bias.clone())
+        self.log_dispersion = nn.Parameter(torch.zeros_like(log_bias))
+        self.log_slope = nn.Parameter(torch.zeros(()))
+
+    def values(
+        self, codes: Float[Tensor, "member cell code"], features: Int[Tensor, " sampled"]
+    ) -> Float[Tensor, "member cell sampled"]:
+        """Conditional means on the modality's scale (log1p CP10k, CLR), or logits of being open (atac)."""
+        return codes @ self.loadings[features].T + self.intercept[features]
+
+    def log_mean_counts(
+        self,
+        values: Float[Tensor, "member cell sampled"],
+        log_size: Float[Tensor, "member cell"],
+        features: Int[Tensor, " sampled"],
+    ) -> Float[Tensor, "member cell sampled"]:
+        """Log of the expected count: the value sent back through log1p, times the cell's size and the feature's bias.
+
+        The bias makes up for E[log1p x] lying below log1p E[x].
+        """
+        positive = functional.softplus(values, beta=10.0) + 1e-4
+        return torch.log(torch.expm1(positive)) + self.log_bias[features] + log_size[..., None]
+
+    def logits(
+        self, codes: Float[Tensor, "member cell code"], features: Int[Tensor, " sampled"]
+    ) -> Float[Tensor, "member cell sampled"]:
+        """Logits of being open: intercept and bias plus the log-odds that the code speaks for, times a learned slope."""
+        speaks = codes @ self.loadings[features].T
+        return self.intercept[features] + self.log_bias[features] + torch.exp(self.log_slope) * speaks

@@ -1,0 +1,87 @@
+"""Losses as functions of tensors, in nats, one value a cell; weights and sums are elsewhere."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def gaussian_kl(
+    mu: Float[Tensor, "member cell dim"], log_var: Float[Tensor, "member cell dim"]
+) -> Float[Tensor, "member cell"]:
+    """KL(N(mu, exp(log_var)) ‖ N(0, I)) in nats a cell; 0 where the posterior is the prior.
+
+    References:
+        Kingma & Welling, "Auto-encoding variational Bayes", 2014, appendix B.
+    """
+    return 0.5 * (mu.square() + log_var.exp() - 1.0 - log_var).sum(dim=-1)
+
+
+def reparameterised(
+    mu: Float[Tensor, "*axes"], log_var: Float[Tensor, "*axes"], generator: torch.Generator
+) -> Float[Tensor, "*axes"]:
+    """A draw z = mu + sigma ⊙ epsilon through which gradients reach mu and log_var."""
+    epsilon = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
+    return mu + torch.exp(0.5 * log_var) * epsilon
+
+
+def negative_binomial_nll(
+    counts: Float[Tensor, "*axes"], log_mean: Float[Tensor, "*axes"], log_dispersion: Float[Tensor, "*axes"]
+) -> Float[Tensor, "*axes"]:
+    """−log NB(counts; mean m, inverse dispersion θ), variance m + m²/θ, in nats.
+
+    References:
+        Lopez et al., "Deep generative modeling for single-cell transcriptomics", 2018.
+    """
+    theta = torch.exp(log_dispersion)
+    log_total = torch.logaddexp(log_mean, log_dispersion)
+    log_choose = torch.lgamma(counts + theta) - torch.lgamma(theta) - torch.lgamma(counts + 1.0)
+    return -(log_choose + theta * (log_dispersion - log_total) + counts * (log_mean - log_total))
+
+
+def bernoulli_nll(is_open: Float[Tensor, "*axes"], logits: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+    """−log Bernoulli(is_open; logistic(logits)) in nats; log 2 at logit 0."""
+    return functional.binary_cross_entropy_with_logits(logits, is_open, reduction="none")
+
+
+def code_error(
+    found: Float[Tensor, "member cell code"],
+    wanted: Float[Tensor, "member cell code"],
+    weight: Float[Tensor, " code"],
+) -> Float[Tensor, "member cell"]:
+    """Weighted squared error of a cell's code; with weights that sum the code's variance to 1, the mean scores 1."""
+    return ((found - wanted).square() * weight).sum(dim=-1)
+
+
+def info_nce(
+    left: Float[Tensor, "member cell dim"],
+    right: Float[Tensor, "member cell dim"],
+    log_scale: Float[Tensor, " member"],
+    is_negative: Bool[Tensor, "member cell cell"],
+    has_both: Bool[Tensor, "member cell"],
+) -> Float[Tensor, "member cell"]:
+    """Symmetric contrastive loss of each cell in nats: log n at chance among n, 0 when it names its partner surely.
+
+    Rows of `left` and `right` are unit vectors, row i of both is the same cell. `log_scale` is the log of the inverse
+    temperature, clamped at log 100 by the caller. Cell j enters the choice of cell i where `is_negative[i, j]` (same
+    technical batch) or j = i; cells without both views (`has_both` false) score 0 and are nobody's negative.
+
+    References:
+        Radford et al., "Learning transferable visual models from natural language supervision", 2021, fig. 3.
+    """
+    scores = torch.exp(log_scale)[:, None, None] * left @ right.transpose(1, 2)
+    itself = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
+    enters = (is_negative & has_both[:, None, :] & has_both[:, :, None]) | itself
+    scores = scores.masked_fill(~enters, float("-inf"))
+    partner = scores.diagonal(dim1=1, dim2=2)
+    loss = 0.5 * (torch.logsumexp(scores, dim=2) + torch.logsumexp(scores, dim=1)) - partner
+    return torch.where(has_both, loss, torch.zeros_like(loss))
+
+
+def gaussian_nll(
+    x: Float[Tensor, "*axes"], mean: Float[Tensor, "*axes"], log_var: Float[Tensor, "*axes"]
+) -> Float[Tensor, "*axes"]:
+    """−log N(x; mean, exp(log_var)) in nats, without the constant ½ log 2π."""
+    return 0.5 * ((x - mean).square() * torch.exp(-log_var) + log_var)

@@ -1,0 +1,108 @@
+"""Network: encoders, style encoders, decoders and heads of all modalities; deterministic, it never samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unisono.config import FitConfig
+from unisono.nn.decoders import Decoder, FeatureHead
+from unisono.nn.encoders import ContentEncoder, Posterior, StyleEncoder
+from unisono.types import Modality
+
+MAX_LOG_SCALE = math.log(100.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Blueprint:
+    """What a modality's networks are built from: matrices of the linear path and of the transform.
+
+    Attributes:
+        encoder: code x content, decoder: content x code, of the linear path.
+        loadings: feature x scaled code, intercept and log_bias: one a feature, of the feature head.
+    """
+
+    encoder: Tensor
+    decoder: Tensor
+    loadings: Tensor
+    intercept: Tensor
+    log_bias: Tensor
+
+
+class Network(nn.Module):
+    """The ensemble: for every modality a content encoder, a style encoder, a decoder and a feature head."""
+
+    def __init__(
+        self,
+        blueprints: Mapping[Modality, Blueprint],
+        correlation: Float[Tensor, " content"],
+        config: FitConfig,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        shape, n_members = config.architecture, config.n_members
+        self._uses_style = shape.style
+        self._style_dim = shape.style_dim
+        self.contents = nn.ModuleDict()
+        self.styles = nn.ModuleDict()
+        self.decoders = nn.ModuleDict()
+        self.heads = nn.ModuleDict()
+        for modality, made_of in blueprints.items():
+            n_codes = made_of.encoder.shape[0]
+            self.contents[modality] = ContentEncoder(made_of.encoder, correlation, shape, n_members, generator)
+            self.styles[modality] = StyleEncoder(n_codes, shape, n_members, generator)
+            self.decoders[modality] = Decoder(made_of.decoder, shape, n_members, generator)
+            self.heads[modality] = FeatureHead(made_of.loadings, made_of.intercept, made_of.log_bias)
+        self.log_scale = nn.Parameter(torch.full((n_members,), math.log(10.0)))
+
+    def content(
+        self, modality: Modality, x: Float[Tensor, "member cell code"]
+    ) -> tuple[Posterior, Float[Tensor, "member cell statistic"]]:
+        """Posterior of content given batch-centred codes, and the statistics that make its style."""
+        posterior: tuple[Posterior, Tensor] = self.contents[modality](x)
+        return posterior
+
+    def style(
+        self,
+        modality: Modality,
+        statistics: Float[Tensor, "member cell statistic"],
+        depth: Float[Tensor, "member cell"],
+        offset: Float[Tensor, "member cell code"],
+    ) -> Posterior:
+        """Posterior of style; fixed at the prior's mean, with no variance, when the style path is switched off."""
+        if not self._uses_style:
+            none = statistics.new_zeros(*statistics.shape[:2], self._style_dim)
+            return Posterior(none, torch.full_like(none, -60.0))
+        posterior: Posterior = self.styles[modality](statistics, depth, offset)
+        return posterior
+
+    def decode(
+        self,
+        modality: Modality,
+        z: Float[Tensor, "member cell content"],
+        style: Float[Tensor, "member cell style"],
+        offset: Float[Tensor, "member cell code"],
+    ) -> Float[Tensor, "member cell code"]:
+        """Scaled codes of a modality from content in the voice of a style."""
+        codes: Tensor = self.decoders[modality](z, style, offset)
+        return codes
+
+    def head(self, modality: Modality) -> FeatureHead:
+        head = self.heads[modality]
+        assert type(head) is FeatureHead
+        return head
+
+    def inverse_temperature(self) -> Float[Tensor, " member"]:
+        """Log of the learned inverse temperature, clamped at log 100."""
+        return self.log_scale.clamp(max=MAX_LOG_SCALE)
+
+
+def unit(z: Float[Tensor, "*axes dim"]) -> Float[Tensor, "*axes dim"]:
+    """Vectors scaled to length one: contents are compared by their cosine."""
+    return functional.normalize(z, dim=-1)

@@ -1,0 +1,160 @@
+"""The objective: terms of one mini-batch, apart until the weighted sum; the only place that samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unisono.config import AdtLikelihood, FitConfig
+from unisono.nn import losses
+from unisono.nn.encoders import Posterior
+from unisono.nn.model import Network, unit
+from unisono.types import Modality
+
+
+@dataclass(frozen=True, eq=False)
+class ViewBatch:
+    """One modality of a mini-batch.
+
+    Attributes:
+        x: batch-centred codes of the thinned counts: what the encoder sees.
+        depth: standardised log depth of the thinned counts.
+        offset: offset of each cell's batch.
+        target: scaled codes of the full counts, the batch's offset in them: what the decoder is to give.
+        counts: raw counts of the sampled features (for atac whether they are open).
+        features: which features were sampled.
+        log_size: log of the factor that carries a value on the modality's scale back to counts.
+        has: whether the cell has this modality; rows of cells that lack it hold zeros.
+        code_weight: weights of `losses.code_error`.
+    """
+
+    x: Float[Tensor, "member cell code"]
+    depth: Float[Tensor, "member cell"]
+    offset: Float[Tensor, "member cell code"]
+    target: Float[Tensor, "member cell code"]
+    counts: Float[Tensor, "member cell sampled"]
+    features: Int[Tensor, " sampled"]
+    log_size: Float[Tensor, "member cell"]
+    has: Bool[Tensor, "member cell"]
+    code_weight: Float[Tensor, " code"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A mini-batch of cells, each member with cells of its own.
+
+    Attributes:
+        views: by modality.
+        technical: index of each cell's technical batch.
+        peer: for each cell another one of the same technical batch, whose style it borrows in cross-reconstruction.
+    """
+
+    views: Mapping[Modality, ViewBatch]
+    technical: Int[Tensor, "member cell"]
+    peer: Int[Tensor, "member cell"]
+
+
+def terms(
+    network: Network, batch: Batch, config: FitConfig, kl_share: float, generator: torch.Generator
+) -> dict[str, Float[Tensor, ""]]:
+    """Weighted terms of the objective, means over cells and members; terms of weight zero are absent.
+
+    `kl_share` is how much of the KL's weight the warm-up has let in, 0 to 1.
+    """
+    weights = config.weights
+    encoded = {m: _encode(network, m, view, generator) for m, view in batch.views.items()}
+    result: dict[str, Tensor] = {}
+
+    def add(name: str, weight: float, per_cell: Tensor, mask: Tensor) -> None:
+        value = weight * (per_cell * mask).sum() / mask.sum().clamp(min=1)
+        result[name] = result[name] + value if name in result else value
+
+    reconstructs = weights.likelihood > 0 or weights.readout > 0
+    for target, view in batch.views.items():
+        n_features = network.head(target).log_bias.shape[0]
+        if weights.kl > 0 and kl_share > 0:
+            kl = losses.gaussian_kl(*encoded[target].content) + losses.gaussian_kl(*encoded[target].style)
+            add("kl", weights.kl * kl_share / n_features, kl, view.has)
+        if not reconstructs:
+            continue
+        for source in batch.views:
+            is_cross = source != target
+            if is_cross and weights.cross == 0:
+                continue
+            style, offset = encoded[target].drawn_style, view.offset
+            mask = view.has & batch.views[source].has
+            if is_cross:
+                style, offset = _of_peers(style, batch.peer), view.offset
+                mask = mask & torch.gather(view.has, 1, batch.peer)
+            codes = network.decode(target, encoded[source].drawn_content, style, offset)
+            share = weights.cross if is_cross else 1.0
+            prefix = "cross" if is_cross else "own"
+            if weights.likelihood > 0:
+                nll = _nll(network, target, codes, view, config.adt_likelihood)
+                add(f"{prefix}_likelihood", weights.likelihood * share, nll, mask)
+            if weights.readout > 0:
+                error = losses.code_error(codes, view.target, view.code_weight)
+                add(f"{prefix}_readout", weights.readout * share, error, mask)
+    if weights.contrastive > 0:
+        same_batch = batch.technical[:, :, None] == batch.technical[:, None, :]
+        for a, b in combinations(batch.views, 2):
+            has_both = batch.views[a].has & batch.views[b].has
+            loss = losses.info_nce(
+                unit(encoded[a].content.mu),
+                unit(encoded[b].content.mu),
+                network.inverse_temperature(),
+                same_batch,
+                has_both,
+            )
+            add("contrastive", weights.contrastive, loss, has_both)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    content: Posterior
+    style: Posterior
+    drawn_content: Tensor
+    drawn_style: Tensor
+
+
+def _encode(network: Network, modality: Modality, view: ViewBatch, generator: torch.Generator) -> _Encoded:
+    content, statistics = network.content(modality, view.x)
+    style = network.style(modality, statistics, view.depth, view.offset)
+    return _Encoded(
+        content,
+        style,
+        losses.reparameterised(*content, generator),
+        losses.reparameterised(*style, generator),
+    )
+
+
+def _of_peers(
+    style: Float[Tensor, "member cell style"], peer: Int[Tensor, "member cell"]
+) -> Float[Tensor, "member cell style"]:
+    return torch.gather(style, 1, peer[..., None].expand_as(style))
+
+
+def _nll(
+    network: Network,
+    modality: Modality,
+    codes: Float[Tensor, "member cell code"],
+    view: ViewBatch,
+    adt_likelihood: AdtLikelihood,
+) -> Float[Tensor, "member cell"]:
+    """Negative log likelihood of the sampled features in nats a feature."""
+    head, features = network.head(modality), view.features
+    if modality == "atac":
+        return losses.bernoulli_nll(view.counts, head.logits(codes, features)).mean(dim=-1)
+    values = head.values(codes, features)
+    dispersion = head.log_dispersion[features].expand_as(values)
+    if modality == "adt" and adt_likelihood == "gaussian":
+        size = torch.exp(-view.log_size)[..., None]
+        return losses.gaussian_nll(torch.log1p(view.counts * size), values, -dispersion).mean(dim=-1)
+    log_mean = head.log_mean_counts(values, view.log_size, features)
+    return losses.negative_binomial_nll(view.counts, log_mean, dispersion).mean(dim=-1)

@@ -1,0 +1,1 @@
+"""From raw counts to low-rank codes: fitted on training cells, then frozen; numpy and scipy only."""

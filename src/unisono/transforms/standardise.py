@@ -1,0 +1,71 @@
+"""Codes made comparable: a batch's offset taken out, one scale a component; sees codes and batch names alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PRIOR_CELLS = 20.0
+"""A batch's mean counts as much as this many cells at the modality's mean: a batch of one cell keeps its content."""
+
+
+@dataclass(frozen=True, eq=False)
+class Standardisation:
+    """Statistics of one modality's codes over the training cells.
+
+    Attributes:
+        mean: of all cells, one a component.
+        scale: one a component: the geometric mean of its standard deviation and of the largest one, so that strong
+            components stay strong and noise is not blown up.
+        batches: names of the training batches.
+        offsets: batch x component, how far the mean of a batch lies from `mean`, in units of `scale`.
+        depth: mean and standard deviation of log total counts.
+    """
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    batches: NDArray[np.str_]
+    offsets: NDArray[np.float32]
+    depth: NDArray[np.float64]
+
+    @classmethod
+    def fit(
+        cls, codes: NDArray[np.float32], batch: NDArray[np.str_], log_depth: NDArray[np.float64]
+    ) -> Standardisation:
+        mean = codes.mean(axis=0, dtype=np.float64)
+        batches = np.unique(batch)
+        means = np.stack([codes[batch == name].mean(axis=0, dtype=np.float64) for name in batches])
+        residual = codes - means[np.searchsorted(batches, batch)]
+        deviation = np.maximum(residual.std(axis=0), 1e-6)
+        scale = np.sqrt(deviation * deviation.max())
+        depth = np.array([log_depth.mean(), max(float(log_depth.std()), 1e-6)])
+        offsets = ((means - mean) / scale).astype(np.float32)
+        return cls(mean, scale, batches, offsets, depth)
+
+    def scaled(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Codes about the modality's mean, their batch's offset still in them."""
+        return ((codes - self.mean) / self.scale).astype(np.float32)
+
+    def unscaled(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The inverse of `scaled`."""
+        return (scaled * self.scale + self.mean).astype(np.float32)
+
+    def offset_of(self, scaled: NDArray[np.float32], batch: NDArray[np.str_]) -> NDArray[np.float32]:
+        """The offset of each cell's batch: stored for a training batch, estimated from these cells for a new one."""
+        offset = np.empty_like(scaled)
+        for name in np.unique(batch):
+            rows = batch == name
+            known = np.flatnonzero(self.batches == name)
+            offset[rows] = self.offsets[known[0]] if len(known) else shrunken_mean(scaled[rows])
+        return offset
+
+    def scaled_depth(self, log_depth: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Log depth as standard score."""
+        return ((log_depth - self.depth[0]) / self.depth[1]).astype(np.float32)
+
+
+def shrunken_mean(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over cells, drawn towards zero (the modality's mean) where cells are few."""
+    return (scaled.sum(axis=0, dtype=np.float64) / (len(scaled) + _PRIOR_CELLS)).astype(np.float32)

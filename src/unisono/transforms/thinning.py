@@ -1,0 +1,22 @@
+"""Binomial thinning: what the same cell would have shown at a lower sequencing depth; draws only from its generator."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+
+def thin(
+    counts: sparse.csr_matrix, rate: NDArray[np.float64], rng: np.random.Generator
+) -> sparse.csr_matrix:
+    """Keep each count of cell i with probability `rate[i]`: x' ~ Binomial(x, rate), so E[x'] = rate · x.
+
+    Zeros that arise stay stored: the pattern is shared with `counts`, which is not changed.
+    """
+    per_entry = np.repeat(rate.astype(np.float32), np.diff(counts.indptr))
+    kept = counts.data.copy()
+    single = counts.data == 1
+    kept[single] = rng.random(int(single.sum()), dtype=np.float32) < per_entry[single]
+    kept[~single] = rng.binomial(counts.data[~single], per_entry[~single])
+    return sparse.csr_matrix((kept, counts.indices, counts.indptr), shape=counts.shape)
