@@ -29,14 +29,15 @@ def pearson_per_feature(truth: Values, prediction: Values) -> Scores:
         prediction: cell x feature.
 
     References:
-        Lance et al., "Multimodal single cell data integration challenge", 2022; openproblems.bio, task_predict_modality.
+        Lance et al., "Multimodal single cell data integration challenge", 2022.
     """
     _check_shapes(truth, prediction)
     x, y = _centred(truth), _centred(prediction)
     scale = np.sqrt((x**2).sum(axis=0)) * np.sqrt((y**2).sum(axis=0))
     product = (x * y).sum(axis=0)
     is_constant = (np.ptp(truth, axis=0) == 0) | (np.ptp(prediction, axis=0) == 0) | (scale == 0)
-    return np.clip(np.divide(product, scale, out=np.zeros(len(scale)), where=~is_constant), -1.0, 1.0)
+    correlation = np.divide(product, scale, out=np.zeros(len(scale)), where=~is_constant)
+    return np.asarray(np.clip(correlation, -1.0, 1.0))
 
 
 def mean_pearson(truth: Values, prediction: Values) -> float:
@@ -97,7 +98,7 @@ def _auroc(is_open: NDArray[np.bool_], prediction: Values, min_class: int) -> Sc
     ranks = rankdata(prediction, axis=0)
     above = (ranks * is_open).sum(axis=0) - n_open * (n_open + 1) / 2
     is_scored = np.minimum(n_open, n_closed) >= max(min_class, 1)
-    return np.divide(above, n_open * n_closed, out=np.full(len(above), np.nan), where=is_scored)
+    return np.asarray(np.divide(above, n_open * n_closed, out=np.full(len(above), np.nan), where=is_scored))
 
 
 def foscttm(left: Vectors, right: Vectors, groups: NDArray[np.str_] | None = None) -> float:
@@ -198,7 +199,7 @@ def match_probability(posterior: sparse.csr_matrix, partner: Rows) -> float:
 
 
 def accuracy(posterior: sparse.csr_matrix, partner: Rows) -> float:
-    """The share of left cells with a partner whose most probable right cell it is; a tie at the top counts its share."""
+    """The share of left cells with a partner whose most probable right cell it is; a tie counts its share."""
     own = probability_of_partner(posterior, partner)
     best = np.asarray(posterior.max(axis=1).toarray(), dtype=np.float64).ravel()
     rows = np.repeat(np.arange(len(best)), np.diff(posterior.indptr))
@@ -231,4 +232,4 @@ def _check_shapes(truth: Values | sparse.csr_matrix, prediction: Values) -> None
 
 
 def _centred(values: Values) -> NDArray[np.float64]:
-    return values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
+    return np.asarray(values.astype(np.float64) - values.mean(axis=0, dtype=np.float64))

@@ -1,9 +1,9 @@
-"""A prediction as an AnnData, in memory or written in chunks of rows; never holds more rows dense than one chunk."""
+"""A prediction as an AnnData in memory, or as a file that is written in chunks of rows; never computes a prediction."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ SCALES: dict[Modality, str] = {
 }
 """The unit of a prediction of each modality."""
 
+CHUNK = 4096
+"""Cells made dense at a time; the last bit of a product may depend on it."""
+
 _ROWS, _COLUMNS = 512, 512
 """Shape of a compressed block in the file: 1 MiB of float32, what HDF5 keeps in its cache."""
 
@@ -28,11 +31,12 @@ _ROWS, _COLUMNS = 512, 512
 def prediction_to_anndata(prediction: Prediction) -> AnnData:
     """Cells x features, float32, dense; `uns["unisono"]` says source, target and scale."""
     table = _without_values(prediction)
-    table.X = prediction.dense()
+    table.X = np.empty(prediction.shape, dtype=np.float32)
+    _fill(table.X, prediction, CHUNK)
     return table
 
 
-def write_prediction(prediction: Prediction, path: str | Path, *, force: bool, chunk: int = 4096) -> None:
+def write_prediction(prediction: Prediction, path: str | Path, *, force: bool, chunk: int = CHUNK) -> None:
     """Write what `prediction_to_anndata` gives as .h5ad, making `chunk` cells dense at a time.
 
     Raises:
@@ -64,10 +68,13 @@ def _write(prediction: Prediction, path: Path, chunk: int) -> None:
             del file["X"]
         values = file.create_dataset("X", prediction.shape, np.float32, **_storage(prediction.shape, chunk))
         values.attrs["encoding-type"], values.attrs["encoding-version"] = "array", "0.2.0"
-        start = 0
-        for rows in prediction.chunks(chunk):
-            values[start : start + len(rows)] = rows
-            start += len(rows)
+        _fill(values, prediction, chunk)
+
+
+def _fill(values: Any, prediction: Prediction, chunk: int) -> None:
+    """Write into `values`, an array in memory or in a file."""
+    for start, rows in zip(range(0, len(prediction.cells), chunk), prediction.chunks(chunk), strict=True):
+        values[start : start + len(rows)] = rows
 
 
 def _storage(shape: tuple[int, int], chunk: int) -> dict[str, object]:

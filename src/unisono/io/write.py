@@ -26,8 +26,8 @@ def refuse_existing(path: str | Path, force: bool) -> Path:
         BadInput: E055 the target exists and `force` is False, or is not a kind of thing that is ever replaced;
             E056 its folder is missing or not writable.
     """
-    target = Path(path)
-    parent = target.absolute().parent
+    target = Path(os.path.abspath(path))
+    parent = target.parent
     if not parent.is_dir():
         raise refuse("E056", str(target), f"the folder {parent} does not exist.", f"create it: mkdir -p {parent}")
     if not os.access(parent, os.W_OK):
@@ -59,7 +59,7 @@ def write_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
         raise _explained(error, target, temporary) from error
     finally:
         _remove(temporary)
-    _sync(target.absolute().parent)
+    _sync(target.parent)
 
 
 def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
@@ -84,7 +84,7 @@ def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool) ->
         raise _explained(error, target, temporary) from error
     finally:
         _remove(temporary)
-    _sync(target.absolute().parent)
+    _sync(target.parent)
 
 
 def _refuse_foreign(target: Path) -> None:
@@ -112,7 +112,7 @@ def _swap(temporary: Path, target: Path) -> None:
 def _temporary(target: Path) -> Path:
     """A free name beside the target; what dead processes left under such names is removed."""
     pattern = re.compile(re.escape(f".{target.name}.tmp-") + r"(\d+)")
-    for entry in target.absolute().parent.iterdir():
+    for entry in target.parent.iterdir():
         owner = pattern.fullmatch(entry.name)
         if owner and (int(owner[1]) == os.getpid() or not _is_alive(int(owner[1]))):
             _remove(entry)
@@ -137,7 +137,7 @@ def _explained(error: OSError, target: Path, temporary: Path) -> OSError:
     with suppress(OSError):
         files = [temporary] if temporary.is_file() else list(temporary.rglob("*"))
         written = sum(file.stat().st_size for file in files if file.is_file())
-        free = shutil.disk_usage(target.absolute().parent).free
+        free = shutil.disk_usage(target.parent).free
         what = f"no room for {target}: stopped after {written:,} bytes, {free:,} bytes free; nothing was changed"
         return OSError(error.errno or errno.ENOSPC, f"{what}. Fix: free space or write elsewhere")
     return error

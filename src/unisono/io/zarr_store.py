@@ -90,14 +90,14 @@ def _missing_chunks(folder: Path, modality: Path) -> Iterator[Finding]:
 
 
 def _missing_in_sparse(folder: Path, matrix: Path) -> Iterator[Finding]:
-    for name in ("data", "indptr"):
-        if missing := _absent_chunks(matrix / name):
-            yield _missing(folder, matrix / name, missing, "zeros")
-            if name == "indptr":
-                return
-    indices = matrix / "indices"
-    if (missing := _absent_chunks(indices)) and not _may_be_zero(matrix, missing):
-        yield _missing(folder, indices, missing, "zeros")
+    if 0 in _grid(matrix / "data")[0]:
+        return  # nothing stored: positions may be all zero and then have no file
+    missing = {name: _absent_chunks(matrix / name) for name in ("data", "indices", "indptr")}
+    if missing["indices"] and not missing["indptr"] and _may_be_zero(matrix, missing["indices"]):
+        missing["indices"] = []
+    for name, chunks in missing.items():
+        if chunks:
+            yield _missing(folder, matrix / name, chunks, "zeros")
 
 
 def _may_be_zero(matrix: Path, missing: list[tuple[int, ...]]) -> bool:

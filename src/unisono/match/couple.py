@@ -39,11 +39,11 @@ def couple(
         Rows and columns in the order of `left` and `right`. Shuffling the right cells shuffles the columns.
 
     Raises:
-        BadInput: E056, left cells that have no right cell to be matched to.
+        BadInput: E057, left cells that have no right cell to be matched to.
         ValueError: vectors or settings that cannot be used.
     """
     if len(right) == 0:
-        raise refuse("E056", "match", f"no right cells for {len(left)} left cells.", "give cells on both sides")
+        raise refuse("E057", "match", f"no right cells for {len(left)} left cells.", "give cells on both sides")
     parts = [
         (rows, columns, _couple_block(left[rows], right[columns], beta, rule, top, k))
         for rows, columns in blocks(len(left), len(right), within)

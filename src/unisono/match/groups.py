@@ -17,7 +17,7 @@ def blocks(n_left: int, n_right: int, within: tuple[Labels, Labels] | None) -> I
     """The positions of left and right cells of each group that has left cells; all cells at once without groups.
 
     Raises:
-        BadInput: E056, a group of left cells has no right cell.
+        BadInput: E057, a group of left cells has no right cell.
         ValueError: there is not one label a cell.
     """
     if within is None:
@@ -38,7 +38,7 @@ def _refuse_lonely(lonely: Labels, left: Labels) -> None:
     named = ", ".join(map(repr, lonely[:3].tolist())) + (", …" if len(lonely) > 3 else "")
     n_cells = int(np.isin(left, lonely).sum())
     raise refuse(
-        "E056",
+        "E057",
         "match",
         f"{len(lonely)} groups hold {n_cells} left cells and no right cell ({named}).",
         "leave those cells out, or match without `within`",

@@ -35,6 +35,9 @@ def fit_beta(
 ) -> float:
     """The inverse temperature under which true partners are the most likely.
 
+    Sinkhorn's probabilities are softer than the exact marginals of a one-to-one matching, and the fit makes up for
+    it: where partners are clear it lies above the slope of the log density ratio, by up to half on Gaussian pairs.
+
     Args:
         left: cell x dimension; row i of both is the same cell. The cells must not have trained the vectors.
         right: cell x dimension.

@@ -59,6 +59,7 @@ class Network(nn.Module):
             self.styles[modality] = StyleEncoder(n_codes, shape, n_members, generator)
             self.decoders[modality] = Decoder(made_of.decoder, shape, n_members, generator)
             self.heads[modality] = FeatureHead(made_of.loadings, made_of.intercept, made_of.log_bias)
+        self.metric = nn.Parameter(correlation.sqrt().expand(n_members, 1, -1).clone())
         self.log_scale = nn.Parameter(torch.full((n_members,), math.log(10.0)))
 
     def content(
@@ -98,11 +99,14 @@ class Network(nn.Module):
         assert type(head) is FeatureHead
         return head
 
+    def compared(self, z: Float[Tensor, "member cell content"]) -> Float[Tensor, "member cell content"]:
+        """Content as unit vectors whose inner product is the similarity of two cells.
+
+        A learned weight a dimension, shared by the modalities and starting at √ρ, says how far each one is believed.
+        """
+        return functional.normalize(z * self.metric, dim=-1)
+
     def inverse_temperature(self) -> Float[Tensor, " member"]:
         """Log of the learned inverse temperature, clamped at log 100."""
         return self.log_scale.clamp(max=MAX_LOG_SCALE)
 
-
-def unit(z: Float[Tensor, "*axes dim"]) -> Float[Tensor, "*axes dim"]:
-    """Vectors scaled to length one: contents are compared by their cosine."""
-    return functional.normalize(z, dim=-1)

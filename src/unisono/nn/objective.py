@@ -13,7 +13,7 @@ from torch import Tensor
 from unisono.config import AdtLikelihood, FitConfig
 from unisono.nn import losses
 from unisono.nn.encoders import Posterior
-from unisono.nn.model import Network, unit
+from unisono.nn.model import Network
 from unisono.types import Modality
 
 
@@ -105,8 +105,8 @@ def terms(
         for a, b in combinations(batch.views, 2):
             has_both = batch.views[a].has & batch.views[b].has
             loss = losses.info_nce(
-                unit(encoded[a].content.mu),
-                unit(encoded[b].content.mu),
+                network.compared(encoded[a].content.mu),
+                network.compared(encoded[b].content.mu),
                 network.inverse_temperature(),
                 same_batch,
                 has_both,

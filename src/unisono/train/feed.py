@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,58 +11,42 @@ from numpy.typing import NDArray
 
 from unisono.config import FitConfig
 from unisono.nn.objective import Batch, ViewBatch
-from unisono.transforms.standardise import Standardisation
-from unisono.transforms.transform import Counts, Transform
+from unisono.transforms.transform import Counts
 from unisono.types import Modality
+from unisono.voice import Reading, Voice
 
 
 @dataclass(frozen=True, eq=False)
-class Voice:
+class TrainingView:
     """One modality of the training cells, ready to be thinned and projected.
 
     Attributes:
         counts: of the cells that have the modality.
+        reading: of the full counts, the same cells.
         rows: row in `counts` of every training cell, -1 where it lacks the modality.
-        target: scaled codes of the full counts, zero where missing.
-        offset: offset of each cell's batch, zero where missing.
-        log_size: log of the factor that carries a value on the modality's scale back to counts.
     """
 
-    transform: Transform
-    standardisation: Standardisation
+    voice: Voice
     counts: Counts
+    reading: Reading
     rows: NDArray[np.intp]
-    target: NDArray[np.float32]
-    offset: NDArray[np.float32]
-    log_size: NDArray[np.float32]
 
     @property
     def has(self) -> NDArray[np.bool_]:
         return self.rows >= 0
 
+    def spread(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Values of this view's cells in the order of all training cells, zero where one lacks the modality."""
+        result = np.zeros((len(self.rows), *values.shape[1:]), dtype=np.float32)
+        result[self.has] = values[self.rows[self.has]]
+        return result
+
     @property
     def code_weight(self) -> NDArray[np.float32]:
-        """Weights that make squared errors of scaled codes add up to 1 for the mean of all cells."""
-        scale = self.standardisation.scale
-        variance = (self.target[self.has].astype(np.float64) ** 2).mean(axis=0)
+        """Weights under which squared errors of scaled codes add up to 1 for the mean of all cells."""
+        scale = self.voice.standardisation.scale
+        variance = (self.reading.scaled.astype(np.float64) ** 2).mean(axis=0)
         return (scale**2 / (scale**2 * variance).sum()).astype(np.float32)
-
-
-def make_voice(
-    transform: Transform, standardisation: Standardisation, counts: Counts, rows: NDArray[np.intp]
-) -> Voice:
-    """A modality's counts with all that does not change from epoch to epoch."""
-    scaled = standardisation.scaled(transform.codes(counts))
-    offset = standardisation.offset_of(scaled, counts.batch)
-    return Voice(
-        transform=transform,
-        standardisation=standardisation,
-        counts=counts,
-        rows=rows,
-        target=spread(scaled, rows),
-        offset=spread(offset, rows),
-        log_size=spread(log_size(transform.modality, counts), rows),
-    )
 
 
 def log_size(modality: Modality, counts: Counts) -> NDArray[np.float32]:
@@ -75,52 +59,75 @@ def log_size(modality: Modality, counts: Counts) -> NDArray[np.float32]:
     return np.zeros(counts.n_cells, dtype=np.float32)
 
 
-def spread(values: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Values of a view's cells put in the order of all cells; zero for cells without the modality."""
-    result = np.zeros((len(rows), *values.shape[1:]), dtype=np.float32)
-    result[rows >= 0] = values[rows[rows >= 0]]
-    return result
+class Feed:
+    """Mini-batches of the training cells, epoch by epoch; what does not change between epochs is kept on the device."""
 
+    def __init__(
+        self,
+        views: Mapping[Modality, TrainingView],
+        technical: NDArray[np.intp],
+        config: FitConfig,
+        device: torch.device,
+    ) -> None:
+        self._views = views
+        self._technical = technical
+        self._config = config
+        self._device = device
+        self._still = {m: self._unchanging(view) for m, view in views.items()}
 
-def epoch_batches(
-    voices: Mapping[Modality, Voice],
-    technical: NDArray[np.intp],
-    config: FitConfig,
-    rng: np.random.Generator,
-    device: torch.device,
-) -> Iterator[Batch]:
-    """One pass over the training cells: thinned anew, features sampled anew, each member in an order of its own."""
-    low, high = config.thinning
-    views: dict[Modality, ViewBatch] = {}
-    for modality, voice in voices.items():
-        counts = voice.counts if low == high == 1.0 else voice.counts.thinned(low, high, rng)
-        scaled = spread(voice.standardisation.scaled(voice.transform.codes(counts)), voice.rows)
-        n_features = len(voice.transform.selected)
-        sampled = np.sort(rng.permutation(n_features)[: config.n_sampled_features])
-        seen = voice.counts.selected[:, sampled].toarray().astype(np.float32)
-        views[modality] = ViewBatch(
-            x=_tensor(np.where(voice.has[:, None], scaled - voice.offset, 0.0), device),
-            depth=_tensor(spread(voice.standardisation.scaled_depth(counts.log_depth), voice.rows), device),
-            offset=_tensor(voice.offset, device),
-            target=_tensor(voice.target, device),
-            counts=_tensor(spread(seen > 0 if modality == "atac" else seen, voice.rows), device),
-            features=torch.as_tensor(voice.transform.selected[sampled], device=device),
-            log_size=_tensor(voice.log_size, device),
-            has=torch.as_tensor(voice.has, device=device),
-            code_weight=_tensor(voice.code_weight, device),
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self._technical) // self._config.batch_size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """One pass over the cells: thinned anew, features sampled anew, each member in an order of its own."""
+        rng = np.random.default_rng([self._config.seed, number])
+        views = {m: self._thinned(view, self._still[m], rng) for m, view in self._views.items()}
+        orders = [_order(self._technical, rng) for _ in range(self._config.n_members)]
+        steps = [np.array_split(order, self.steps_per_epoch) for order in orders]
+        for step in zip(*steps, strict=True):
+            cells = np.stack(step)
+            peer = np.stack([_peers(self._technical[row], rng) for row in cells])
+            index = torch.as_tensor(cells, device=self._device)
+            yield Batch(
+                views={m: _gather(view, index) for m, view in views.items()},
+                technical=torch.as_tensor(self._technical[cells], device=self._device),
+                peer=torch.as_tensor(peer, device=self._device),
+            )
+
+    def _unchanging(self, view: TrainingView) -> ViewBatch:
+        """The view's tensors that stay the same, one row a cell; the others are filled in anew for each epoch."""
+        empty = torch.empty(0, device=self._device)
+        return ViewBatch(
+            x=empty,
+            depth=empty,
+            offset=self._tensor(view.spread(view.reading.offset)),
+            target=self._tensor(view.spread(view.reading.scaled)),
+            counts=empty,
+            features=empty,
+            log_size=self._tensor(view.spread(log_size(view.voice.modality, view.counts))),
+            has=torch.as_tensor(view.has, device=self._device),
+            code_weight=self._tensor(view.code_weight),
         )
-    orders = [_order(technical, rng) for _ in range(config.n_members)]
-    n_steps = -(-len(technical) // config.batch_size)
-    steps = [np.array_split(order, n_steps) for order in orders]
-    for step in zip(*steps, strict=True):
-        cells = np.stack(step)
-        peer = np.stack([_peers(technical[row], rng) for row in cells])
-        index = torch.as_tensor(cells, device=device)
-        yield Batch(
-            views={m: _gather(view, index) for m, view in views.items()},
-            technical=torch.as_tensor(technical[cells], device=device),
-            peer=torch.as_tensor(peer, device=device),
+
+    def _thinned(self, view: TrainingView, still: ViewBatch, rng: np.random.Generator) -> ViewBatch:
+        voice, (low, high) = view.voice, self._config.thinning
+        counts = view.counts if low == high == 1.0 else view.counts.thinned(low, high, rng)
+        x = voice.standardisation.scaled(voice.transform.codes(counts)) - view.reading.offset
+        depth = voice.standardisation.scaled_depth(counts.log_depth)
+        selected = voice.transform.selected
+        sampled = np.sort(rng.permutation(len(selected))[: self._config.n_sampled_features])
+        seen = view.counts.selected[:, sampled].toarray()
+        return replace(
+            still,
+            x=self._tensor(view.spread(x)),
+            depth=self._tensor(view.spread(depth)),
+            counts=self._tensor(view.spread(seen > 0 if voice.modality == "atac" else seen)),
+            features=torch.as_tensor(selected[sampled], device=self._device),
         )
+
+    def _tensor(self, values: NDArray[np.float32]) -> torch.Tensor:
+        return torch.as_tensor(values, device=self._device)
 
 
 def _order(technical: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
@@ -140,18 +147,6 @@ def _peers(technical: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.
 
 
 def _gather(view: ViewBatch, index: torch.Tensor) -> ViewBatch:
-    return ViewBatch(
-        x=view.x[index],
-        depth=view.depth[index],
-        offset=view.offset[index],
-        target=view.target[index],
-        counts=view.counts[index],
-        features=view.features,
-        log_size=view.log_size[index],
-        has=view.has[index],
-        code_weight=view.code_weight,
-    )
-
-
-def _tensor(values: NDArray[np.floating], device: torch.device) -> torch.Tensor:
-    return torch.as_tensor(np.asarray(values, dtype=np.float32), device=device)
+    """The rows of a mini-batch, member x cell, of tensors that have one row a cell."""
+    names = ("x", "depth", "offset", "target", "counts", "log_size", "has")
+    return replace(view, **{name: getattr(view, name)[index] for name in names})

@@ -11,15 +11,25 @@ from numpy.typing import NDArray
 
 from unisono.types import Modality
 
+_SHRINKAGE = 0.3
+"""Share of a view's mean variance added to each of its variances; from 0.01 to 3 no figure moved by 2 %."""
+_N_FOLDS = 5
+
+Codes = Mapping[Modality, NDArray[np.float64]]
+Has = Mapping[Modality, NDArray[np.bool_]]
+
 
 @dataclass(frozen=True, eq=False)
 class LinearPath:
     """Posterior mean and decoder of probabilistic CCA, one pair of matrices a modality.
 
+    With canonical variates u of unit variance and correlations ρ, content is z ~ N(0, I), u = √ρ z + noise, so that
+    E[z | x] = √ρ u, Var[z | x] = 1 − ρ, and the prediction of one view's code from another's is Σ ρ u · Cov(x, u).
+
     Attributes:
-        encoders: code x content; E[z | x] = x @ encoder under the prior z ~ N(0, I).
+        encoders: code x content; E[z | x] = x @ encoder.
         decoders: content x code; E[x | z] = z @ decoder.
-        correlation: canonical correlation ρ of each content dimension, falling; 1 − ρ is the variance of z given x.
+        correlation: ρ of each content dimension on cells that did not choose the directions.
     """
 
     encoders: Mapping[Modality, NDArray[np.float32]]
@@ -27,62 +37,92 @@ class LinearPath:
     correlation: NDArray[np.float32]
 
 
-def fit_linear_path(
-    codes: Mapping[Modality, NDArray[np.float32]],
-    has: Mapping[Modality, NDArray[np.bool_]],
-    content_dim: int,
-    shrinkage: float,
-) -> LinearPath:
-    """Probabilistic CCA of batch-centred codes, rows being the same cells in every modality.
+def fit_linear_path(codes: Codes, has: Has, content_dim: int, rng: np.random.Generator) -> LinearPath:
+    """Probabilistic CCA of batch-centred codes whose rows are the same cells in every modality.
 
-    Each covariance is estimated on the cells that have what it needs, so cells may lack modalities; shrinkage adds
-    that share of the mean variance to each view's diagonal. For two views this is the maximum-likelihood solution of
-    Bach & Jordan with the rotation that splits ρ evenly; for three, ρ comes from the MAXVAR generalised CCA.
+    Directions come from the shrunken generalised CCA, correlations from cross-validation: in-sample ones are far too
+    high where cells are few, and every later step believes them.
 
     Args:
         codes: modality → cell x code, any values where the cell lacks the modality.
         has: modality → whether each cell has it.
-        content_dim: dimensions of content; capped by the codes there are, missing ones are zero.
-        shrinkage: ≥ 0.
+        content_dim: dimensions of content; where the codes span fewer, the last ones are zero.
+        rng: draws the folds.
 
     References:
-        Bach & Jordan, "A probabilistic interpretation of canonical correlation analysis", 2005, eq. 2.
-        Kettenring, "Canonical analysis of several sets of variables", 1971.
+        Bach & Jordan, "A probabilistic interpretation of canonical correlation analysis", 2005.
+        Kettenring, "Canonical analysis of several sets of variables", 1971 (MAXVAR, for three views).
     """
+    n_dims = min(content_dim, *(codes[m].shape[1] for m in codes))
+    weights = _directions(codes, has, n_dims)
+    correlation = _cross_validated_correlation(codes, has, n_dims, rng)
+    root = np.sqrt(correlation)
+    missing = content_dim - n_dims
+    encoders, decoders = {}, {}
+    for m in codes:
+        variates = codes[m][has[m]] @ weights[m]
+        loadings = codes[m][has[m]].T @ variates / len(variates)
+        encoders[m] = _padded(weights[m] * root, missing)
+        decoders[m] = np.ascontiguousarray(_padded(loadings * root, missing).T)
+    padded = np.pad(correlation, (0, missing), constant_values=_LEAST)
+    return LinearPath(encoders, decoders, padded.astype(np.float32))
+
+
+_LEAST, _MOST = 1e-3, 0.99
+
+
+def _directions(codes: Codes, has: Has, n_dims: int) -> dict[Modality, NDArray[np.float64]]:
+    """Code x dimension for each view, its variates of unit variance: leading generalised canonical directions."""
     names = list(codes)
-    half, inverse_half = {}, {}
-    for m in names:
-        covariance = _covariance(codes[m], codes[m], has[m])
-        covariance[np.diag_indices_from(covariance)] += shrinkage * np.trace(covariance) / len(covariance)
-        half[m], inverse_half[m] = _roots(covariance)
-    starts = np.cumsum([0] + [codes[m].shape[1] for m in names])
-    places = {m: slice(starts[i], starts[i + 1]) for i, m in enumerate(names)}
-    whitened = np.eye(starts[-1])
+    covariance = {m: _covariance(codes[m], codes[m], has[m]) for m in names}
+    inverse_root = {m: _inverse_root(_shrunken(covariance[m])) for m in names}
+    ends = np.cumsum([0] + [codes[m].shape[1] for m in names])
+    place = {m: slice(ends[i], ends[i + 1]) for i, m in enumerate(names)}
+    whitened = np.eye(ends[-1])
     for a, b in combinations(names, 2):
-        both = has[a] & has[b]
-        if both.sum() > 1:
-            block = inverse_half[a] @ _covariance(codes[a], codes[b], both) @ inverse_half[b]
-            whitened[places[a], places[b]], whitened[places[b], places[a]] = block, block.T
+        cross = _covariance(codes[a], codes[b], has[a] & has[b])
+        block = inverse_root[a] @ cross @ inverse_root[b]
+        whitened[place[a], place[b]], whitened[place[b], place[a]] = block, block.T
     values, vectors = np.linalg.eigh(whitened)
-    order = np.argsort(-values)[: min(content_dim, *(codes[m].shape[1] for m in names))]
-    correlation = np.clip((values[order] - 1.0) / (len(names) - 1), 1e-3, 0.999)
-    root = np.sqrt(len(names)) * vectors[:, order] * np.sqrt(correlation)
-    missing = content_dim - len(order)
-    encoders = {m: _padded(inverse_half[m] @ root[places[m]], missing) for m in names}
-    decoders = {m: _padded(half[m] @ root[places[m]], missing).T.copy() for m in names}
-    return LinearPath(encoders, decoders, np.pad(correlation, (0, missing), constant_values=1e-3).astype(np.float32))
+    leading = vectors[:, np.argsort(-values)[:n_dims]]
+    weights = {m: inverse_root[m] @ leading[place[m]] for m in names}
+    return {m: w / np.sqrt(np.maximum(np.diag(w.T @ covariance[m] @ w), 1e-12)) for m, w in weights.items()}
+
+
+def _cross_validated_correlation(
+    codes: Codes, has: Has, n_dims: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Correlation of each pair of variates on cells left out when the directions were found, mean over pairs, folds."""
+    n_cells = len(next(iter(has.values())))
+    fold = rng.permutation(n_cells) % _N_FOLDS
+    found = []
+    for left_out in range(_N_FOLDS):
+        weights = _directions(codes, {m: has[m] & (fold != left_out) for m in has}, n_dims)
+        for a, b in combinations(codes, 2):
+            rows = has[a] & has[b] & (fold == left_out)
+            if rows.sum() > 2:
+                found.append(_correlation(codes[a][rows] @ weights[a], codes[b][rows] @ weights[b]))
+    return np.clip(np.mean(found, axis=0) if found else np.zeros(n_dims), _LEAST, _MOST)
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    norm = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+    return np.asarray((a * b).sum(axis=0) / np.maximum(norm, 1e-12))
 
 
 def _covariance(
-    left: NDArray[np.float32], right: NDArray[np.float32], rows: NDArray[np.bool_]
+    left: NDArray[np.float64], right: NDArray[np.float64], rows: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    return left[rows].T.astype(np.float64) @ right[rows].astype(np.float64) / max(int(rows.sum()), 1)
+    return np.asarray(left[rows].T @ right[rows] / max(int(rows.sum()), 1))
 
 
-def _roots(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _shrunken(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    return covariance + _SHRINKAGE * max(float(np.trace(covariance)) / len(covariance), 1e-12) * np.eye(len(covariance))
+
+
+def _inverse_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     values, vectors = np.linalg.eigh(covariance)
-    values = np.sqrt(np.maximum(values, 1e-10))
-    return (vectors * values) @ vectors.T, (vectors / values) @ vectors.T
+    return (vectors / np.sqrt(np.maximum(values, 1e-12))) @ vectors.T
 
 
 def _padded(matrix: NDArray[np.float64], missing: int) -> NDArray[np.float32]:

@@ -1,0 +1,86 @@
+"""The networks at work on cells they did not train on: posterior means, in chunks, as numpy arrays; draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unisono.nn.model import Network
+from unisono.types import Modality
+
+_CELLS_AT_A_TIME = 8192
+
+Array = NDArray[np.float32]
+
+
+def n_members(network: Network) -> int:
+    return int(network.log_scale.shape[0])
+
+
+@torch.inference_mode()
+def contents(network: Network, modality: Modality, x: Array) -> Array:
+    """Mean content of each cell, member x cell x content, from batch-centred codes."""
+    return _in_chunks(lambda rows: network.content(modality, _members(network, x[rows]))[0].mu, len(x))
+
+
+@torch.inference_mode()
+def vectors(network: Network, z: Array) -> Array:
+    """Contents as one vector a cell, cell x (member · content), whose inner product is the mean cosine over members."""
+    members, n_cells, _ = z.shape
+
+    def compared(rows: slice) -> torch.Tensor:
+        return network.compared(torch.as_tensor(z[:, rows], device=network.log_scale.device))
+
+    unit = _in_chunks(compared, n_cells) / np.sqrt(np.float32(members))
+    return np.ascontiguousarray(unit.transpose(1, 0, 2).reshape(n_cells, -1))
+
+
+@torch.inference_mode()
+def styles(network: Network, modality: Modality, x: Array, depth: Array, offset: Array) -> Array:
+    """Mean style of each cell, member x cell x style."""
+
+    def style(rows: slice) -> torch.Tensor:
+        _, statistics = network.content(modality, _members(network, x[rows]))
+        return network.style(
+            modality, statistics, _members(network, depth[rows]), _members(network, offset[rows])
+        ).mu
+
+    return _in_chunks(style, len(x))
+
+
+@torch.inference_mode()
+def decoded(network: Network, target: Modality, z: Array, style: Array, offset: Array) -> Array:
+    """Scaled codes of the target, cell x code, mean over members, all cells in one style.
+
+    Args:
+        z: member x cell x content.
+        style: member x style.
+        offset: one a code.
+    """
+    device = network.log_scale.device
+    voice = torch.as_tensor(style, device=device)[:, None]
+    shift = torch.as_tensor(offset, device=device)
+
+    def decode(rows: slice) -> torch.Tensor:
+        some = torch.as_tensor(z[:, rows], device=device)
+        n_cells = some.shape[1]
+        return network.decode(
+            target, some, voice.expand(-1, n_cells, -1), shift.expand(len(some), n_cells, -1)
+        ).mean(dim=0, keepdim=True)
+
+    return _in_chunks(decode, z.shape[1])[0]
+
+
+def _members(network: Network, values: Array) -> torch.Tensor:
+    """The same cells for every member."""
+    tensor = torch.as_tensor(values, device=network.log_scale.device)
+    return tensor.expand(n_members(network), *tensor.shape)
+
+
+def _in_chunks(function: Callable[[slice], torch.Tensor], n_cells: int) -> Array:
+    """`function` of slices of cells, joined along the second axis."""
+    starts = range(0, max(n_cells, 1), _CELLS_AT_A_TIME)
+    return np.concatenate([function(slice(s, s + _CELLS_AT_A_TIME)).cpu().numpy() for s in starts], axis=1)

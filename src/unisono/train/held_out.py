@@ -1,0 +1,112 @@
+"""Held-out training cells as judge: how well are they predicted and matched; sees no test cell, changes no weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations, permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unisono.evaluation.metrics import foscttm, pearson_per_feature
+from unisono.nn import infer
+from unisono.nn.model import Network
+from unisono.train.feed import TrainingView
+from unisono.transforms.transform import on_scale
+from unisono.types import Cells, Modality
+from unisono.voice import Reading
+
+_MOST_FEATURES = 300
+_STYLE_CELLS = 1000
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The two numbers of the progress bar.
+
+    Attributes:
+        correlation: mean Pearson correlation of predicted and measured features over all directions, higher is better.
+        rank: mean share of cells that look more alike than the true partner (FOSCTTM), 0.5 at chance, 0 is best.
+    """
+
+    correlation: float
+    rank: float
+
+    def cost_against(self, reference: Figures) -> float:
+        """What is left to gain in both tasks, relative to a reference, which costs 2."""
+        wrong, wrong_before = 1.0 - self.correlation, max(1.0 - reference.correlation, 1e-6)
+        return wrong / wrong_before + self.rank / max(reference.rank, 1e-6)
+
+
+class HeldOut:
+    """Held-out cells, read once, and judged as often as asked."""
+
+    def __init__(self, cells: Cells, views: Mapping[Modality, TrainingView]) -> None:
+        self.cells = cells
+        self.readings: dict[Modality, Reading] = {m: views[m].voice.read(cells.views[m]) for m in cells.modalities}
+        self._training = {m: _some_cells(view.reading) for m, view in views.items()}
+        self._features = {m: _telling_features(views[m]) for m in cells.modalities}
+        self._truth = {
+            m: on_scale(cells.views[m])[:, self._features[m]].toarray() for m in cells.modalities
+        }
+
+    def paired_rows(self, a: Modality, b: Modality) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows of the cells that have both modalities, in each of the two views."""
+        both = (self.cells.rows[a] >= 0) & (self.cells.rows[b] >= 0)
+        return self.cells.rows[a][both], self.cells.rows[b][both]
+
+    def contents(self, network: Network) -> dict[Modality, NDArray[np.float32]]:
+        """Contents of the held-out cells, member x cell x content."""
+        return {m: infer.contents(network, m, reading.x) for m, reading in self.readings.items()}
+
+    def figures(self, network: Network) -> Figures:
+        """Prediction and matching of the held-out cells by the network as it stands."""
+        z = self.contents(network)
+        return Figures(self._correlation(network, z), self.rank(network, z))
+
+    def rank(self, network: Network, z: Mapping[Modality, NDArray[np.float32]]) -> float:
+        """Mean FOSCTTM over pairs of modalities, within technical batches."""
+        vectors = {m: infer.vectors(network, z[m]) for m in z}
+        ranks = []
+        for a, b in combinations(z, 2):
+            rows_a, rows_b = self.paired_rows(a, b)
+            if len(rows_a) > 1:
+                ranks.append(foscttm(vectors[a][rows_a], vectors[b][rows_b], self.readings[a].batch[rows_a]))
+        return float(np.mean(ranks)) if ranks else 0.5
+
+    def _correlation(self, network: Network, z: Mapping[Modality, NDArray[np.float32]]) -> float:
+        return float(np.mean([self.correlation_of(network, z, a, b) for a, b in permutations(z, 2)]))
+
+    def correlation_of(
+        self, network: Network, z: Mapping[Modality, NDArray[np.float32]], source: Modality, target: Modality
+    ) -> float:
+        """Mean Pearson correlation of the target's features as predicted from the source in average style."""
+        training = self._training[target]
+        style = infer.styles(network, target, training.x, training.depth, training.offset).mean(axis=1)
+        rows_source, rows_target = self.paired_rows(source, target)
+        offset = self.readings[target].offset[rows_target]
+        codes = infer.decoded(network, target, z[source][:, rows_source], style, np.zeros_like(offset[0]))
+        values = (codes + offset) @ network.head(target).loadings.cpu().numpy()[self._features[target]].T
+        values += network.head(target).intercept.cpu().numpy()[self._features[target]]
+        scores = pearson_per_feature(self._truth[target][rows_target], values)
+        return float(scores.mean())
+
+
+def _some_cells(reading: Reading) -> Reading:
+    """At most 1,000 cells, evenly spread: enough for the mean style."""
+    rows = np.unique(np.linspace(0, len(reading.x) - 1, _STYLE_CELLS).astype(int))
+    return Reading(
+        reading.x[rows],
+        reading.offset[rows],
+        reading.depth[rows],
+        reading.log_depth[rows],
+        reading.batch[rows],
+        reading.alignment,
+    )
+
+
+def _telling_features(view: TrainingView) -> NDArray[np.intp]:
+    """The features with the most counts among those selected."""
+    total = np.asarray(view.counts.selected.sum(axis=0)).ravel()
+    return view.voice.transform.selected[np.sort(np.argsort(-total, kind="stable")[:_MOST_FEATURES])]

@@ -1,0 +1,67 @@
+"""Voice: all that turns one modality's raw counts into what the networks read; fitted once, the same for any query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unisono.transforms.align import Alignment
+from unisono.transforms.standardise import Standardisation
+from unisono.transforms.transform import Counts, Transform
+from unisono.types import Modality, View
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A view as the networks read it.
+
+    Attributes:
+        x: cell x code, scaled and free of the batch's offset.
+        offset: cell x code, the offset that was taken out.
+        depth: standardised log depth.
+        log_depth: log(1 + total counts).
+        batch: technical batch of each cell.
+        alignment: how the view's features met the model's.
+    """
+
+    x: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    log_depth: NDArray[np.float64]
+    batch: NDArray[np.str_]
+    alignment: Alignment
+
+    @property
+    def scaled(self) -> NDArray[np.float32]:
+        """Scaled codes with the batch's offset still in them."""
+        return self.x + self.offset
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """The frozen way of one modality from counts to codes and from codes to standardised codes."""
+
+    transform: Transform
+    standardisation: Standardisation
+
+    @property
+    def modality(self) -> Modality:
+        return self.transform.modality
+
+    def read(self, view: View) -> Reading:
+        """The view in this voice's order and units; nothing is refitted.
+
+        Raises:
+            ValueError: the view is of another modality or shares no feature with the model.
+        """
+        return self.read_counts(self.transform.counts(view))
+
+    def read_counts(self, counts: Counts) -> Reading:
+        """As `read`, from counts that stand in this voice's order already."""
+        scaled = self.standardisation.scaled(self.transform.codes(counts))
+        offset = self.standardisation.offset_of(scaled, counts.batch)
+        log_depth = counts.log_depth
+        depth = self.standardisation.scaled_depth(log_depth)
+        return Reading(scaled - offset, offset, depth, log_depth, counts.batch, counts.alignment)

@@ -1,0 +1,119 @@
+"""Tests of MuData to Cells as a whole: names, empty cells, several errors at once, and an argument left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from io_fixtures import codes, counts, findings_of, mu, only, real, refusal, table, two
+from scipy import sparse
+
+from unisono.findings import BadInput
+from unisono.io.read import cells_from_mudata, read_mudata
+
+
+def test_cells_hold_the_counts_names_and_batches_of_the_file():
+    cells, findings = cells_from_mudata(two(), batch_key=None, need=2)
+    view = cells.views["adt"]
+    np.testing.assert_array_equal(view.counts.toarray(), counts(7, 5, seed=1))
+    assert list(view.cells) == [f"c{i}" for i in range(7)]
+    assert list(view.features) == [f"p{i}" for i in range(5)]
+    assert findings == []
+
+
+def test_an_anndata_is_refused_with_how_to_combine():
+    finding = refusal(cells_from_mudata, two()["rna"], batch_key=None)
+    assert finding.code == "E006"
+    assert finding.what == "one AnnData, not a MuData."
+
+
+def test_all_errors_of_a_pass_come_together():
+    values = counts(7, 11).astype(np.float32)
+    values[2, 3] = np.nan
+    mdata = two(values)
+    mdata["adt"].X = -mdata["adt"].X
+    with pytest.raises(BadInput, match=r"^E015 .*\(and 2 more; unisono check lists all\)$") as caught:
+        cells_from_mudata(mdata, batch_key="batch", need=2)
+    assert codes(caught.value.findings) == {"E014", "E015", "E029"}
+
+
+def test_the_argument_is_not_changed():
+    mdata = two(sparse.csr_matrix(np.diag([1.0, 0, 2, 3, 4, 5, 6]) @ counts(7, 11)))
+    mdata["rna"].obs["batch"] = pd.Categorical(["a", "b", "a", "b", "a", "b", "a"])
+    mdata["rna"].X.data[3] = 0
+    before, shared = {name: mdata[name].copy() for name in mdata.mod}, mdata.obs.copy()
+    cells_from_mudata(mdata, batch_key="batch", need=2)
+    for name in ("rna", "adt"):
+        for part in ("data", "indices", "indptr"):
+            np.testing.assert_array_equal(getattr(mdata[name].X, part), getattr(before[name].X, part))
+        assert mdata[name].X.dtype == before[name].X.dtype
+        pd.testing.assert_frame_equal(mdata[name].obs, before[name].obs)
+    pd.testing.assert_frame_equal(mdata.obs, shared)
+
+
+def test_cells_without_counts_leave_their_modality_and_no_other():
+    values = counts(7, 11)
+    values[[1, 4]] = 0
+    mdata = two(values)
+    mdata["rna"].obs["batch"] = list("abcabca")
+    cells, findings = cells_from_mudata(mdata, batch_key="batch", need=2)
+    assert list(cells.views["rna"].cells) == ["c0", "c2", "c3", "c5", "c6"]
+    assert list(cells.views["rna"].batch) == list("acaca")
+    np.testing.assert_array_equal(cells.views["rna"].counts.toarray(), values[[0, 2, 3, 5, 6]])
+    assert cells.views["adt"].n_cells == 7
+    assert only(findings, "W020").what == "2 of 7 cells have no counts in rna (first: c1, c4); left out of it."
+    assert "W026" not in codes(findings)
+
+
+def test_a_matrix_of_zeros_is_refused():
+    assert only(findings_of(two(np.zeros((7, 11)))), "E009").what == "none of 7 cells has counts."
+
+
+def test_features_without_counts_are_kept_and_told():
+    values = counts(7, 11)
+    values[:, [2, 8, 9, 10]] = 0
+    cells, findings = cells_from_mudata(two(values), batch_key=None)
+    assert only(findings, "I021").what == "4 of 11 features are 0 in every cell (first: g2, g8, g9)."
+    assert len(cells.views["rna"].features) == 11
+
+
+def test_repeated_feature_names_are_refused_with_the_name():
+    rna = table(7, 11, "g")
+    rna.var_names = ["MATR3", "g1", "MATR3", *[f"g{i}" for i in range(3, 11)]]
+    finding = only(findings_of(mu(rna=rna, adt=table(7, 5, "p"))), "E022")
+    assert finding.what == "var_names: 11 features, 10 unique names (first repeated: 'MATR3' x2)."
+    assert "var_names_make_unique()" in finding.remedy
+
+
+def test_repeated_cell_names_are_refused_with_the_name():
+    rna = table(7, 11, "g", cells=["x"] * 6 + ["y"])
+    finding = only(findings_of(mu(rna=rna, adt=table(7, 5, "p")), batch_key=None), "E023")
+    assert finding.what == "obs_names: 7 cells, 2 unique names (first repeated: 'x' x6): pairing is impossible."
+
+
+def test_repeated_cell_names_are_refused_with_a_batch_key_too():
+    rna = table(7, 11, "g", cells=["x"] * 6 + ["y"])
+    rna.obs["batch"] = "a"
+    assert "E023" in codes(findings_of(mu(rna=rna), batch_key="batch", need=1))
+
+
+def test_a_feature_name_in_two_modalities_is_kept_apart():
+    rna, adt = table(7, 11, "g"), table(7, 5, "g", seed=1)
+    cells, findings = cells_from_mudata(mu(rna=rna, adt=adt), batch_key=None, need=2)
+    finding = only(findings, "I024")
+    assert str(finding) == "I024 data, rna and adt: 5 feature names in both (first: g0); kept apart by modality."
+    np.testing.assert_array_equal(cells.views["adt"].counts.toarray(), counts(7, 5, seed=1))
+
+
+def test_every_refusal_names_file_and_modality():
+    values = counts(7, 11).astype(np.float32)
+    values[0, 0] = np.nan
+    assert only(findings_of(two(values), where="pbmc.h5mu"), "E015").where == "pbmc.h5mu, rna"
+
+
+def test_real_data_become_cells():
+    mdata = read_mudata(real("pbmc10k_cite.h5mu"))
+    cells, findings = cells_from_mudata(mdata, batch_key="batch", need=2)
+    assert {m: view.counts.shape for m, view in cells.views.items()} == {"rna": (6855, 4000), "adt": (6855, 14)}
+    assert cells.views["rna"].counts.sum() == int(mdata["rna"].X.sum(dtype=np.float64))
+    assert "I029" in codes(findings)
