@@ -1,1 +1,43 @@
-"""Unisono: predict one omics of a cell from another, and match cells across omics."""
+"""Unisono: predict one omics of a cell from another, and match cells across omics, with one fitted model."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unisono import datasets
+    from unisono.api import fit, load
+    from unisono.config import FitConfig
+    from unisono.fitted.scores import evaluate
+    from unisono.findings import BadInput, InputWarning
+    from unisono.fitted.unisono import Unisono
+    from unisono.io.matching import Matching
+
+__all__ = ["BadInput", "FitConfig", "InputWarning", "Matching", "Unisono", "datasets", "evaluate", "fit", "load"]
+
+_HOMES = {
+    "BadInput": "unisono.findings",
+    "FitConfig": "unisono.config",
+    "InputWarning": "unisono.findings",
+    "Matching": "unisono.io.matching",
+    "Unisono": "unisono.fitted.unisono",
+    "evaluate": "unisono.fitted.scores",
+    "fit": "unisono.api",
+    "load": "unisono.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Names are fetched when first used, so that importing the package loads neither torch nor anndata."""
+    if name == "datasets":
+        return import_module("unisono.datasets")
+    if name == "__version__":
+        return import_module("importlib.metadata").version("unisono")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unisono' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -25,7 +25,7 @@ class Weights(_Frozen):
     """Squared error of the decoded code, in units of the code's variance: the scale on which predictions are given."""
     cross: float = Field(1.0, ge=0)
     """Reconstruction terms with the content of another modality, relative to those with the cell's own."""
-    contrastive: float = Field(1.0, ge=0)
+    contrastive: float = Field(0.3, ge=0)
     """Symmetric cross-entropy between contents of two modalities, in nats."""
 
 
@@ -60,7 +60,7 @@ class FitConfig(_Frozen):
     architecture: Architecture = Architecture()  # type: ignore[call-arg]
     weights: Weights = Weights()  # type: ignore[call-arg]
     kl_warmup_epochs: int = Field(10, ge=0)
-    thinning: tuple[float, float] = (0.5, 1.0)
+    thinning: tuple[float, float] = (0.2, 1.0)
     """Range of the rate at which counts are kept, drawn for each cell and epoch; (1, 1) switches thinning off."""
     n_sampled_features: int = Field(256, ge=1)
     """Features of a modality whose likelihood enters a step: bounds the cost of a step whatever the number of peaks."""

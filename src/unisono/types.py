@@ -173,6 +173,15 @@ class Prediction:
             return np.maximum(values, 0.0, out=values)
         return _logistic(values)
 
+    def take_features(self, columns: slice | NDArray[np.intp]) -> Prediction:
+        """The prediction of some of the features."""
+        return replace(
+            self,
+            features=self.features[columns],
+            loadings=self.loadings[columns],
+            intercept=self.intercept[columns],
+        )
+
     def chunks(self, size: int) -> Iterator[NDArray[np.float32]]:
         """The values, `size` cells at a time."""
         for start in range(0, len(self.cells), size):

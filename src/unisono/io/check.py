@@ -157,7 +157,7 @@ def _no_match(modality: Modality, model: pd.Index, query: pd.Index, where: str) 
 
 def _style(names: pd.Index) -> str:
     """How names look, judged by the commonest look, with the first name as example."""
-    example = f" ({names[0]!r})" if len(names) else ""
+    example = f" ({str(names[0])!r})" if len(names) else ""
     ensembl = [match for match in map(_ENSEMBL.match, names) if match]
     if len(ensembl) > len(names) / 2:
         species = ensembl[0]["species"]

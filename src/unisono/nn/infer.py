@@ -74,6 +74,17 @@ def decoded(network: Network, target: Modality, z: Array, style: Array, offset: 
     return _in_chunks(decode, z.shape[1])[0]
 
 
+@torch.inference_mode()
+def readout(network: Network, target: Modality) -> tuple[Array, Array]:
+    """Loadings (feature x code) and intercepts that carry codes to the target's scale, for atac to logits."""
+    head = network.head(target)
+    if target == "atac":
+        loadings, intercept = torch.exp(head.log_slope) * head.loadings, head.intercept + head.log_bias
+    else:
+        loadings, intercept = head.loadings, head.intercept
+    return loadings.cpu().numpy(), intercept.cpu().numpy()
+
+
 def _members(network: Network, values: Array) -> torch.Tensor:
     """The same cells for every member."""
     tensor = torch.as_tensor(values, device=network.log_scale.device)

@@ -13,7 +13,7 @@ from unisono.config import FitConfig
 from unisono.nn.objective import Batch, ViewBatch
 from unisono.transforms.transform import Counts
 from unisono.types import Modality
-from unisono.voice import Reading, Voice
+from unisono.transforms.voice import Reading, Voice
 
 
 @dataclass(frozen=True, eq=False)

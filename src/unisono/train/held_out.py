@@ -15,7 +15,7 @@ from unisono.nn.model import Network
 from unisono.train.feed import TrainingView
 from unisono.transforms.transform import on_scale
 from unisono.types import Cells, Modality
-from unisono.voice import Reading
+from unisono.transforms.voice import Reading
 
 _MOST_FEATURES = 300
 _STYLE_CELLS = 1000

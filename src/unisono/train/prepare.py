@@ -16,7 +16,7 @@ from unisono.transforms.cca import LinearPath, fit_linear_path
 from unisono.transforms.standardise import Standardisation
 from unisono.transforms.transform import Counts, Transform
 from unisono.types import Cells, Modality, View
-from unisono.voice import Voice
+from unisono.transforms.voice import Voice
 
 _LEAST_HELD_OUT = 60
 _MOST_HELD_OUT = 0.2

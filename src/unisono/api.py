@@ -1,0 +1,141 @@
+"""The two ways to a fitted model: fit one on training data, or load one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unisono.config import FitConfig, Preset
+from unisono.device import choose_device
+from unisono.fitted import store
+from unisono.fitted.query import warn
+from unisono.fitted.record import EpochRecord, Record
+from unisono.fitted.unisono import Unisono
+from unisono.io.fingerprint import fingerprint
+from unisono.io.read import cells_from_mudata
+from unisono.train.feed import Feed
+from unisono.train.held_out import HeldOut
+from unisono.train.loop import Epoch, train
+from unisono.train.prepare import prepare
+from unisono.train.settle import match_terms, style_book
+from unisono.types import Cells
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+_LIBRARIES = ("unisono", "torch", "numpy", "scipy", "anndata", "mudata")
+
+OnEpoch = Callable[[Epoch], None]
+
+
+def fit(
+    mdata: MuData,
+    *,
+    batch_key: str | None = None,
+    modalities: Mapping[str, str] | None = None,
+    layer: str | None = None,
+    preset: Preset = "default",
+    seed: int = 0,
+    config: FitConfig | None = None,
+    device: str = "auto",
+    on_epoch: OnEpoch | None = None,
+    where: str = "data",
+) -> Unisono:
+    """Learn to predict and match from cells measured in two or three modalities.
+
+    Args:
+        mdata: raw counts of `rna`, `atac`, `adt` under any known name; cells are paired by name and may lack
+            modalities, as long as some have two.
+        batch_key: obs column of the technical batch (sample, donor, site), in `mdata.obs` or in a modality's obs.
+        modalities: name in the file → rna, atac or adt, where the names are unusual.
+        layer: where the raw counts are, None for X.
+        preset: "fast", "default" or "best".
+        seed: equal seeds give equal weights on one CPU.
+        config: all choices; takes the place of `preset` and `seed`.
+        device: "auto", or a torch device.
+        on_epoch: called after each epoch, for a progress display.
+        where: what messages call the data, usually a file name.
+
+    Returns:
+        The fitted model. `mdata` is not changed.
+
+    Raises:
+        BadInput: the data cannot be used; the message says what to do.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> model = un.fit(mdata, batch_key="batch", preset="fast")
+        >>> model.predict(mdata, source="rna", target="adt").shape
+        (120, 8)
+    """
+    chosen = config or FitConfig.preset(preset, seed=seed)
+    cells, findings = cells_from_mudata(
+        mdata, batch_key=batch_key, modalities=modalities, layer=layer, where=where, need=2
+    )
+    warn(findings)
+    return fit_cells(cells, chosen, device=device, batch_key=batch_key, modalities=modalities, on_epoch=on_epoch)
+
+
+def fit_cells(
+    cells: Cells,
+    config: FitConfig,
+    *,
+    device: str = "auto",
+    batch_key: str | None = None,
+    modalities: Mapping[str, str] | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Unisono:
+    """As `fit`, from cells whose counts are known to be sound."""
+    began = time.perf_counter()
+    where = choose_device(device)
+    prepared = prepare(cells, config, where)
+    network = prepared.network
+    held_out = HeldOut(prepared.held_out, prepared.views) if prepared.held_out else None
+    feed = Feed(prepared.views, prepared.technical, config, where)
+    curve = []
+    for epoch in train(network, feed, held_out, config):
+        if on_epoch:
+            on_epoch(epoch)
+        if epoch.figures:
+            figures = epoch.figures
+            curve.append(
+                EpochRecord(
+                    epoch=epoch.number,
+                    correlation=figures.correlation,
+                    rank=figures.rank,
+                    is_best=epoch.is_best,
+                )
+            )
+    terms = match_terms(network, held_out, cells.modalities)
+    return Unisono(
+        config=config,
+        network=network,
+        voices={m: view.voice for m, view in prepared.views.items()},
+        styles={m: style_book(network, view) for m, view in prepared.views.items()},
+        betas={pair: beta for pair, (beta, _) in terms.items()},
+        depth_terms={pair: term for pair, (_, term) in terms.items()},
+        record=Record(
+            versions={name: version(name) for name in _LIBRARIES},
+            fingerprint=fingerprint(cells),
+            n_cells={m: cells.views[m].n_cells for m in cells.modalities},
+            n_held_out=len(prepared.held_out.names) if prepared.held_out else 0,
+            batch_key=batch_key,
+            modalities=dict(modalities) if modalities else None,
+            device=str(where),
+            curve=tuple(curve),
+            seconds=round(time.perf_counter() - began, 3),
+        ),
+    )
+
+
+def load(path: str | Path, *, device: str = "auto") -> Unisono:
+    """Read a model folder that `Unisono.save` wrote, after verifying every file; nothing is ever unpickled.
+
+    Raises:
+        BadInput: E001, E047, E048, E049 or E054, see `unisono.fitted.store.load`; E052 no such device.
+    """
+    return store.load(path, choose_device(device))

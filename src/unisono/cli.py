@@ -1,0 +1,368 @@
+"""The command line: parses, calls the Python API, prints; computes nothing itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unisono.findings import BadInput, InputWarning, refuse
+
+if TYPE_CHECKING:
+    from unisono.config import FitConfig
+    from unisono.train.loop import Epoch
+
+app = typer.Typer(
+    name="unisono",
+    help="Predict one omics of a cell from another, and match cells across omics, with one fitted model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[Path, typer.Argument(metavar="DATA.h5mu", help="Raw counts: .h5mu, or MuData written as zarr.")]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder written by unisono fit.")]
+Query = Annotated[Path, typer.Argument(metavar="QUERY.h5mu", help="Raw counts of the cells asked about.")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write the result.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+BatchKey = Annotated[str | None, typer.Option(help="obs column of the technical batch.")]
+Modalities = Annotated[str | None, typer.Option(metavar="NAME=KIND,...", help="Names in the file, as gex=rna,ab=adt.")]
+Layer = Annotated[str | None, typer.Option(help="Layer of the raw counts; X unless told.")]
+Seed = Annotated[int, typer.Option(help="Equal seeds give equal models on one CPU.")]
+PresetName = Annotated[str, typer.Option("--preset", help="fast, default or best.")]
+
+
+@app.command()
+def check(
+    data: Data,
+    model: Annotated[Path | None, typer.Option(help="Also compare the features with this model's.")] = None,
+    batch_key: BatchKey = None,
+    modalities: Modalities = None,
+    layer: Layer = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at a file as fit, or with --model as predict and match would, and say all that was noticed."""
+    from unisono.io.check import check as look
+    from unisono.io.read import read_mudata
+
+    known = None
+    if model is not None:
+        from unisono.api import load
+
+        known = {m: list(v.transform.features) for m, v in load(model, device="cpu").voices.items()}
+    report = look(
+        read_mudata(data),
+        batch_key=batch_key,
+        modalities=_mapping(modalities),
+        layer=layer,
+        where=data.name,
+        features=known,
+    )
+    if as_json:
+        print(json.dumps(report.to_json(), indent=1))  # noqa: T201
+    else:
+        _table(report.rows)
+        for finding in report.findings:
+            _say(str(finding))
+    if not report.is_usable:
+        raise BadInput(report.findings)
+
+
+@app.command()
+def fit(
+    data: Data,
+    out: Out,
+    batch_key: BatchKey = None,
+    modalities: Modalities = None,
+    layer: Layer = None,
+    preset: PresetName = "default",
+    config: Annotated[Path | None, typer.Option(metavar="F.toml", help="Fields of FitConfig, over the preset.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Learn from cells measured in two or three omics; writes a model folder."""
+    from unisono.io.write import refuse_existing
+
+    refuse_existing(out, force)
+    chosen = _config(preset, seed, config)
+
+    from unisono.api import fit as learn
+    from unisono.device import choose_device
+    from unisono.io.read import read_mudata
+
+    mdata = read_mudata(data)
+    _say(f"device: {choose_device(device)}{' (chosen by auto)' if device == 'auto' else ''}")
+    with _progress(chosen.max_epochs) as on_epoch:
+        model = learn(
+            mdata,
+            batch_key=batch_key,
+            modalities=_mapping(modalities),
+            layer=layer,
+            config=chosen,
+            device=device,
+            on_epoch=on_epoch,
+            where=data.name,
+        )
+    model.save(out, force=force)
+    best = [epoch for epoch in model.record.curve if epoch.is_best]
+    if best:
+        _say(
+            f"held-out cells: prediction correlation {best[-1].correlation:.3f}, matching rank {best[-1].rank:.3f} "
+            f"(0.5 at chance), epoch {best[-1].epoch}"
+        )
+    _say(f"model written to {out} after {model.record.seconds:.0f} s")
+
+
+@app.command()
+def predict(
+    model: Model,
+    query: Query,
+    source: Annotated[str, typer.Option("--from", help="Modality to predict from: rna, atac or adt.")],
+    target: Annotated[str, typer.Option("--to", help="Modality to predict.")],
+    out: Out,
+    style: Annotated[
+        str, typer.Option(metavar="average|BATCH|FILE.h5mu", help="Whose voice the prediction is in.")
+    ] = "average",
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Predict one omics of each query cell from another; writes .h5ad."""
+    from unisono.io.write import refuse_existing
+
+    refuse_existing(out, force)
+    from unisono.api import load
+    from unisono.io.read import read_mudata
+    from unisono.io.tables import write_prediction
+
+    fitted = load(model, device=device)
+    chosen: Any = read_mudata(style) if style.endswith((".h5mu", ".zarr")) else style
+    prediction = fitted.prediction(
+        read_mudata(query), _kind(source), _kind(target), style=chosen, where=query.name
+    )
+    write_prediction(prediction, out, force=force)
+    _say(f"{prediction.shape[0]:,} cells x {prediction.shape[1]:,} {target} features written to {out}")
+
+
+@app.command()
+def match(
+    model: Model,
+    query: Query,
+    between: Annotated[str, typer.Option(metavar="LEFT,RIGHT", help="Modalities, as rna,adt.")],
+    out: Out,
+    within: Annotated[str | None, typer.Option(help="obs column; cells are matched inside its groups.")] = None,
+    rule: Annotated[str, typer.Option(help="soft, argmax or one-to-one.")] = "soft",
+    depth: Annotated[
+        bool, typer.Option("--depth", help="Also use total counts: only if both sides are the same physical cells.")
+    ] = False,
+    top: Annotated[int, typer.Option(help="Most partners a cell, at most 1000.", min=1, max=1000)] = 100,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Say which cell of one omics is which cell of another; writes .h5ad, left cells x right cells."""
+    from unisono.io.write import refuse_existing
+
+    refuse_existing(out, force)
+    from unisono.api import load
+    from unisono.io.read import read_mudata
+    from unisono.match import RULES
+
+    sides = [_kind(name.strip()) for name in between.split(",")]
+    if len(sides) != 2 or sides[0] == sides[1]:
+        raise refuse("E053", "--between", f"{between!r} does not name two modalities.", "as in --between rna,adt")
+    if rule not in RULES:
+        raise refuse("E053", "--rule", f"{rule!r} is unknown.", f"one of {', '.join(RULES)}")
+    fitted = load(model, device=device)
+    mdata = read_mudata(query)
+    found = fitted.match(
+        mdata, mdata, within=within, rule=rule, depth=depth, top=top, between=(sides[0], sides[1])  # type: ignore[arg-type]
+    )
+    found.write(out, force=force)
+    _say(f"{len(found.left):,} {sides[0]} cells matched to {len(found.right):,} {sides[1]} cells in {out}")
+
+
+@app.command()
+def embed(model: Model, query: Query, out: Out, device: Device = "auto", force: Force = False) -> None:
+    """Place cells of every omics in one shared space, obsm["X_unisono"]; writes .h5mu."""
+    from unisono.io.write import refuse_existing, write_atomically
+
+    refuse_existing(out, force)
+    from unisono.api import load
+    from unisono.io.read import read_mudata
+
+    mdata = load(model, device=device).embed(read_mudata(query))
+    write_atomically(out, lambda place: mdata.write_h5mu(place, compression="gzip"), force=force)
+    _say(f"{mdata.n_obs:,} cells with obsm['X_unisono'] written to {out}")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    test: Annotated[Path, typer.Argument(metavar="TEST.h5mu", help="Cells with known partners, unseen in training.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for metrics.json.")],
+    device: Device = "auto",
+) -> None:
+    """Score both tasks on cells that the model has not seen; prints the figures and writes metrics.json."""
+    from unisono.api import load
+    from unisono.fitted.scores import evaluate as score
+    from unisono.io.read import read_mudata
+
+    fitted = load(model, device=device)
+    scores = score(fitted, read_mudata(test), where=test.name)
+    _write_scores(out, {"scores": scores, "test": test.name, "model": fitted.record.model_dump(mode="json")})
+    _table([("task", "figure"), *((task, f"{figure:.4f}") for task, figure in scores.items())])
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")] = Path("unisono-demo"),
+    data: Annotated[Path | None, typer.Option(metavar="FILE.h5mu", help="Run on this file.")] = None,
+    batch_key: BatchKey = None,
+    modalities: Modalities = None,
+    preset: PresetName = "default",
+    seed: Seed = 0,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """The whole main job in one go: simulate (or read) cells, fit on four fifths, predict and match the rest."""
+    from unisono.demo import run
+
+    chosen = _config(preset, seed, None)
+    with _progress(chosen.max_epochs) as on_epoch:
+        result = run(
+            out,
+            data=data,
+            batch_key=batch_key,
+            modalities=_mapping(modalities),
+            config=chosen,
+            device=device,
+            force=force,
+            on_epoch=on_epoch,
+            say=_say,
+        )
+    _table([("task", "figure"), *((task, f"{figure:.4f}") for task, figure in result.items())])
+
+
+def main() -> None:
+    """Entry point: 0 done, 2 bad input with one line on stderr, 1 unexpected, 130 interrupted."""
+    warnings.showwarning = _show_warning
+    warnings.simplefilter("ignore", FutureWarning)
+    warnings.simplefilter("always", InputWarning)
+    try:
+        app()
+    except BadInput as error:
+        _say(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _say("interrupted; nothing was written")
+        sys.exit(130)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    _say(str(message) if issubclass(category, InputWarning) else f"{category.__name__}: {message}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0], box=SIMPLE_HEAD)
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _mapping(text: str | None) -> dict[str, str] | None:
+    """`gex=rna,ab=adt` as a dictionary."""
+    if text is None:
+        return None
+    pairs = [part.split("=") for part in text.split(",")]
+    if any(len(pair) != 2 or not all(pair) for pair in pairs):
+        raise refuse("E053", "--modalities", f"{text!r} is not NAME=KIND,...", "as in --modalities gex=rna,ab=adt")
+    return {name.strip(): kind.strip() for name, kind in pairs}
+
+
+def _kind(name: str) -> Any:
+    """A modality as the user calls it: rna, atac, adt or a known alias."""
+    from unisono.io.naming import kind_of
+
+    kind = kind_of(name)
+    if kind is None:
+        raise refuse("E007", "command line", f"modality {name!r} is unknown.", "say rna, atac or adt")
+    return kind
+
+
+def _config(preset: str, seed: int, path: Path | None) -> FitConfig:
+    from pydantic import ValidationError
+
+    from unisono.config import FitConfig
+
+    changes: dict[str, Any] = {}
+    where = "config"
+    if path is not None:
+        import tomllib
+
+        where = path.name
+        try:
+            changes = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise refuse("E001", str(path), "no such file.", "check the path") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise refuse("E053", where, f"is not TOML: {error}.", "correct the line") from error
+    try:
+        return FitConfig.preset(preset, **{"seed": seed, **changes})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        what = f"{field}: {first['msg']} (given {first['input']!r})."
+        raise refuse("E053", where, what, "see unisono.FitConfig for the fields and their ranges") from error
+    except ValueError as error:
+        raise refuse("E053", where, f"{error}.", "choose another") from error
+
+
+def _write_scores(folder: Path, document: dict[str, Any]) -> None:
+    from unisono.io.write import write_atomically
+
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, indent=1) + "\n"
+    write_atomically(folder / "metrics.json", lambda place: place.write_text(text, encoding="utf-8"), force=True)
+
+
+@contextmanager
+def _progress(max_epochs: int) -> Iterator[Any]:
+    """A bar on stderr with the two numbers that a user understands."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("epoch {task.completed:>3.0f}/{task.total:.0f}"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("held-out correlation {task.fields[correlation]} · matching rank {task.fields[rank]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("fit", total=max_epochs, correlation="–", rank="–")
+
+        def on_epoch(epoch: Epoch) -> None:
+            bar.update(task, completed=epoch.number)
+            if epoch.figures:
+                figures = epoch.figures
+                bar.update(task, correlation=f"{figures.correlation:.3f}", rank=f"{figures.rank:.3f}")
+
+        yield on_epoch
+
+
+if __name__ == "__main__":
+    main()

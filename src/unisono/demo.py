@@ -1,0 +1,94 @@
+"""The demonstration: the whole main job from raw counts to scores, on simulated cells or on a file of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from itertools import combinations, permutations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unisono.api import OnEpoch, fit
+from unisono.config import FitConfig
+from unisono.findings import refuse
+from unisono.fitted.scores import evaluate
+from unisono.fitted.unisono import Unisono
+from unisono.io.read import read_mudata
+from unisono.io.tables import write_prediction
+from unisono.io.write import write_atomically
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+_N_CELLS = 1500
+_TEST_SHARE = 0.2
+
+
+def run(
+    out: Path,
+    *,
+    config: FitConfig,
+    data: Path | None = None,
+    batch_key: str | None = None,
+    modalities: Mapping[str, str] | None = None,
+    device: str = "auto",
+    force: bool = False,
+    on_epoch: OnEpoch | None = None,
+    say: Callable[[str], None],
+) -> dict[str, float]:
+    """Fit on four fifths of the cells, predict, match and score the rest; everything lands in the folder `out`.
+
+    The test cells are the first fifth of `numpy.random.default_rng(0).permutation(n)`.
+
+    Raises:
+        BadInput: the file cannot be used, or `out` holds something and `force` is not set.
+    """
+    if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not force:
+        raise refuse("E055", str(out), "exists and is not empty.", "give --force, or another folder with -o")
+    if data is None:
+        from unisono.datasets import simulate
+
+        say(f"simulating {_N_CELLS} cells: chromatin drives transcription drives protein")
+        mdata, where = simulate(n_cells=_N_CELLS, seed=config.seed), "simulation"
+        batch_key = batch_key or "batch"
+    else:
+        mdata, where = read_mudata(data), data.name
+    training, test = split(mdata)
+    say(f"fitting on {training.n_obs:,} of {mdata.n_obs:,} cells")
+    model = fit(
+        training,
+        batch_key=batch_key,
+        modalities=modalities,
+        config=config,
+        device=device,
+        on_epoch=on_epoch,
+        where=where,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    model.save(out / "model", force=force)
+    _answer(model, test, out, where, force)
+    say(f"scoring both tasks on {test.n_obs:,} cells that the fit has not seen")
+    scores = evaluate(model, test, where=where)
+    text = json.dumps(scores, indent=1) + "\n"
+    write_atomically(out / "metrics.json", lambda place: place.write_text(text, encoding="utf-8"), force=force)
+    say(f"model, predictions, matchings and metrics are in {out}")
+    return scores
+
+
+def split(mdata: MuData) -> tuple[MuData, MuData]:
+    """Training and test cells: the first fifth of a fixed permutation is test."""
+    order = np.random.default_rng(0).permutation(mdata.n_obs)
+    n_test = int(_TEST_SHARE * mdata.n_obs)
+    return mdata[np.sort(order[n_test:])].copy(), mdata[np.sort(order[:n_test])].copy()
+
+
+def _answer(model: Unisono, test: MuData, out: Path, where: str, force: bool) -> None:
+    """Every prediction and every matching of the test cells, as files."""
+    for source, target in permutations(model.modalities, 2):
+        prediction = model.prediction(test, source, target, where=where)
+        write_prediction(prediction, out / f"{target}-from-{source}.h5ad", force=force)
+    for left, right in combinations(model.modalities, 2):
+        found = model.match(test, test, between=(left, right))
+        found.write(out / f"{left}-to-{right}.h5ad", force=force)

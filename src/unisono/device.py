@@ -1,0 +1,25 @@
+"""Which device the networks run on; says what it chose and never falls back in silence."""
+
+from __future__ import annotations
+
+import torch
+
+from unisono.findings import refuse
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes CUDA, then Apple's MPS, then the CPU; any other name is taken at its word.
+
+    Raises:
+        BadInput: E052 the device asked for is not there.
+    """
+    if name == "auto":
+        found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(found)
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise refuse("E052", "device", f"{name!r} cannot be used: {reason}.", 'use "auto" or "cpu"') from error
+    return device

@@ -1,0 +1,122 @@
+"""Query: what a user hands to a fitted model, as views in that model's terms; refits nothing, changes nothing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unisono.findings import BadInput, Finding, InputWarning, refuse
+from unisono.io.check import coverage_of
+from unisono.io.naming import kind_of
+from unisono.io.read import cells_from_mudata
+from unisono.fitted.record import Record
+from unisono.types import Modality, View
+from unisono.transforms.voice import Voice
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def query_view(
+    data: MuData | AnnData, modality: Modality, voices: Mapping[Modality, Voice], record: Record, where: str = "query"
+) -> View:
+    """One modality of a query, once it is clear that the model can read it; the others are not looked at.
+
+    A bare AnnData is taken to hold that modality. Findings below an error are given as `InputWarning`.
+
+    Raises:
+        BadInput: the counts cannot be used; E007 the query lacks the modality, E036 and E037 it shares too few
+            features with the model, E043 the model lacks the modality.
+    """
+    require_modality(modality, voices)
+    mdata = _as_mudata(data, modality)
+    names = {name: kind for name, kind in kinds(mdata, record).items() if kind == modality}
+    if not names:
+        what = f"not found; the file has {', '.join(mdata.mod)}."
+        raise refuse("E007", f"{where}, {modality}", what, "name a modality that it has")
+    batch_key = record.batch_key
+    if batch_key is not None and not _has_column(mdata, batch_key):
+        what = f"no column {batch_key!r}, which named the batches in training; all cells are taken as one new batch."
+        warn([Finding("W029", where, what, f"add obs[{batch_key!r}]")])
+        batch_key = None
+    cells, findings = cells_from_mudata(mdata, batch_key=batch_key, modalities=names, where=where, need=1)
+    view = cells.views[modality]
+    if record.batch_key is not None and batch_key is None:
+        view = replace(view, batch=np.full(view.n_cells, "query batch"))
+    _, met = coverage_of(modality, list(voices[modality].transform.features), list(view.features), f"{where}, {modality}")
+    if any(finding.severity == "error" for finding in met):
+        raise BadInput(met)
+    warn([*findings, *met, *_new_batches(view, voices[modality], f"{where}, {modality}")])
+    return view
+
+
+def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
+    """Name in the file → kind: as the user named them in training, else by known names."""
+    named = {name: kind for name, kind in (record.modalities or {}).items() if name in mdata.mod}
+    return named or {name: kind for name in mdata.mod if (kind := kind_of(name)) is not None}
+
+
+def _new_batches(view: View, voice: Voice, where: str) -> list[Finding]:
+    known = voice.standardisation.batches
+    new = sorted(set(np.unique(view.batch)) - set(known))
+    if not new:
+        return []
+    what = (
+        f"{len(new)} batches were not in training (first: {str(new[0])!r}; training had {', '.join(known[:5])}): "
+        "standardised by their own statistics."
+    )
+    return [Finding("W034", where, what, "to predict in their style, give reference cells as style")]
+
+
+def require_modality(modality: Modality, voices: Mapping[Modality, Voice]) -> None:
+    """Refuse a modality that the model does not have (E043)."""
+    if modality not in voices:
+        what = f"this model knows {', '.join(voices)}; it cannot use {modality}."
+        raise refuse("E043", "model", what, "use one of these, or fit a model with it")
+
+
+def only_modality(data: MuData | AnnData, voices: Mapping[Modality, Voice], record: Record, side: str) -> Modality:
+    """Which of the model's modalities an object holds, when it holds only one.
+
+    A MuData is judged by its names, an AnnData by whose features it has.
+
+    Raises:
+        BadInput: E007 none or several, E037 no feature is known.
+    """
+    if hasattr(data, "mod"):
+        found = [m for m in voices if m in kinds(data, record).values()]
+        if len(found) != 1:
+            what = f"holds {', '.join(data.mod)}; which of them to match is open."
+            raise refuse("E007", side, what, 'say between=("rna", "adt") or pass one modality')
+        return found[0]
+    names = {str(name) for name in data.var_names}
+    shared = {m: len(names & set(voice.transform.features)) for m, voice in voices.items()}
+    best = max(voices, key=lambda m: shared[m])
+    if shared[best] == 0:
+        raise refuse("E037", side, "0 features match those of the model, in any modality.", "check var_names")
+    return best
+
+
+def warn(findings: list[Finding]) -> None:
+    """Every warning among the findings, as a Python warning."""
+    for finding in findings:
+        if finding.severity == "warning":
+            warnings.warn(str(finding), InputWarning, stacklevel=4)
+
+
+def _as_mudata(data: MuData | AnnData, modality: Modality) -> MuData:
+    if hasattr(data, "mod"):
+        return data
+    import mudata
+
+    with mudata.set_options(pull_on_update=False):
+        return mudata.MuData({modality: data})
+
+
+def _has_column(mdata: MuData, name: str) -> bool:
+    return name in mdata.obs or any(name in part.obs for part in mdata.mod.values())

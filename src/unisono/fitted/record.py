@@ -1,0 +1,44 @@
+"""Record: where a model came from; JSON-able, saved with it, shown to whoever asks; holds no weights."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class EpochRecord(BaseModel):
+    """One evaluated epoch: mean held-out correlation (higher is better) and FOSCTTM (lower is better)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epoch: int
+    correlation: float
+    rank: float
+    is_best: bool
+
+
+class Record(BaseModel):
+    """Provenance of a fitted model.
+
+    Attributes:
+        versions: of this package and of the libraries that shaped the numbers.
+        fingerprint: SHA-256 over names, batches and counts of the training cells.
+        n_cells: training cells by modality, held-out ones among them.
+        n_held_out: cells kept aside to stop, scale and calibrate.
+        batch_key: column that named the technical batches, if any.
+        modalities: the file's names of the modalities, where the user gave them.
+        device: where the networks were trained.
+        curve: the evaluated epochs.
+        seconds: wall time of the fit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    versions: dict[str, str]
+    fingerprint: str
+    n_cells: dict[str, int]
+    n_held_out: int
+    batch_key: str | None
+    modalities: dict[str, str] | None
+    device: str
+    curve: tuple[EpochRecord, ...]
+    seconds: float

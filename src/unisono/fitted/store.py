@@ -1,0 +1,175 @@
+"""A model as a folder of JSON and safetensors, written whole and verified before it is read; nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.numpy import load_file, save_file
+
+from unisono.config import FitConfig
+from unisono.findings import refuse
+from unisono.fitted.record import Record
+from unisono.fitted.unisono import Unisono
+from unisono.io.manifest import verify_manifest, write_manifest
+from unisono.io.write import write_folder_atomically
+from unisono.match import DepthTerm
+from unisono.nn.model import Blueprint, Network
+from unisono.nn.styles import StyleBook
+from unisono.transforms.standardise import Standardisation
+from unisono.transforms.transform import Transform
+from unisono.transforms.voice import Voice
+from unisono.types import Modality
+
+_CONFIG, _RECORD, _VOICES, _MATCH = "config.json", "record.json", "voices.json", "match.json"
+_WEIGHTS, _ARRAYS = "weights.safetensors", "voices.safetensors"
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_TRANSFORM_ARRAYS = ("selected", "share", "weight", "centre", "basis", "loadings", "intercept")
+_STANDARDISATION_ARRAYS = ("mean", "scale", "offsets", "depth")
+_STYLE_ARRAYS = ("latents", "average_latent")
+
+
+class _Names(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    features: list[str]
+    batches: list[str]
+
+
+class _Terms(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    left: Modality
+    right: Modality
+    beta: float
+    depth_beta: float
+    depth_weight: float
+    depth_correlation: float
+
+
+class _Voices(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    voices: dict[Modality, _Names]
+
+
+class _Match(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    terms: list[_Terms]
+
+
+def save(model: Unisono, path: str | Path, *, force: bool = False) -> None:
+    """Write a model folder; see `Unisono.save`."""
+    write_folder_atomically(path, lambda folder: _write(model, folder), force=force)
+
+
+def load(path: str | Path, device: torch.device) -> Unisono:
+    """Read a model folder.
+
+    Raises:
+        BadInput: E001 no such folder, E047 a file or a pickle, E048 written by a newer version, E049 a file missing,
+            changed or not of this model, E054 a link or a name that leads out of the folder.
+    """
+    folder = Path(path)
+    verify_manifest(folder)
+    try:
+        config = FitConfig.model_validate_json(_text(folder, _CONFIG))
+        record = Record.model_validate_json(_text(folder, _RECORD))
+        names = _Voices.model_validate_json(_text(folder, _VOICES)).voices
+        terms = _Match.model_validate_json(_text(folder, _MATCH)).terms
+        arrays, weights = load_file(folder / _ARRAYS), load_file(folder / _WEIGHTS)
+        voices = {m: _voice(m, names[m], arrays) for m in names}
+        styles = {m: _style_book(m, names[m], arrays) for m in names}
+        network = _network(config, voices, weights).to(device).eval()
+    except (ValidationError, KeyError, FileNotFoundError, RuntimeError) as error:
+        what = f"cannot be read by this version: {str(error).splitlines()[0]}."
+        raise refuse("E048", str(folder), what, "upgrade unisono, or fit the model again") from error
+    betas = {(t.left, t.right): t.beta for t in terms}
+    depth_terms = {(t.left, t.right): DepthTerm(t.depth_beta, t.depth_weight, t.depth_correlation) for t in terms}
+    return Unisono(config, network, voices, styles, betas, depth_terms, record)
+
+
+def _write(model: Unisono, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    arrays: dict[str, NDArray[Any]] = {}
+    for m, voice in model.voices.items():
+        parts = (
+            (voice.transform, _TRANSFORM_ARRAYS),
+            (voice.standardisation, _STANDARDISATION_ARRAYS),
+            (model.styles[m], _STYLE_ARRAYS),
+        )
+        arrays |= {f"{m}.{name}": np.ascontiguousarray(getattr(part, name)) for part, names in parts for name in names}
+    weights = {name: np.ascontiguousarray(value.cpu().numpy()) for name, value in model.network.state_dict().items()}
+    names = {
+        m: _Names(features=voice.transform.features.tolist(), batches=voice.standardisation.batches.tolist())
+        for m, voice in model.voices.items()
+    }
+    terms = [
+        _Terms(
+            left=a,
+            right=b,
+            beta=model.betas[a, b],
+            depth_beta=model.depth_terms[a, b].beta,
+            depth_weight=model.depth_terms[a, b].weight,
+            depth_correlation=model.depth_terms[a, b].r,
+        )
+        for a, b in combinations(model.modalities, 2)
+    ]
+    documents: dict[str, BaseModel] = {
+        _CONFIG: model.config,
+        _RECORD: model.record,
+        _VOICES: _Voices(voices=names),
+        _MATCH: _Match(terms=terms),
+    }
+    for name, document in documents.items():
+        text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False)
+        (folder / name).write_text(text + "\n", encoding="utf-8")
+    save_file(arrays, folder / _ARRAYS)
+    save_file(weights, folder / _WEIGHTS)
+    write_manifest(folder)
+
+
+def _text(folder: Path, name: str) -> str:
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _voice(modality: Modality, names: _Names, arrays: Arrays) -> Voice:
+    transform = Transform(
+        modality=modality,
+        features=np.array(names.features, dtype=str),
+        **{name: arrays[f"{modality}.{name}"] for name in _TRANSFORM_ARRAYS},
+    )
+    standardisation = Standardisation(
+        batches=np.array(names.batches, dtype=str),
+        **{name: arrays[f"{modality}.{name}"] for name in _STANDARDISATION_ARRAYS},
+    )
+    return Voice(transform, standardisation)
+
+
+def _style_book(modality: Modality, names: _Names, arrays: Arrays) -> StyleBook:
+    batches = np.array(names.batches, dtype=str)
+    latents, average = (arrays[f"{modality}.{name}"] for name in _STYLE_ARRAYS)
+    return StyleBook(batches, latents, arrays[f"{modality}.offsets"], average)
+
+
+def _network(config: FitConfig, voices: Mapping[Modality, Voice], weights: Arrays) -> Network:
+    """The network of a config with the saved weights in it; the blueprints only give it its sizes."""
+    n_content = config.architecture.content_dim
+    blueprints = {}
+    for m, voice in voices.items():
+        n_codes, n_features = voice.transform.n_codes, len(voice.transform.features)
+        sizes = ((n_codes, n_content), (n_content, n_codes), (n_features, n_codes), (n_features,), (n_features,))
+        blueprints[m] = Blueprint(*(torch.zeros(size) for size in sizes))
+    network = Network(blueprints, torch.zeros(n_content), config, torch.Generator())
+    network.load_state_dict({name: torch.as_tensor(value) for name, value in weights.items()})
+    return network

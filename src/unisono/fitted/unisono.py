@@ -1,0 +1,292 @@
+"""Unisono: the fitted model. It predicts, matches, embeds and is saved; it owns no data and is never refitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unisono.config import FitConfig
+from unisono.findings import refuse
+from unisono.fitted.query import kinds, only_modality, query_view, require_modality
+from unisono.fitted.record import Record
+from unisono.io.matching import Matching
+from unisono.io.tables import prediction_to_anndata
+from unisono.match import DepthTerm, Rule, couple, standardise_depth, with_depth
+from unisono.nn import infer
+from unisono.nn.model import Network
+from unisono.nn.styles import Style, StyleBook
+from unisono.transforms.standardise import shrunken_mean
+from unisono.transforms.voice import Reading, Voice
+from unisono.types import MODALITIES, Link, Modality, Prediction, View
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+EMBEDDING = "X_unisono"
+_LINKS: dict[Modality, Link] = {"rna": "nonnegative", "adt": "nonnegative", "atac": "logistic"}
+
+Pair = tuple[Modality, Modality]
+T = TypeVar("T")
+
+
+class MatchVectors(NamedTuple):
+    """Cells of both sides, cell x dimension, and the inverse temperature of their inner products."""
+
+    left: NDArray[np.float32]
+    right: NDArray[np.float32]
+    beta: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Unisono:
+    """A fitted model of two or three modalities.
+
+    Attributes:
+        config: the choices of the fit.
+        network: encoders, decoders and heads.
+        voices: by modality, the way from counts to codes.
+        styles: by modality, the styles known by name.
+        betas: for each pair of modalities the inverse temperature of matching by content.
+        depth_terms: the same when the agreement of depths is added.
+        record: where the model came from.
+    """
+
+    config: FitConfig
+    network: Network
+    voices: Mapping[Modality, Voice]
+    styles: Mapping[Modality, StyleBook]
+    betas: Mapping[Pair, float]
+    depth_terms: Mapping[Pair, DepthTerm]
+    record: Record
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities the model knows, in the order of the central dogma."""
+        return tuple(m for m in MODALITIES if m in self.voices)
+
+    def predict(
+        self,
+        query: MuData | AnnData,
+        source: Modality,
+        target: Modality,
+        style: str | MuData | AnnData = "average",
+        interval: float | None = None,
+    ) -> AnnData:
+        """One modality of each query cell from another, as it would have been measured.
+
+        Args:
+            query: raw counts; a MuData that has `source`, or an AnnData of it.
+            source: modality to predict from.
+            target: modality to predict.
+            style: whose voice the prediction is in: "average" over training cells, the name of a training batch, or
+                a few reference cells that have `target`.
+            interval: coverage of prediction intervals; this version has none, so anything but None is refused.
+
+        Returns:
+            AnnData, obs the query cells, var the target features of the training data, X float32 on the target's
+            scale: rna log1p of counts per 10,000 (≥ 0), adt per-cell CLR (≥ 0), atac probability of being accessible.
+
+        Raises:
+            BadInput: the query cannot be read by this model, or it does not know the modality or style.
+        """
+        if interval is not None:
+            what = f"interval={interval}: this version predicts means, without intervals."
+            raise refuse("E053", "predict", what, "leave interval out")
+        return prediction_to_anndata(self.prediction(query, source=source, target=target, style=style))
+
+    def prediction(
+        self,
+        query: MuData | AnnData,
+        source: Modality,
+        target: Modality,
+        style: str | MuData | AnnData = "average",
+        *,
+        where: str = "query",
+    ) -> Prediction:
+        """As `predict`, kept as codes x loadings: for many cells and features, dense only where asked."""
+        require_modality(target, self.voices)
+        view = query_view(query, source, self.voices, self.record, where)
+        return self.prediction_of(view, target, self._style(target, style))
+
+    def prediction_of(self, view: View, target: Modality, style: Style | None = None) -> Prediction:
+        """As `prediction`, from a view whose counts are known to be sound; in average style unless told."""
+        chosen = style if style is not None else self.styles[target].average
+        z = infer.contents(self.network, view.modality, self.voices[view.modality].read(view).x)
+        codes = infer.decoded(self.network, target, z, chosen.latent, chosen.offset)
+        loadings, intercept = infer.readout(self.network, target)
+        features = self.voices[target].transform.features
+        return Prediction(
+            view.modality, target, view.cells, features, codes, loadings, intercept, _LINKS[target]
+        )
+
+    def match(
+        self,
+        left: MuData | AnnData,
+        right: MuData | AnnData,
+        *,
+        within: str | None = None,
+        rule: Rule = "soft",
+        depth: bool = False,
+        top: int = 100,
+        between: Pair | None = None,
+    ) -> Matching:
+        """Which right cell is which left cell, by content; names are never used to pair them.
+
+        Args:
+            left: raw counts of one modality.
+            right: raw counts of another one; may hold other cells, and more or fewer of them.
+            within: obs column, the same on both sides: cells are matched inside its groups only.
+            rule: "soft" probabilities, "argmax" the likeliest partner, "one-to-one" an assignment.
+            depth: also use how total counts agree. Right only when both sides were measured in the same physical
+                cells, where it helps; between separate experiments it misleads.
+            top: most partners a row, for rule "soft"; at most 1,000.
+            between: modalities of left and right, needed only where an object holds several.
+
+        Raises:
+            BadInput: a side cannot be read by this model, or a left group has no right cells.
+        """
+        pair = between or (
+            only_modality(left, self.voices, self.record, "left"),
+            only_modality(right, self.voices, self.record, "right"),
+        )
+        left_view = query_view(left, pair[0], self.voices, self.record, "left")
+        right_view = query_view(right, pair[1], self.voices, self.record, "right")
+        groups = None
+        if within is not None:
+            groups = (_labels(left, left_view, within, "left"), _labels(right, right_view, within, "right"))
+        return self.match_views(left_view, right_view, groups=groups, rule=rule, depth=depth, top=top)
+
+    def match_views(
+        self,
+        left: View,
+        right: View,
+        *,
+        groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
+        rule: Rule = "soft",
+        depth: bool = False,
+        top: int = 100,
+    ) -> Matching:
+        """As `match`, from views whose counts are known to be sound, with the group of each cell on both sides."""
+        if left.modality == right.modality:
+            what = f"both sides are {left.modality}; matching is between two modalities."
+            raise refuse("E007", "match", what, "give two modalities")
+        vectors = self.match_vectors(left, right, depth=depth, groups=groups)
+        coupling = couple(vectors.left, vectors.right, beta=vectors.beta, rule=rule, top=top, within=groups)
+        return Matching(coupling, left.cells, right.cells, left.modality, right.modality, rule)
+
+    def match_vectors(
+        self,
+        left: View,
+        right: View,
+        *,
+        depth: bool = False,
+        groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
+    ) -> MatchVectors:
+        """What matching compares: `beta` times an inner product is the log density ratio of a pair of cells.
+
+        Depth, when it counts, is standardised within the groups.
+        """
+        pair = left.modality, right.modality
+        readings = self.voices[pair[0]].read(left), self.voices[pair[1]].read(right)
+        vectors = self._vectors(pair[0], readings[0]), self._vectors(pair[1], readings[1])
+        if not depth:
+            return MatchVectors(*vectors, self._of_pair(self.betas, pair))
+        term = self._of_pair(self.depth_terms, pair)
+        labels = groups or (None, None)
+        depths = [standardise_depth(r.log_depth, g) for r, g in zip(readings, labels, strict=True)]
+        return MatchVectors(*with_depth(*vectors, depths[0], depths[1], term), term.beta)
+
+    def vectors_of(self, view: View) -> NDArray[np.float32]:
+        """Cells in the shared space, cell x dimension, unit length: inner products are similarities of content."""
+        return self._vectors(view.modality, self.voices[view.modality].read(view))
+
+    def embed(self, mdata: MuData) -> MuData:
+        """Write `obsm["X_unisono"]` into each modality of `mdata`, which is changed, and return it.
+
+        One shared space for all modalities, unit vectors: the inner product of two cells is the similarity of their
+        contents. Rows of cells without counts are NaN.
+
+        Raises:
+            BadInput: a modality cannot be read by this model, or none is there.
+        """
+        for name, modality in _names(mdata, self.record, self.voices).items():
+            part = mdata.mod[name]
+            view = query_view(mdata, modality, self.voices, self.record)
+            vectors = self.vectors_of(view)
+            rows = part.obs_names.get_indexer(view.cells)
+            embedded = np.full((part.n_obs, vectors.shape[1]), np.nan, dtype=np.float32)
+            embedded[rows] = vectors
+            part.obsm[EMBEDDING] = embedded
+        return mdata
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the model to a folder of JSON and safetensors with a manifest, whole or not at all.
+
+        Raises:
+            BadInput: the folder exists and `force` is not set, or cannot be written.
+        """
+        from unisono.fitted.store import save
+
+        save(self, path, force=force)
+
+    def _vectors(self, modality: Modality, reading: Reading) -> NDArray[np.float32]:
+        return infer.vectors(self.network, infer.contents(self.network, modality, reading.x))
+
+    @staticmethod
+    def _of_pair(terms: Mapping[Pair, T], pair: Pair) -> T:
+        return terms[pair] if pair in terms else terms[pair[::-1]]
+
+    def _style(self, target: Modality, style: str | MuData | AnnData) -> Style:
+        book = self.styles[target]
+        if not isinstance(style, str):
+            return self._style_of_cells(query_view(style, target, self.voices, self.record, "style"))
+        if style == "average":
+            return book.average
+        if style not in book.batches:
+            known = ", ".join(book.batches[:10])
+            what = f"style {style!r} is no training batch of {target} (they are: {known})."
+            raise refuse("E031", f"model, {target}", what, 'use one of them, "average", or reference cells')
+        return book.of_batch(style)
+
+    def _style_of_cells(self, view: View) -> Style:
+        """Mean style of reference cells; their offset is what their own content leaves unexplained.
+
+        So a handful of cells of one type shifts the prediction by how they were measured, not by what they are.
+        """
+        modality, voice, average = view.modality, self.voices[view.modality], self.styles[view.modality].average
+        reading = voice.read(view)
+        scaled = reading.scaled
+        z = infer.contents(self.network, modality, scaled)
+        offset = shrunken_mean(scaled - infer.decoded(self.network, modality, z, average.latent, average.offset))
+        spread = np.broadcast_to(offset, scaled.shape)
+        latent = infer.styles(self.network, modality, scaled - spread, reading.depth, np.ascontiguousarray(spread))
+        return Style(latent.mean(axis=1), offset)
+
+
+def _labels(data: MuData | AnnData, view: View, column: str, side: str) -> NDArray[np.str_]:
+    """The obs column of the view's cells, looked up in the modality's obs first, then in the MuData's."""
+    tables = [data.obs, *(part.obs for part in getattr(data, "mod", {}).values())]
+    for table in reversed(tables):
+        if column in table and np.isin(view.cells, table.index).all():
+            values = table.loc[view.cells, column]
+            if values.isna().any():
+                what = f"{column!r} is missing for {int(values.isna().sum())} cells."
+                raise refuse("E031", f"{side}, {view.modality}", what, "fill it in or match without within")
+            return values.astype(str).to_numpy(dtype=str)
+    found = ", ".join(sorted({str(name) for table in tables for name in table})[:8])
+    raise refuse("E029", f"{side}, {view.modality}", f"no obs column {column!r} (there are: {found}).", "name one")
+
+
+def _names(mdata: MuData, record: Record, voices: Mapping[Modality, Voice]) -> dict[str, Modality]:
+    found = {name: kind for name, kind in kinds(mdata, record).items() if kind in voices}
+    if not found:
+        what = f"holds {', '.join(mdata.mod)}; this model knows {', '.join(voices)}."
+        raise refuse("E043", "query", what, "give a modality of the model")
+    return found

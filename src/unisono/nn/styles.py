@@ -1,0 +1,54 @@
+"""StyleBook: the styles a model knows by name for one modality, and the one to use when none is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Style(NamedTuple):
+    """Whose voice a prediction is in.
+
+    Attributes:
+        latent: member x style, drives AdaIN.
+        offset: one a code, where the batch's codes lie.
+    """
+
+    latent: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class StyleBook:
+    """Styles of the training batches of one modality.
+
+    Attributes:
+        batches: their names.
+        latents: batch x member x style.
+        offsets: batch x code.
+        average_latent: member x style, the mean over all training cells.
+    """
+
+    batches: NDArray[np.str_]
+    latents: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    average_latent: NDArray[np.float32]
+
+    @property
+    def average(self) -> Style:
+        """The mean over all training cells, whose codes have no offset."""
+        return Style(self.average_latent, np.zeros(self.offsets.shape[1], dtype=np.float32))
+
+    def of_batch(self, name: str) -> Style:
+        """The style of a training batch.
+
+        Raises:
+            KeyError: no training batch has this name.
+        """
+        found = np.flatnonzero(self.batches == name)
+        if not len(found):
+            raise KeyError(name)
+        return Style(self.latents[found[0]], self.offsets[found[0]])
