@@ -117,3 +117,14 @@ def test_real_data_become_cells():
     assert {m: view.counts.shape for m, view in cells.views.items()} == {"rna": (6855, 4000), "adt": (6855, 14)}
     assert cells.views["rna"].counts.sum() == int(mdata["rna"].X.sum(dtype=np.float64))
     assert "I029" in codes(findings)
+
+
+def test_a_file_whose_modalities_name_their_index_and_whose_obs_does_not_is_read(tmp_path: Path) -> None:
+    obs = pd.DataFrame({"batch": ["x", "y", "x"]}, index=pd.Index(["a", "b", "c"], name="cell"))
+    counts = np.arange(6, dtype=np.float32).reshape(3, 2)
+    parts = {name: AnnData(counts, obs=obs.copy(), var=pd.DataFrame(index=["f", "g"])) for name in ("rna", "adt")}
+    mdata = MuData(parts)
+    mdata.obs.index.name = None
+    path = tmp_path / "named.h5mu"
+    mdata.write_h5mu(path)
+    assert list(read_mudata(path).mod["adt"].obs_names) == ["a", "b", "c"]

@@ -114,7 +114,8 @@ def _as_mudata(data: MuData | AnnData, modality: Modality) -> MuData:
         return data
     import mudata
 
-    with mudata.set_options(pull_on_update=False):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         return mudata.MuData({modality: data})
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save as packed
 
 from unisono.config import FitConfig
 from unisono.findings import refuse
@@ -134,8 +134,8 @@ def _write(model: Unisono, folder: Path) -> None:
     for name, document in documents.items():
         text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False)
         (folder / name).write_text(text + "\n", encoding="utf-8")
-    save_file(arrays, folder / _ARRAYS)
-    save_file(weights, folder / _WEIGHTS)
+    (folder / _ARRAYS).write_bytes(packed(arrays))
+    (folder / _WEIGHTS).write_bytes(packed(weights))
     write_manifest(folder)
 
 

@@ -47,7 +47,7 @@ def read_mudata(path: str | Path) -> MuData:
     check(place)
     import mudata
 
-    with reading(place), warnings.catch_warnings(), mudata.set_options(pull_on_update=False):
+    with reading(place), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", UserWarning)
         return getattr(mudata, name)(place)
