@@ -144,9 +144,7 @@ def linear(training: mudata.MuData, test: mudata.MuData, batch_key: str | None) 
             scores[f"{source}->{target} auroc"] = float(np.nanmean(per_peak)) if np.isfinite(per_peak).any() else 0.5
     for left, right in permutations(cells.modalities, 2):
         if cells.modalities.index(left) < cells.modalities.index(right):
-            best = min(
-                (metrics.foscttm(*canonical(codes, unseen_codes, left, right, k)), k) for k in (10, 16, 32)
-            )
+            best = min((metrics.foscttm(*canonical(codes, unseen_codes, left, right, k)), k) for k in (10, 16, 32))
             scores[f"{left}~{right} foscttm"], scores[f"{left}~{right} cca dimensions"] = best
     return scores
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from io_fixtures import codes, counts, findings_of, mu, only, real, refusal, table, two
+from mudata import MuData
 from scipy import sparse
 
 from unisono.findings import BadInput

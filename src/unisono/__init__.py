@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from unisono import datasets
     from unisono.api import fit, load
     from unisono.config import FitConfig
-    from unisono.fitted.scores import evaluate
     from unisono.findings import BadInput, InputWarning
+    from unisono.fitted.scores import evaluate
     from unisono.fitted.unisono import Unisono
     from unisono.io.matching import Matching
 

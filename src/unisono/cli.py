@@ -144,9 +144,7 @@ def predict(
 
     fitted = load(model, device=device)
     chosen: Any = read_mudata(style) if style.endswith((".h5mu", ".zarr")) else style
-    prediction = fitted.prediction(
-        read_mudata(query), _kind(source), _kind(target), style=chosen, where=query.name
-    )
+    prediction = fitted.prediction(read_mudata(query), _kind(source), _kind(target), style=chosen, where=query.name)
     write_prediction(prediction, out, force=force)
     _say(f"{prediction.shape[0]:,} cells x {prediction.shape[1]:,} {target} features written to {out}")
 
@@ -182,7 +180,13 @@ def match(
     fitted = load(model, device=device)
     mdata = read_mudata(query)
     found = fitted.match(
-        mdata, mdata, within=within, rule=rule, depth=depth, top=top, between=(sides[0], sides[1])  # type: ignore[arg-type]
+        mdata,
+        mdata,
+        within=within,
+        rule=rule,
+        depth=depth,
+        top=top,
+        between=(sides[0], sides[1]),  # type: ignore[arg-type]
     )
     found.write(out, force=force)
     _say(f"{len(found.left):,} {sides[0]} cells matched to {len(found.right):,} {sides[1]} cells in {out}")

@@ -35,9 +35,8 @@ class Architecture(_Frozen):
     content_dim: int = Field(32, ge=2)
     style_dim: int = Field(8, ge=1)
     n_channels: int = Field(8, ge=1)
-    n_tokens: int = Field(32, ge=2)
-    n_blocks: int = Field(2, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    n_tokens: int = Field(16, ge=2)
+    n_blocks: int = Field(1, ge=1)
     instance_norm: bool = True
     """Instance normalisation over tokens in the content encoder; off for ablation."""
     style: bool = True
@@ -62,14 +61,14 @@ class FitConfig(_Frozen):
     kl_warmup_epochs: int = Field(10, ge=0)
     thinning: tuple[float, float] = (0.2, 1.0)
     """Range of the rate at which counts are kept, drawn for each cell and epoch; (1, 1) switches thinning off."""
-    n_sampled_features: int = Field(256, ge=1)
+    n_sampled_features: int = Field(128, ge=1)
     """Features of a modality whose likelihood enters a step: bounds the cost of a step whatever the number of peaks."""
     max_epochs: int = Field(60, ge=0)
     patience: int = Field(6, ge=1)
     """Evaluations on held-out cells without progress before training stops."""
     epochs_per_evaluation: int = Field(2, ge=1)
     batch_size: int = Field(512, ge=2)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     held_out: float = Field(0.1, ge=0, lt=1)
     """Share of the training cells kept aside for early stopping, gates and temperature."""

@@ -108,9 +108,7 @@ class Cells:
 
     def take(self, cells: NDArray[np.intp]) -> Cells:
         """Some of the cells (positions in `names`), each in every modality it has."""
-        return Cells(
-            {m: self.views[m].take(self.rows[m][cells][self.rows[m][cells] >= 0]) for m in self.modalities}
-        )
+        return Cells({m: self.views[m].take(self.rows[m][cells][self.rows[m][cells] >= 0]) for m in self.modalities})
 
 
 @dataclass(frozen=True, eq=False)

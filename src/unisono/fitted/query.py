@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unisono.findings import BadInput, Finding, InputWarning, refuse
+from unisono.fitted.record import Record
 from unisono.io.check import coverage_of
 from unisono.io.naming import kind_of
 from unisono.io.read import cells_from_mudata
-from unisono.fitted.record import Record
-from unisono.types import Modality, View
 from unisono.transforms.voice import Voice
+from unisono.types import Modality, View
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -48,7 +48,9 @@ def query_view(
     view = cells.views[modality]
     if record.batch_key is not None and batch_key is None:
         view = replace(view, batch=np.full(view.n_cells, "query batch"))
-    _, met = coverage_of(modality, list(voices[modality].transform.features), list(view.features), f"{where}, {modality}")
+    _, met = coverage_of(
+        modality, list(voices[modality].transform.features), list(view.features), f"{where}, {modality}"
+    )
     if any(finding.severity == "error" for finding in met):
         raise BadInput(met)
     warn([*findings, *met, *_new_batches(view, voices[modality], f"{where}, {modality}")])

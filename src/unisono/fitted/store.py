@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors.numpy import load_file, save as packed
+from safetensors.numpy import load_file
+from safetensors.numpy import save as packed
 
 from unisono.config import FitConfig
 from unisono.findings import refuse

@@ -122,9 +122,7 @@ class Unisono:
         codes = infer.decoded(self.network, target, z, chosen.latent, chosen.offset)
         loadings, intercept = infer.readout(self.network, target)
         features = self.voices[target].transform.features
-        return Prediction(
-            view.modality, target, view.cells, features, codes, loadings, intercept, _LINKS[target]
-        )
+        return Prediction(view.modality, target, view.cells, features, codes, loadings, intercept, _LINKS[target])
 
     def match(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -45,7 +45,7 @@ class Decoder(nn.Module):
             shift, log_scale = to_affine(style).chunk(2, dim=-1)
             tokens = h.unflatten(-1, (self._shape.n_channels, self._shape.n_tokens))
             voiced = adaptive_instance_norm(tokens, shift, log_scale).flatten(2)
-            h = h + mix(functional.dropout(functional.gelu(voiced), self._shape.dropout, self.training))
+            h = h + mix(functional.gelu(voiced))
         residual = self.gate * self.to_codes(functional.gelu(h))
         return offset + residual + z @ self.linear if self._shape.linear_path else offset + residual
 

@@ -46,17 +46,15 @@ class ContentEncoder(nn.Module):
         self.to_mu = MemberLinear(n_members, width, shape.content_dim, generator, starts_at_zero=shape.linear_path)
         self.to_log_var = MemberLinear(n_members, width, shape.content_dim, generator, starts_at_zero=True)
 
-    def forward(
-        self, x: Float[Tensor, "member cell code"]
-    ) -> tuple[Posterior, Float[Tensor, "member cell statistic"]]:
+    def forward(self, x: Float[Tensor, "member cell code"]) -> tuple[Posterior, Float[Tensor, "member cell statistic"]]:
         """Posterior of content, and the statistics that the first normalisation removed (means, log deviations)."""
         tokens = self.to_tokens(x).unflatten(-1, (self._shape.n_channels, self._shape.n_tokens))
         normalised, mean, log_deviation = instance_norm(tokens)
         h = (normalised if self._shape.instance_norm else tokens).flatten(2)
         for mix in self.mix:
-            h = h + mix(self._dropped(functional.gelu(self._normalised(h))))
+            h = h + mix(functional.gelu(self._normalised(h)))
         h = functional.gelu(self._normalised(h))
-        residual = self.gate * self.to_mu(self._dropped(h))
+        residual = self.gate * self.to_mu(h)
         mu = x @ self.linear + residual if self._shape.linear_path else residual
         log_var = torch.clamp(self.log_var + self.to_log_var(h), -8.0, 4.0)
         return Posterior(mu, log_var), torch.cat([mean, log_deviation], dim=-1)
@@ -66,9 +64,6 @@ class ContentEncoder(nn.Module):
             return h
         tokens = h.unflatten(-1, (self._shape.n_channels, self._shape.n_tokens))
         return instance_norm(tokens)[0].flatten(2)
-
-    def _dropped(self, h: Float[Tensor, "member cell width"]) -> Float[Tensor, "member cell width"]:
-        return functional.dropout(h, self._shape.dropout, self.training)
 
 
 class StyleEncoder(nn.Module):

@@ -44,9 +44,7 @@ def styles(network: Network, modality: Modality, x: Array, depth: Array, offset:
 
     def style(rows: slice) -> torch.Tensor:
         _, statistics = network.content(modality, _members(network, x[rows]))
-        return network.style(
-            modality, statistics, _members(network, depth[rows]), _members(network, offset[rows])
-        ).mu
+        return network.style(modality, statistics, _members(network, depth[rows]), _members(network, offset[rows])).mu
 
     return _in_chunks(style, len(x))
 
@@ -67,9 +65,9 @@ def decoded(network: Network, target: Modality, z: Array, style: Array, offset: 
     def decode(rows: slice) -> torch.Tensor:
         some = torch.as_tensor(z[:, rows], device=device)
         n_cells = some.shape[1]
-        return network.decode(
-            target, some, voice.expand(-1, n_cells, -1), shift.expand(len(some), n_cells, -1)
-        ).mean(dim=0, keepdim=True)
+        return network.decode(target, some, voice.expand(-1, n_cells, -1), shift.expand(len(some), n_cells, -1)).mean(
+            dim=0, keepdim=True
+        )
 
     return _in_chunks(decode, z.shape[1])[0]
 

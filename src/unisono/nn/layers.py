@@ -47,9 +47,9 @@ def instance_norm(
         normalization", 2019, eq. 2.
     """
     mean = tokens.mean(dim=-1)
-    variance = tokens.var(dim=-1, unbiased=False)
-    normalised = (tokens - mean[..., None]) * torch.rsqrt(variance + _EPSILON)[..., None]
-    return normalised, mean, 0.5 * torch.log(variance + _EPSILON)
+    centred = tokens - mean[..., None]
+    variance = centred.square().mean(dim=-1) + _EPSILON
+    return centred * torch.rsqrt(variance)[..., None], mean, 0.5 * torch.log(variance)
 
 
 def adaptive_instance_norm(

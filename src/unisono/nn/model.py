@@ -109,4 +109,3 @@ class Network(nn.Module):
     def inverse_temperature(self) -> Float[Tensor, " member"]:
         """Log of the learned inverse temperature, clamped at log 100."""
         return self.log_scale.clamp(max=MAX_LOG_SCALE)
-

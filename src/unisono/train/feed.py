@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from unisono.config import FitConfig
 from unisono.nn.objective import Batch, ViewBatch
 from unisono.transforms.transform import Counts
-from unisono.types import Modality
 from unisono.transforms.voice import Reading, Voice
+from unisono.types import Modality
+
+_LEAST_STEPS, _LEAST_CELLS = 4, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,9 @@ class Feed:
 
     @property
     def steps_per_epoch(self) -> int:
-        return -(-len(self._technical) // self._config.batch_size)
+        """As the batch size asks, but four where cells are few, as long as each step has 64 of them."""
+        n_cells = len(self._technical)
+        return max(-(-n_cells // self._config.batch_size), min(_LEAST_STEPS, n_cells // _LEAST_CELLS))
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """One pass over the cells: thinned anew, features sampled anew, each member in an order of its own."""

@@ -14,8 +14,8 @@ from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.train.feed import TrainingView
 from unisono.transforms.transform import on_scale
-from unisono.types import Cells, Modality
 from unisono.transforms.voice import Reading
+from unisono.types import Cells, Modality
 
 _MOST_FEATURES = 300
 _STYLE_CELLS = 1000
@@ -47,9 +47,7 @@ class HeldOut:
         self.readings: dict[Modality, Reading] = {m: views[m].voice.read(cells.views[m]) for m in cells.modalities}
         self._training = {m: _some_cells(view.reading) for m, view in views.items()}
         self._features = {m: _telling_features(views[m]) for m in cells.modalities}
-        self._truth = {
-            m: on_scale(cells.views[m])[:, self._features[m]].toarray() for m in cells.modalities
-        }
+        self._truth = {m: on_scale(cells.views[m])[:, self._features[m]].toarray() for m in cells.modalities}
 
     def paired_rows(self, a: Modality, b: Modality) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows of the cells that have both modalities, in each of the two views."""

@@ -15,8 +15,8 @@ from unisono.train.feed import TrainingView, log_size
 from unisono.transforms.cca import LinearPath, fit_linear_path
 from unisono.transforms.standardise import Standardisation
 from unisono.transforms.transform import Counts, Transform
-from unisono.types import Cells, Modality, View
 from unisono.transforms.voice import Voice
+from unisono.types import Cells, Modality, View
 
 _LEAST_HELD_OUT = 60
 _MOST_HELD_OUT = 0.2
@@ -108,5 +108,3 @@ def _log_bias(
     log_bias = np.zeros(len(intercept))
     log_bias[transform.selected] = np.log(np.maximum(mean_count, 1e-6) / sent_back)
     return np.clip(log_bias, -_MAX_LOG_BIAS, _MAX_LOG_BIAS)
-
-

@@ -36,7 +36,7 @@ def match_terms(
     Without held-out cells the temperature is a guess, and the numbers a score rather than a probability.
     """
     if held_out is None:
-        return {pair: (_WITHOUT_HELD_OUT.beta, _WITHOUT_HELD_OUT) for pair in combinations(modalities, 2)}
+        return dict.fromkeys(combinations(modalities, 2), (_WITHOUT_HELD_OUT.beta, _WITHOUT_HELD_OUT))
     z = held_out.contents(network)
     return {(a, b): _terms_of(network, held_out, z, a, b) for a, b in combinations(modalities, 2)}
 

@@ -89,9 +89,7 @@ def _directions(codes: Codes, has: Has, n_dims: int) -> dict[Modality, NDArray[n
     return {m: w / np.sqrt(np.maximum(np.diag(w.T @ covariance[m] @ w), 1e-12)) for m, w in weights.items()}
 
 
-def _cross_validated_correlation(
-    codes: Codes, has: Has, n_dims: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _cross_validated_correlation(codes: Codes, has: Has, n_dims: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Correlation of each pair of variates on cells left out when the directions were found, mean over pairs, folds."""
     n_cells = len(next(iter(has.values())))
     fold = rng.permutation(n_cells) % _N_FOLDS
@@ -110,9 +108,7 @@ def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.f
     return np.asarray((a * b).sum(axis=0) / np.maximum(norm, 1e-12))
 
 
-def _covariance(
-    left: NDArray[np.float64], right: NDArray[np.float64], rows: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _covariance(left: NDArray[np.float64], right: NDArray[np.float64], rows: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(left[rows].T @ right[rows] / max(int(rows.sum()), 1))
 
 
