@@ -186,7 +186,7 @@ def match(
         rule=rule,
         depth=depth,
         top=top,
-        between=(sides[0], sides[1]),  # type: ignore[arg-type]
+        between=(sides[0], sides[1]),
     )
     found.write(out, force=force)
     _say(f"{len(found.left):,} {sides[0]} cells matched to {len(found.right):,} {sides[1]} cells in {out}")
@@ -337,11 +337,10 @@ def _config(preset: str, seed: int, path: Path | None) -> FitConfig:
 
 
 def _write_scores(folder: Path, document: dict[str, Any]) -> None:
-    from unisono.io.write import write_atomically
+    from unisono.io.write import write_json
 
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=1) + "\n"
-    write_atomically(folder / "metrics.json", lambda place: place.write_text(text, encoding="utf-8"), force=True)
+    write_json(folder / "metrics.json", document)
 
 
 @contextmanager

@@ -56,8 +56,8 @@ class FitConfig(_Frozen):
     max_genes: int = Field(5000, ge=1)
     max_peaks: int = Field(50_000, ge=1)
     adt_likelihood: AdtLikelihood = "gaussian"
-    architecture: Architecture = Architecture()  # type: ignore[call-arg]
-    weights: Weights = Weights()  # type: ignore[call-arg]
+    architecture: Architecture = Architecture()
+    weights: Weights = Weights()
     kl_warmup_epochs: int = Field(10, ge=0)
     thinning: tuple[float, float] = (0.2, 1.0)
     """Range of the rate at which counts are kept, drawn for each cell and epoch; (1, 1) switches thinning off."""

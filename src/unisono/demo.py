@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from itertools import combinations, permutations
 from pathlib import Path
@@ -17,7 +16,7 @@ from unisono.fitted.scores import evaluate
 from unisono.fitted.unisono import Unisono
 from unisono.io.read import read_mudata
 from unisono.io.tables import write_prediction
-from unisono.io.write import write_atomically
+from unisono.io.write import write_json
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -71,8 +70,7 @@ def run(
     _answer(model, test, out, where, force)
     say(f"scoring both tasks on {test.n_obs:,} cells that the fit has not seen")
     scores = evaluate(model, test, where=where)
-    text = json.dumps(scores, indent=1) + "\n"
-    write_atomically(out / "metrics.json", lambda place: place.write_text(text, encoding="utf-8"), force=force)
+    write_json(out / "metrics.json", scores)
     say(f"model, predictions, matchings and metrics are in {out}")
     return scores
 

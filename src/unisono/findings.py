@@ -28,7 +28,7 @@ class Finding:
         return f"{self.code} {self.where}: {self.what}{fix}"
 
 
-class BadInput(ValueError):
+class BadInput(ValueError):  # noqa: N818
     """The input cannot be used; the message is one line: the first error, and how many more there are."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:

@@ -165,10 +165,11 @@ class Prediction:
 
     def dense(self, rows: slice = slice(None)) -> NDArray[np.float32]:
         """The values of some cells (all unless told), cell x feature, on the scale of the target modality."""
-        values = self.codes[rows] @ self.loadings.T
+        values: NDArray[np.float32] = self.codes[rows] @ self.loadings.T
         values += self.intercept
         if self.link == "nonnegative":
-            return np.maximum(values, 0.0, out=values)
+            np.maximum(values, 0.0, out=values)
+            return values
         return _logistic(values)
 
     def take_features(self, columns: slice | NDArray[np.intp]) -> Prediction:

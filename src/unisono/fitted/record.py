@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from unisono.types import Modality
+
 
 class EpochRecord(BaseModel):
     """One evaluated epoch: mean held-out correlation (higher is better) and FOSCTTM (lower is better)."""
@@ -38,7 +40,7 @@ class Record(BaseModel):
     n_cells: dict[str, int]
     n_held_out: int
     batch_key: str | None
-    modalities: dict[str, str] | None
+    modalities: dict[str, Modality] | None
     device: str
     curve: tuple[EpochRecord, ...]
     seconds: float

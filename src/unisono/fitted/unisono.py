@@ -277,7 +277,7 @@ def _labels(data: MuData | AnnData, view: View, column: str, side: str) -> NDArr
             if values.isna().any():
                 what = f"{column!r} is missing for {int(values.isna().sum())} cells."
                 raise refuse("E031", f"{side}, {view.modality}", what, "fill it in or match without within")
-            return values.astype(str).to_numpy(dtype=str)
+            return np.asarray(values, dtype=str)
     found = ", ".join(sorted({str(name) for table in tables for name in table})[:8])
     raise refuse("E029", f"{side}, {view.modality}", f"no obs column {column!r} (there are: {found}).", "name one")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -60,6 +61,15 @@ def write_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
     finally:
         _remove(temporary)
     _sync(target.parent)
+
+
+def write_json(path: Path, document: object) -> None:
+    """Write a document as JSON, replacing what is there."""
+
+    def write(place: Path) -> None:
+        place.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+    write_atomically(path, write, force=True)
 
 
 def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:

@@ -8,11 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unisono.config import Architecture
-from unisono.nn.layers import MemberLinear, adaptive_instance_norm
+from unisono.nn.layers import MemberLinear, adaptive_instance_norm, tokens_of
 
 
 class Decoder(nn.Module):
     """Content in the voice of a style: the linear decoder of probabilistic CCA plus a network driven by AdaIN."""
+
+    linear: Tensor
 
     def __init__(
         self,
@@ -25,7 +27,6 @@ class Decoder(nn.Module):
         n_codes, width = linear.shape[1], shape.n_channels * shape.n_tokens
         self._shape = shape
         self.register_buffer("linear", linear.clone())
-        self.register_buffer("gate", torch.ones(()))
         self.to_tokens = MemberLinear(n_members, shape.content_dim, width, generator)
         self.mix = nn.ModuleList(MemberLinear(n_members, width, width, generator) for _ in range(shape.n_blocks))
         self.styles = nn.ModuleList(
@@ -43,10 +44,9 @@ class Decoder(nn.Module):
         h = self.to_tokens(z)
         for mix, to_affine in zip(self.mix, self.styles, strict=True):
             shift, log_scale = to_affine(style).chunk(2, dim=-1)
-            tokens = h.unflatten(-1, (self._shape.n_channels, self._shape.n_tokens))
-            voiced = adaptive_instance_norm(tokens, shift, log_scale).flatten(2)
+            voiced = adaptive_instance_norm(tokens_of(h, self._shape.n_channels), shift, log_scale).flatten(2)
             h = h + mix(functional.gelu(voiced))
-        residual = self.gate * self.to_codes(functional.gelu(h))
+        residual: Tensor = self.to_codes(functional.gelu(h))
         return offset + residual + z @ self.linear if self._shape.linear_path else offset + residual
 
 
@@ -56,6 +56,9 @@ class FeatureHead(nn.Module):
     Value of feature g: loadings[g] · code + intercept[g]. Only the features asked for are computed, so a step costs
     the same for a hundred peaks and for a million.
     """
+
+    loadings: Tensor
+    intercept: Tensor
 
     def __init__(
         self,
@@ -92,6 +95,6 @@ class FeatureHead(nn.Module):
     def logits(
         self, codes: Float[Tensor, "member cell code"], features: Int[Tensor, " sampled"]
     ) -> Float[Tensor, "member cell sampled"]:
-        """Logits of being open: intercept and bias plus the log-odds that the code speaks for, times a learned slope."""
+        """Logits of being open: intercept, bias and what the code speaks for, times a learned slope."""
         speaks = codes @ self.loadings[features].T
         return self.intercept[features] + self.log_bias[features] + torch.exp(self.log_slope) * speaks

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unisono.config import Architecture
-from unisono.nn.layers import MemberLinear, instance_norm
+from unisono.nn.layers import MemberLinear, instance_norm, tokens_of
 
 
 class Posterior(NamedTuple):
@@ -27,6 +27,9 @@ class ContentEncoder(nn.Module):
     layer starts at zero, so training starts from the exact posterior of the linear-Gaussian model.
     """
 
+    linear: Tensor
+    log_var: Tensor
+
     def __init__(
         self,
         linear: Float[Tensor, "code content"],
@@ -40,7 +43,6 @@ class ContentEncoder(nn.Module):
         self._shape = shape
         self.register_buffer("linear", linear.clone())
         self.register_buffer("log_var", torch.log1p(-correlation))
-        self.register_buffer("gate", torch.ones(()))
         self.to_tokens = MemberLinear(n_members, n_codes, width, generator)
         self.mix = nn.ModuleList(MemberLinear(n_members, width, width, generator) for _ in range(shape.n_blocks))
         self.to_mu = MemberLinear(n_members, width, shape.content_dim, generator, starts_at_zero=shape.linear_path)
@@ -48,13 +50,13 @@ class ContentEncoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "member cell code"]) -> tuple[Posterior, Float[Tensor, "member cell statistic"]]:
         """Posterior of content, and the statistics that the first normalisation removed (means, log deviations)."""
-        tokens = self.to_tokens(x).unflatten(-1, (self._shape.n_channels, self._shape.n_tokens))
+        tokens = tokens_of(self.to_tokens(x), self._shape.n_channels)
         normalised, mean, log_deviation = instance_norm(tokens)
         h = (normalised if self._shape.instance_norm else tokens).flatten(2)
         for mix in self.mix:
             h = h + mix(functional.gelu(self._normalised(h)))
         h = functional.gelu(self._normalised(h))
-        residual = self.gate * self.to_mu(h)
+        residual = self.to_mu(h)
         mu = x @ self.linear + residual if self._shape.linear_path else residual
         log_var = torch.clamp(self.log_var + self.to_log_var(h), -8.0, 4.0)
         return Posterior(mu, log_var), torch.cat([mean, log_deviation], dim=-1)
@@ -62,8 +64,7 @@ class ContentEncoder(nn.Module):
     def _normalised(self, h: Float[Tensor, "member cell width"]) -> Float[Tensor, "member cell width"]:
         if not self._shape.instance_norm:
             return h
-        tokens = h.unflatten(-1, (self._shape.n_channels, self._shape.n_tokens))
-        return instance_norm(tokens)[0].flatten(2)
+        return instance_norm(tokens_of(h, self._shape.n_channels))[0].flatten(2)
 
 
 class StyleEncoder(nn.Module):

@@ -17,6 +17,7 @@ Array = NDArray[np.float32]
 
 
 def n_members(network: Network) -> int:
+    """Networks in the ensemble."""
     return int(network.log_scale.shape[0])
 
 
@@ -69,7 +70,8 @@ def decoded(network: Network, target: Modality, z: Array, style: Array, offset: 
             dim=0, keepdim=True
         )
 
-    return _in_chunks(decode, z.shape[1])[0]
+    codes: Array = _in_chunks(decode, z.shape[1])[0]
+    return codes
 
 
 @torch.inference_mode()

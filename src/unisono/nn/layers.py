@@ -30,6 +30,11 @@ class MemberLinear(nn.Module):
         return torch.baddbmm(self.bias, x, self.weight)
 
 
+def tokens_of(h: Float[Tensor, "member cell width"], n_channels: int) -> Float[Tensor, "member cell channel token"]:
+    """The token axis: a cell's vector read as channels x tokens."""
+    return h.reshape(*h.shape[:2], n_channels, -1)
+
+
 def instance_norm(
     tokens: Float[Tensor, "member cell channel token"],
 ) -> tuple[

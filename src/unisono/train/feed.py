@@ -48,7 +48,7 @@ class TrainingView:
         """Weights under which squared errors of scaled codes add up to 1 for the mean of all cells."""
         scale = self.voice.standardisation.scale
         variance = (self.reading.scaled.astype(np.float64) ** 2).mean(axis=0)
-        return (scale**2 / (scale**2 * variance).sum()).astype(np.float32)
+        return np.asarray(scale**2 / (scale**2 * variance).sum(), dtype=np.float32)
 
 
 def log_size(modality: Modality, counts: Counts) -> NDArray[np.float32]:
@@ -126,7 +126,7 @@ class Feed:
             still,
             x=self._tensor(view.spread(x)),
             depth=self._tensor(view.spread(depth)),
-            counts=self._tensor(view.spread(seen > 0 if voice.modality == "atac" else seen)),
+            counts=self._tensor(view.spread(np.minimum(seen, 1) if voice.modality == "atac" else seen)),
             features=torch.as_tensor(selected[sampled], device=self._device),
         )
 

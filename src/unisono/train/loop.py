@@ -95,7 +95,7 @@ def _step(
     for group in optimiser.param_groups:
         group["lr"] = config.learning_rate * min(1.0, number / _WARMUP_STEPS)
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
     optimiser.step()
 

@@ -118,7 +118,7 @@ def _shrunken(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _inverse_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     values, vectors = np.linalg.eigh(covariance)
-    return (vectors / np.sqrt(np.maximum(values, 1e-12))) @ vectors.T
+    return np.asarray((vectors / np.sqrt(np.maximum(values, 1e-12))) @ vectors.T)
 
 
 def _padded(matrix: NDArray[np.float64], missing: int) -> NDArray[np.float32]:

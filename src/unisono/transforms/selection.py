@@ -21,7 +21,7 @@ def multinomial_deviance(counts: sparse.csr_matrix) -> NDArray[np.float64]:
     seen = observed > 0
     terms = np.zeros_like(observed)
     terms[seen] = observed[seen] * np.log(observed[seen] / expected[seen])
-    return 2.0 * np.bincount(counts.indices, weights=terms, minlength=counts.shape[1])
+    return np.asarray(2.0 * np.bincount(counts.indices, weights=terms, minlength=counts.shape[1]))
 
 
 def times_seen(counts: sparse.csr_matrix) -> NDArray[np.float64]:

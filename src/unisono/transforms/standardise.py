@@ -46,11 +46,11 @@ class Standardisation:
 
     def scaled(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Codes about the modality's mean, their batch's offset still in them."""
-        return ((codes - self.mean) / self.scale).astype(np.float32)
+        return np.asarray((codes - self.mean) / self.scale, dtype=np.float32)
 
     def unscaled(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
         """The inverse of `scaled`."""
-        return (scaled * self.scale + self.mean).astype(np.float32)
+        return np.asarray(scaled * self.scale + self.mean, dtype=np.float32)
 
     def offset_of(self, scaled: NDArray[np.float32], batch: NDArray[np.str_]) -> NDArray[np.float32]:
         """The offset of each cell's batch: stored for a training batch, estimated from these cells for a new one."""

@@ -210,8 +210,8 @@ def _follows_depth(
         log_depth[rows] -= log_depth[rows].mean()
     norm = np.sqrt((codes**2).sum(axis=0) * (log_depth**2).sum())
     correlation = np.abs(codes.T @ log_depth) / np.maximum(norm, 1e-12)
-    follows = correlation > _FOLLOWS_DEPTH
-    return follows if not follows.all() else correlation > correlation.min()
+    follows: NDArray[np.bool_] = correlation > max(_FOLLOWS_DEPTH, float(correlation.min()))
+    return follows
 
 
 def _regress(values: sparse.csr_matrix, codes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
