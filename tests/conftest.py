@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from jaxtyping import install_import_hook
 
-install_import_hook("unisono.nn", "beartype.beartype")
+_SHAPED = ("layers", "encoders", "decoders", "losses", "model", "objective")
+
+install_import_hook([f"unisono.nn.{name}" for name in _SHAPED], "beartype.beartype")
 
 import torch  # noqa: E402
 

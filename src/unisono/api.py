@@ -16,16 +16,18 @@ from unisono.fitted.record import EpochRecord, Record
 from unisono.fitted.unisono import Unisono
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
+from unisono.train.checkpoint import load_checkpoint, save_checkpoint
 from unisono.train.feed import Feed
-from unisono.train.held_out import HeldOut
-from unisono.train.loop import Epoch, train
+from unisono.train.held_out import Figures, HeldOut
+from unisono.train.loop import Epoch, Training, train
 from unisono.train.prepare import prepare
 from unisono.train.settle import match_terms, style_book
-from unisono.types import Cells
+from unisono.types import Cells, Modality
 
 if TYPE_CHECKING:
     from mudata import MuData
 
+_SECONDS_BETWEEN_CHECKPOINTS = 5.0
 _LIBRARIES = ("unisono", "torch", "numpy", "scipy", "anndata", "mudata")
 
 OnEpoch = Callable[[Epoch], None]
@@ -42,6 +44,8 @@ def fit(
     config: FitConfig | None = None,
     device: str = "auto",
     on_epoch: OnEpoch | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
     where: str = "data",
 ) -> Unisono:
     """Learn to predict and match from cells measured in two or three modalities.
@@ -57,6 +61,8 @@ def fit(
         config: all choices; takes the place of `preset` and `seed`.
         device: "auto", or a torch device.
         on_epoch: called after each epoch, for a progress display.
+        checkpoint: folder for checkpoints, written every few seconds; None for none.
+        resume: go on from that checkpoint if it is there; the weights end up the same to the bit.
         where: what messages call the data, usually a file name.
 
     Returns:
@@ -77,7 +83,16 @@ def fit(
         mdata, batch_key=batch_key, modalities=modalities, layer=layer, where=where, need=2
     )
     warn(findings)
-    return fit_cells(cells, chosen, device=device, batch_key=batch_key, modalities=modalities, on_epoch=on_epoch)
+    return fit_cells(
+        cells,
+        chosen,
+        device=device,
+        batch_key=batch_key,
+        modalities=modalities,  # type: ignore[arg-type]  # the reader has refused other kinds
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+        resume=resume,
+    )
 
 
 def fit_cells(
@@ -86,30 +101,30 @@ def fit_cells(
     *,
     device: str = "auto",
     batch_key: str | None = None,
-    modalities: Mapping[str, str] | None = None,
+    modalities: Mapping[str, Modality] | None = None,
     on_epoch: OnEpoch | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
 ) -> Unisono:
     """As `fit`, from cells whose counts are known to be sound."""
     began = time.perf_counter()
     where = choose_device(device)
+    mark = fingerprint(cells)
     prepared = prepare(cells, config, where)
-    network = prepared.network
     held_out = HeldOut(prepared.held_out, prepared.views) if prepared.held_out else None
     feed = Feed(prepared.views, prepared.technical, config, where)
-    curve = []
-    for epoch in train(network, feed, held_out, config):
+    if resume and checkpoint and checkpoint.exists():
+        training = load_checkpoint(prepared.network, checkpoint, config, mark)
+    else:
+        training = Training.start(prepared.network, config)
+    last_saved = time.monotonic()
+    for epoch in train(training, feed, held_out, config):
         if on_epoch:
             on_epoch(epoch)
-        if epoch.figures:
-            figures = epoch.figures
-            curve.append(
-                EpochRecord(
-                    epoch=epoch.number,
-                    correlation=figures.correlation,
-                    rank=figures.rank,
-                    is_best=epoch.is_best,
-                )
-            )
+        if checkpoint and time.monotonic() - last_saved > _SECONDS_BETWEEN_CHECKPOINTS:
+            save_checkpoint(training, checkpoint, config, mark)
+            last_saved = time.monotonic()
+    network = training.network
     terms = match_terms(network, held_out, cells.modalities)
     return Unisono(
         config=config,
@@ -120,16 +135,20 @@ def fit_cells(
         depth_terms={pair: term for pair, (_, term) in terms.items()},
         record=Record(
             versions={name: version(name) for name in _LIBRARIES},
-            fingerprint=fingerprint(cells),
+            fingerprint=mark,
             n_cells={m: cells.views[m].n_cells for m in cells.modalities},
             n_held_out=len(prepared.held_out.names) if prepared.held_out else 0,
             batch_key=batch_key,
             modalities=dict(modalities) if modalities else None,
             device=str(where),
-            curve=tuple(curve),
+            curve=tuple(_epoch_record(epoch, epoch.figures) for epoch in training.evaluated if epoch.figures),
             seconds=round(time.perf_counter() - began, 3),
         ),
     )
+
+
+def _epoch_record(epoch: Epoch, figures: Figures) -> EpochRecord:
+    return EpochRecord(epoch=epoch.number, correlation=figures.correlation, rank=figures.rank, is_best=epoch.is_best)
 
 
 def load(path: str | Path, *, device: str = "auto") -> Unisono:

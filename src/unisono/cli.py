@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -86,6 +87,7 @@ def fit(
     config: Annotated[Path | None, typer.Option(metavar="F.toml", help="Fields of FitConfig, over the preset.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted fit to -o was.")] = False,
     force: Force = False,
 ) -> None:
     """Learn from cells measured in two or three omics; writes a model folder."""
@@ -93,6 +95,7 @@ def fit(
 
     refuse_existing(out, force)
     chosen = _config(preset, seed, config)
+    checkpoint = out.parent / f"{out.name}.checkpoint"
 
     from unisono.api import fit as learn
     from unisono.device import choose_device
@@ -109,9 +112,12 @@ def fit(
             config=chosen,
             device=device,
             on_epoch=on_epoch,
+            checkpoint=checkpoint,
+            resume=resume,
             where=data.name,
         )
     model.save(out, force=force)
+    shutil.rmtree(checkpoint, ignore_errors=True)
     best = [epoch for epoch in model.record.curve if epoch.is_best]
     if best:
         _say(
@@ -265,7 +271,7 @@ def main() -> None:
         _say(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
-        _say("interrupted; nothing was written")
+        _say("interrupted; a fit goes on from its last checkpoint with --resume")
         sys.exit(130)
 
 

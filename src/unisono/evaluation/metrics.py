@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.stats import rankdata
 
 Values = NDArray[np.floating]
 Vectors = NDArray[np.floating]
@@ -53,6 +52,8 @@ def spearman_per_feature(truth: Values, prediction: Values) -> Scores:
         prediction: cell x feature.
     """
     _check_shapes(truth, prediction)
+    from scipy.stats import rankdata
+
     return pearson_per_feature(rankdata(truth, axis=0), rankdata(prediction, axis=0))
 
 
@@ -93,6 +94,8 @@ def auroc_per_feature(truth: sparse.csr_matrix, prediction: Values, min_class: i
 
 
 def _auroc(is_open: NDArray[np.bool_], prediction: Values, min_class: int) -> Scores:
+    from scipy.stats import rankdata
+
     n_open = is_open.sum(axis=0).astype(np.float64)
     n_closed = len(is_open) - n_open
     ranks = rankdata(prediction, axis=0)

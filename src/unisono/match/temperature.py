@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.optimize import minimize_scalar
 
 from unisono.match.candidates import Vectors, inner_products, nearest
 from unisono.match.depth import Depth, DepthTerm, depth_features, fit_depth_correlation, standardise_depth
@@ -154,6 +153,8 @@ def _search(problems: list[_Problem], bounds: tuple[float, float]) -> tuple[floa
 
 def _refine(problems: list[_Problem], bounds: tuple[float, float], weight: float) -> tuple[float, float]:
     """The best beta in a range where the loss has one minimum, and its loss."""
+    from scipy.optimize import minimize_scalar
+
     found = minimize_scalar(
         lambda log_beta: _mean_loss(problems, float(np.exp(log_beta)), weight),
         bounds=tuple(np.log(bounds)),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class TrainingView:
         result[self.has] = values[self.rows[self.has]]
         return result
 
-    @property
+    @cached_property
     def code_weight(self) -> NDArray[np.float32]:
         """Weights under which squared errors of scaled codes add up to 1 for the mean of all cells."""
         scale = self.voice.standardisation.scale
@@ -75,7 +76,7 @@ class Feed:
         self._technical = technical
         self._config = config
         self._device = device
-        self._still = {m: self._unchanging(view) for m, view in views.items()}
+        self._lasting = {m: self._lasting_columns(view) for m, view in views.items()}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -86,7 +87,8 @@ class Feed:
     def epoch(self, number: int) -> Iterator[Batch]:
         """One pass over the cells: thinned anew, features sampled anew, each member in an order of its own."""
         rng = np.random.default_rng([self._config.seed, number])
-        views = {m: self._thinned(view, self._still[m], rng) for m, view in self._views.items()}
+        features = {m: self._sampled_features(view, rng) for m, view in self._views.items()}
+        columns = {m: self._lasting[m] | self._drawn_columns(view, features[m], rng) for m, view in self._views.items()}
         orders = [_order(self._technical, rng) for _ in range(self._config.n_members)]
         steps = [np.array_split(order, self.steps_per_epoch) for order in orders]
         for step in zip(*steps, strict=True):
@@ -94,40 +96,48 @@ class Feed:
             peer = np.stack([_peers(self._technical[row], rng) for row in cells])
             index = torch.as_tensor(cells, device=self._device)
             yield Batch(
-                views={m: _gather(view, index) for m, view in views.items()},
+                views={m: self._view_batch(m, features[m], columns[m], index) for m in self._views},
                 technical=torch.as_tensor(self._technical[cells], device=self._device),
                 peer=torch.as_tensor(peer, device=self._device),
             )
 
-    def _unchanging(self, view: TrainingView) -> ViewBatch:
-        """The view's tensors that stay the same, one row a cell; the others are filled in anew for each epoch."""
-        empty = torch.empty(0, device=self._device)
-        return ViewBatch(
-            x=empty,
-            depth=empty,
-            offset=self._tensor(view.spread(view.reading.offset)),
-            target=self._tensor(view.spread(view.reading.scaled)),
-            counts=empty,
-            features=empty,
-            log_size=self._tensor(view.spread(log_size(view.voice.modality, view.counts))),
-            has=torch.as_tensor(view.has, device=self._device),
-            code_weight=self._tensor(view.code_weight),
-        )
+    def _lasting_columns(self, view: TrainingView) -> dict[str, torch.Tensor]:
+        """What stays the same from epoch to epoch, one row a cell."""
+        return {
+            "offset": self._tensor(view.spread(view.reading.offset)),
+            "target": self._tensor(view.spread(view.reading.scaled)),
+            "log_size": self._tensor(view.spread(log_size(view.voice.modality, view.counts))),
+            "has": torch.as_tensor(view.has, device=self._device),
+        }
 
-    def _thinned(self, view: TrainingView, still: ViewBatch, rng: np.random.Generator) -> ViewBatch:
+    def _sampled_features(self, view: TrainingView, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Positions among the selected features."""
+        n_features = len(view.voice.transform.selected)
+        return np.sort(rng.permutation(n_features)[: self._config.n_sampled_features])
+
+    def _drawn_columns(
+        self, view: TrainingView, sampled: NDArray[np.intp], rng: np.random.Generator
+    ) -> dict[str, torch.Tensor]:
+        """What an epoch draws anew, one row a cell: codes and depth of the thinned counts, counts of the sample."""
         voice, (low, high) = view.voice, self._config.thinning
         counts = view.counts if low == high == 1.0 else view.counts.thinned(low, high, rng)
         x = voice.standardisation.scaled(voice.transform.codes(counts)) - view.reading.offset
         depth = voice.standardisation.scaled_depth(counts.log_depth)
-        selected = voice.transform.selected
-        sampled = np.sort(rng.permutation(len(selected))[: self._config.n_sampled_features])
         seen = view.counts.selected[:, sampled].toarray()
-        return replace(
-            still,
-            x=self._tensor(view.spread(x)),
-            depth=self._tensor(view.spread(depth)),
-            counts=self._tensor(view.spread(np.minimum(seen, 1) if voice.modality == "atac" else seen)),
-            features=torch.as_tensor(selected[sampled], device=self._device),
+        return {
+            "x": self._tensor(view.spread(x)),
+            "depth": self._tensor(view.spread(depth)),
+            "counts": self._tensor(view.spread(np.minimum(seen, 1) if voice.modality == "atac" else seen)),
+        }
+
+    def _view_batch(
+        self, modality: Modality, sampled: NDArray[np.intp], columns: Mapping[str, torch.Tensor], index: torch.Tensor
+    ) -> ViewBatch:
+        view = self._views[modality]
+        return ViewBatch(
+            **{name: column[index] for name, column in columns.items()},
+            features=torch.as_tensor(view.voice.transform.selected[sampled], device=self._device),
+            code_weight=self._tensor(view.code_weight),
         )
 
     def _tensor(self, values: NDArray[np.float32]) -> torch.Tensor:
@@ -148,9 +158,3 @@ def _peers(technical: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.
         members = rng.permutation(np.flatnonzero(technical == name))
         peer[members] = np.roll(members, 1)
     return peer
-
-
-def _gather(view: ViewBatch, index: torch.Tensor) -> ViewBatch:
-    """The rows of a mini-batch, member x cell, of tensors that have one row a cell."""
-    names = ("x", "depth", "offset", "target", "counts", "log_size", "has")
-    return replace(view, **{name: getattr(view, name)[index] for name in names})

@@ -63,9 +63,9 @@ class Standardisation:
 
     def scaled_depth(self, log_depth: NDArray[np.float64]) -> NDArray[np.float32]:
         """Log depth as standard score."""
-        return ((log_depth - self.depth[0]) / self.depth[1]).astype(np.float32)
+        return np.asarray((log_depth - self.depth[0]) / self.depth[1], dtype=np.float32)
 
 
 def shrunken_mean(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean over cells, drawn towards zero (the modality's mean) where cells are few."""
-    return (scaled.sum(axis=0, dtype=np.float64) / (len(scaled) + _PRIOR_CELLS)).astype(np.float32)
+    return np.asarray(scaled.sum(axis=0, dtype=np.float64) / (len(scaled) + _PRIOR_CELLS), dtype=np.float32)
