@@ -43,6 +43,8 @@ class Architecture(_Frozen):
     """Style path: style encoder and AdaIN; off for ablation (the decoder then gets a constant style)."""
     linear_path: bool = True
     """Probabilistic CCA beside the networks, which then learn what it leaves over."""
+    linear_vote: float = Field(0.2, ge=0, le=1)
+    """Share of the linear path in the similarity of two cells: it holds where the networks overfit a donor."""
 
 
 class FitConfig(_Frozen):

@@ -235,7 +235,7 @@ class Unisono:
         save(self, path, force=force)
 
     def _vectors(self, modality: Modality, reading: Reading) -> NDArray[np.float32]:
-        return infer.vectors(self.network, infer.contents(self.network, modality, reading.x))
+        return infer.vectors(self.network, modality, reading.x)
 
     @staticmethod
     def _of_pair(terms: Mapping[Pair, T], pair: Pair) -> T:

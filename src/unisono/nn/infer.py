@@ -28,15 +28,24 @@ def contents(network: Network, modality: Modality, x: Array) -> Array:
 
 
 @torch.inference_mode()
-def vectors(network: Network, z: Array) -> Array:
-    """Contents as one vector a cell, cell x (member · content), whose inner product is the mean cosine over members."""
-    members, n_cells, _ = z.shape
+def vectors(network: Network, modality: Modality, x: Array) -> Array:
+    """One unit vector a cell, from batch-centred codes, cell x ((member + 1) · content).
 
-    def compared(rows: slice) -> torch.Tensor:
-        return network.compared(torch.as_tensor(z[:, rows], device=network.log_scale.device))
+    The inner product of two cells is the mean cosine of their contents over the members, blended with that of the
+    linear path in the share `linear_vote`.
+    """
+    z = contents(network, modality, x)
+    device = network.log_scale.device
 
-    unit = _in_chunks(compared, n_cells) / np.sqrt(np.float32(members))
-    return np.ascontiguousarray(unit.transpose(1, 0, 2).reshape(n_cells, -1))
+    def of_members(rows: slice) -> torch.Tensor:
+        return network.compared(torch.as_tensor(z[:, rows], device=device))
+
+    def of_linear_path(rows: slice) -> torch.Tensor:
+        return network.linear_content(modality, torch.as_tensor(x[rows], device=device))[None]
+
+    votes = np.sqrt(np.float32((1.0 - network.linear_vote) / len(z))), np.sqrt(np.float32(network.linear_vote))
+    parts = votes[0] * _in_chunks(of_members, len(x)), votes[1] * _in_chunks(of_linear_path, len(x))
+    return np.ascontiguousarray(np.concatenate(parts).transpose(1, 0, 2).reshape(len(x), -1))
 
 
 @torch.inference_mode()

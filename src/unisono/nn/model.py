@@ -38,6 +38,8 @@ class Blueprint:
 class Network(nn.Module):
     """The ensemble: for every modality a content encoder, a style encoder, a decoder and a feature head."""
 
+    first_metric: Tensor
+
     def __init__(
         self,
         blueprints: Mapping[Modality, Blueprint],
@@ -59,6 +61,8 @@ class Network(nn.Module):
             self.styles[modality] = StyleEncoder(n_codes, shape, n_members, generator)
             self.decoders[modality] = Decoder(made_of.decoder, shape, n_members, generator)
             self.heads[modality] = FeatureHead(made_of.loadings, made_of.intercept, made_of.log_bias)
+        self.register_buffer("first_metric", correlation.sqrt())
+        self.linear_vote = shape.linear_vote if shape.linear_path else 0.0
         self.metric = nn.Parameter(correlation.sqrt().expand(n_members, 1, -1).clone())
         self.log_scale = nn.Parameter(torch.full((n_members,), math.log(10.0)))
 
@@ -105,6 +109,11 @@ class Network(nn.Module):
         A learned weight a dimension, shared by the modalities and starting at √ρ, says how far each one is believed.
         """
         return functional.normalize(z * self.metric, dim=-1)
+
+    def linear_content(self, modality: Modality, x: Float[Tensor, "cell code"]) -> Float[Tensor, "cell content"]:
+        """Content by the linear path alone, as unit vectors weighted by √ρ: the closed-form member of the ensemble."""
+        content = x @ self.contents[modality].get_buffer("linear")
+        return functional.normalize(content * self.first_metric, dim=-1)
 
     def inverse_temperature(self) -> Float[Tensor, " member"]:
         """Log of the learned inverse temperature, clamped at log 100."""

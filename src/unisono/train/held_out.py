@@ -61,13 +61,13 @@ class HeldOut:
     def figures(self, network: Network) -> Figures:
         """Prediction and matching of the held-out cells by the network as it stands."""
         z = self.contents(network)
-        return Figures(self._correlation(network, z), self.rank(network, z))
+        return Figures(self._correlation(network, z), self.rank(network))
 
-    def rank(self, network: Network, z: Mapping[Modality, NDArray[np.float32]]) -> float:
+    def rank(self, network: Network) -> float:
         """Mean FOSCTTM over pairs of modalities, within technical batches."""
-        vectors = {m: infer.vectors(network, z[m]) for m in z}
+        vectors = {m: infer.vectors(network, m, reading.x) for m, reading in self.readings.items()}
         ranks = []
-        for a, b in combinations(z, 2):
+        for a, b in combinations(vectors, 2):
             rows_a, rows_b = self.paired_rows(a, b)
             if len(rows_a) > 1:
                 ranks.append(foscttm(vectors[a][rows_a], vectors[b][rows_b], self.readings[a].batch[rows_a]))

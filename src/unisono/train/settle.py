@@ -37,17 +37,15 @@ def match_terms(
     """
     if held_out is None:
         return dict.fromkeys(combinations(modalities, 2), (_WITHOUT_HELD_OUT.beta, _WITHOUT_HELD_OUT))
-    z = held_out.contents(network)
-    return {(a, b): _terms_of(network, held_out, z, a, b) for a, b in combinations(modalities, 2)}
+    return {(a, b): _terms_of(network, held_out, a, b) for a, b in combinations(modalities, 2)}
 
 
-def _terms_of(
-    network: Network, held_out: HeldOut, z: Mapping[Modality, infer.Array], a: Modality, b: Modality
-) -> tuple[float, DepthTerm]:
+def _terms_of(network: Network, held_out: HeldOut, a: Modality, b: Modality) -> tuple[float, DepthTerm]:
     rows_a, rows_b = (rows[:_MOST_PAIRS] for rows in held_out.paired_rows(a, b))
     if len(rows_a) < 5:
         return _WITHOUT_HELD_OUT.beta, _WITHOUT_HELD_OUT
-    left, right = infer.vectors(network, z[a][:, rows_a]), infer.vectors(network, z[b][:, rows_b])
+    left = infer.vectors(network, a, held_out.readings[a].x[rows_a])
+    right = infer.vectors(network, b, held_out.readings[b].x[rows_b])
     within = held_out.readings[a].batch[rows_a]
     depths = held_out.readings[a].log_depth[rows_a], held_out.readings[b].log_depth[rows_b]
     beta = fit_beta(left, right, within=within)

@@ -1,0 +1,85 @@
+"""The picture of the README, from pbmc10k_cite: shared space, prediction against ridge, and ranks of true partners.
+
+python benchmarks/overview.py docs/overview.png
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from main_job import DATA
+from sklearn.linear_model import RidgeCV
+from sklearn.manifold import TSNE
+
+import unisono as un
+from unisono.demo import split
+from unisono.evaluation import metrics
+from unisono.io.read import cells_from_mudata, read_mudata
+from unisono.transforms.transform import on_scale
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+INK, VOICES = "#333333", {"rna": "#2a7f9e", "adt": "#d1603d"}
+
+
+def main(path: Path) -> None:
+    """Fit once at the default preset and draw three panels."""
+    training, test = split(read_mudata(DATA / "pbmc10k_cite.h5mu"))
+    model = un.fit(training)
+    cells, seen = cells_from_mudata(test, batch_key=None)[0], cells_from_mudata(training, batch_key=None)[0]
+    vectors = {m: model.vectors_of(cells.views[m]) for m in ("rna", "adt")}
+    plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "text.color": INK})
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.8), width_ratios=(1.1, 1.3, 1.0))
+    draw_space(left, vectors)
+    truth = on_scale(cells.views["adt"]).toarray()
+    codes = {name: model.voices["rna"].read(part.views["rna"]).x for name, part in (("test", cells), ("train", seen))}
+    ridge = RidgeCV(alphas=np.logspace(-2, 5, 15)).fit(codes["train"], on_scale(seen.views["adt"]).toarray())
+    predicted = model.prediction_of(cells.views["rna"], "adt").dense()
+    draw_prediction(middle, truth, predicted, ridge.predict(codes["test"]), cells.views["adt"].features)
+    draw_ranks(right, vectors, metrics.foscttm(vectors["rna"], vectors["adt"]))
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def draw_space(axes: plt.Axes, vectors: dict[str, np.ndarray]) -> None:
+    """Both omics of each cell in one map."""
+    placed = TSNE(random_state=0, metric="cosine", init="pca").fit_transform(np.vstack(list(vectors.values())))
+    half = len(placed) // 2
+    for (name, colour), points in zip(VOICES.items(), (placed[:half], placed[half:]), strict=True):
+        axes.scatter(*points.T, s=2.5, c=colour, alpha=0.6, linewidths=0, label={"rna": "RNA", "adt": "protein"}[name])
+    axes.set(title="One space for both omics (t-SNE)", xticks=[], yticks=[])
+    axes.legend(frameon=False, markerscale=4, loc="lower right")
+
+
+def draw_prediction(
+    axes: plt.Axes, truth: np.ndarray, ours: np.ndarray, ridge: np.ndarray, proteins: np.ndarray
+) -> None:
+    """Correlation of each protein, sorted."""
+    scores, base = metrics.pearson_per_feature(truth, ours), metrics.pearson_per_feature(truth, ridge)
+    order = np.argsort(scores)
+    place = np.arange(len(order))
+    axes.hlines(place, base[order], scores[order], color="#cccccc", zorder=0)
+    axes.scatter(base[order], place, s=22, c="#999999", label=f"ridge, mean {base.mean():.3f}")
+    axes.scatter(scores[order], place, s=22, c=VOICES["adt"], label=f"Unisono, mean {scores.mean():.3f}")
+    axes.set(title="Protein from RNA", xlabel="Pearson correlation, unseen cells", yticks=place)
+    axes.set_yticklabels(proteins[order])
+    axes.legend(frameon=False, loc="lower right")
+
+
+def draw_ranks(axes: plt.Axes, vectors: dict[str, np.ndarray], rank: float) -> None:
+    """Share of cells whose partner is among the k most alike."""
+    n_cells = len(vectors["rna"])
+    ks = np.unique(np.geomspace(1, n_cells, 40).astype(int))
+    recall = metrics.recall_at(vectors["rna"], vectors["adt"], ks=tuple(int(k) for k in ks))
+    axes.plot(ks, [recall[int(k)] for k in ks], color=VOICES["rna"], label=f"Unisono, FOSCTTM {rank:.3f}")
+    axes.plot(ks, ks / n_cells, color="#999999", ls=":", label="chance")
+    axes.set(title="RNA matched to protein", xscale="log", xlabel=f"k of {n_cells:,} cells", ylabel="partner among k")
+    axes.legend(frameon=False, loc="upper left")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,109 @@
+"""Tests of the embedding: one space for all modalities, the one that matching compares in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from fitted_fixtures import PAIRS, counts, late_model, noticed, rebuilt, small_model, take, test_cells
+from io_fixtures import refusal
+
+from unisono.fitted.query import query_view
+
+KEY = "X_unisono"
+
+
+def vectors(mdata, name):
+    return mdata[name].obsm[KEY].astype(np.float64)
+
+
+def test_every_modality_gets_unit_vectors_of_its_cells():
+    query = test_cells()
+    assert small_model().embed(query) is query
+    for name in ("atac", "rna", "adt"):
+        found = vectors(query, name)
+        assert found.shape == (43, 2 * 8)
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, rtol=1e-5)
+        assert found.std(axis=0).max() > 0.05
+
+
+@pytest.mark.parametrize(("left", "right"), PAIRS)
+def test_inner_products_are_what_matching_compares(left, right):
+    query = small_model().embed(test_cells())
+    views = [query_view(query[m], m, small_model().voices, small_model().record) for m in (left, right)]
+    compared = small_model().match_vectors(*views)
+    similarity = vectors(query, left) @ vectors(query, right).T
+    np.testing.assert_allclose(compared.left @ compared.right.T, similarity, atol=1e-5)
+    np.testing.assert_allclose(small_model().vectors_of(views[0]), vectors(query, left), atol=1e-6)
+    best = small_model().match(query[left], query[right], top=1000).coupling.posterior
+    log_odds = small_model().betas[left, right] * similarity - np.log(best.toarray())
+    additive = log_odds - log_odds.mean(axis=1, keepdims=True) - log_odds.mean(axis=0) + log_odds.mean()
+    np.testing.assert_allclose(additive, 0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("left", "right"), PAIRS)
+def test_partners_lie_closer_than_other_cells(left, right):
+    query = late_model().embed(test_cells())
+    similarity = vectors(query, left) @ vectors(query, right).T
+    others = similarity[~np.eye(43, dtype=bool)]
+    assert np.diag(similarity).mean() - others.mean() > 0.5 * others.std()
+
+
+def test_the_inner_product_is_the_mean_cosine_over_members():
+    query = late_model().embed(test_cells())
+    members = vectors(query, "rna").reshape(43, 2, 8)
+    np.testing.assert_allclose(np.linalg.norm(members, axis=2), np.sqrt(0.5), rtol=1e-5)
+
+
+def test_cells_without_counts_are_nan_and_leave_the_others_alone():
+    query, whole = test_cells(), small_model().embed(test_cells())
+    x = counts(query["rna"])
+    x[[5, 11]] = 0
+    query = rebuilt({"rna": AnnData(x, obs=query["rna"].obs, var=query["rna"].var), "adt": query["adt"]})
+    with noticed() as texts:
+        small_model().embed(query)
+    assert any("W020" in text for text in texts)
+    is_empty = np.isnan(vectors(query, "rna")).all(axis=1)
+    np.testing.assert_array_equal(np.flatnonzero(is_empty), [5, 11])
+    np.testing.assert_allclose(vectors(query, "rna")[~is_empty], vectors(whole, "rna")[~is_empty], atol=1e-6)
+    assert np.isfinite(vectors(query, "adt")).all()
+
+
+def test_rows_follow_the_cells_of_each_modality():
+    order = np.random.default_rng(4).permutation(43)
+    whole = small_model().embed(test_cells())
+    query = test_cells()
+    shuffled = small_model().embed(rebuilt({"rna": query["rna"][order].copy(), "adt": query["adt"]}))
+    np.testing.assert_allclose(vectors(shuffled, "rna"), vectors(whole, "rna")[order], atol=1e-6)
+    np.testing.assert_allclose(vectors(shuffled, "adt"), vectors(whole, "adt"), atol=1e-6)
+
+
+def test_nothing_but_the_embedding_is_written():
+    query, untouched = test_cells(), test_cells()
+    small_model().embed(query)
+    for name in query.mod:
+        assert list(query[name].obsm) == [KEY]
+        assert (query[name].X != untouched[name].X).nnz == 0
+        assert list(query[name].obs) == list(untouched[name].obs)
+
+
+def test_modalities_of_other_kinds_are_left_alone():
+    query = test_cells()
+    extra = AnnData(np.ones((43, 3)), obs=query["rna"].obs)
+    found = small_model().embed(rebuilt({"rna": query["rna"], "spatial": extra}))
+    assert KEY in found["rna"].obsm
+    assert list(found["spatial"].obsm) == []
+
+
+def test_no_modality_of_the_model_is_refused():
+    query = test_cells()
+    found = refusal(small_model().embed, rebuilt({"spatial": query["rna"]}))
+    assert found.code == "E043"
+    assert "spatial" in found.what
+    assert "atac, rna, adt" in found.what
+
+
+def test_an_embedding_does_not_depend_on_the_company():
+    few = small_model().embed(take(test_cells(), slice(9, 30)))
+    together = small_model().embed(test_cells())
+    np.testing.assert_allclose(vectors(few, "adt"), vectors(together, "adt")[9:30], atol=1e-5)

@@ -1,0 +1,77 @@
+"""A voice reads any query with what it learnt from its training cells, and takes out each batch's offset."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from unisono.config import FitConfig
+from unisono.datasets import Recipe, simulate_cells
+from unisono.transforms.standardise import Standardisation
+from unisono.transforms.transform import Transform
+from unisono.transforms.voice import Voice
+
+
+@pytest.fixture(scope="module")
+def view():
+    return simulate_cells(
+        Recipe(n_cells=211, n_genes=83, n_peaks=31, n_proteins=17, n_batches=3, batch_effect=0.6, seed=4)
+    ).cells.views["rna"]
+
+
+@pytest.fixture(scope="module")
+def voice(view):
+    transform = Transform.fit(view, FitConfig(n_codes=7))
+    counts = transform.counts(view)
+    return Voice(transform, Standardisation.fit(transform.codes(counts), view.batch, counts.log_depth))
+
+
+def test_x_and_offset_add_up_to_the_scaled_codes(view, voice):
+    reading = voice.read(view)
+    wanted = voice.standardisation.scaled(voice.transform.codes(voice.transform.counts(view)))
+    np.testing.assert_allclose(reading.scaled, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_training_codes_have_mean_zero_in_every_batch_once_the_offset_is_out(view, voice):
+    reading = voice.read(view)
+    for name in np.unique(view.batch):
+        np.testing.assert_allclose(reading.x[view.batch == name].mean(axis=0), 0.0, atol=1e-4)
+        assert np.abs(reading.scaled[view.batch == name].mean(axis=0)).max() > 0.1
+
+
+def test_depth_is_the_standard_score_of_log_total_counts(view, voice):
+    reading = voice.read(view)
+    np.testing.assert_allclose(reading.log_depth, np.log1p(view.depth))
+    assert reading.depth.mean() == pytest.approx(0.0, abs=1e-5)
+    assert reading.depth.std() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_in_a_known_batch_a_cell_is_read_alike_whatever_cells_stand_beside_it(view, voice):
+    rows = np.array([150, 8, 77])
+    full, some = voice.read(view), voice.read(view.take(rows))
+    np.testing.assert_allclose(some.x, full.x[rows], atol=1e-5)
+    np.testing.assert_array_equal(some.offset, full.offset[rows])
+    np.testing.assert_allclose(some.depth, full.depth[rows])
+
+
+def test_in_a_new_batch_the_offset_is_the_shrunken_mean_of_the_query(view, voice):
+    some = view.take(np.arange(30))
+    reading = voice.read(replace(some, batch=np.array(["new"] * 30)))
+    np.testing.assert_allclose(reading.offset[0], reading.scaled.sum(axis=0) / 50.0, atol=1e-5)
+    assert np.abs(reading.offset - voice.read(some).offset).max() > 0.05
+
+
+def test_reading_counts_that_stand_in_order_equals_reading_the_view(view, voice):
+    counts = voice.transform.counts(view)
+    np.testing.assert_array_equal(voice.read_counts(counts).x, voice.read(view).x)
+
+
+def test_a_view_of_another_modality_is_refused(view, voice):
+    with pytest.raises(ValueError, match="a transform of rna was given a view of adt"):
+        voice.read(replace(view, modality="adt"))
+
+
+def test_the_alignment_of_the_query_comes_with_the_reading(view, voice):
+    part = replace(view, counts=view.counts[:, 5:], features=view.features[5:])
+    alignment = voice.read(part).alignment
+    assert (alignment.n_missing, alignment.n_unknown) == (5, 0)
