@@ -1,4 +1,4 @@
-"""The picture of the README, from pbmc10k_cite: shared space, prediction against ridge, and ranks of true partners.
+"""The picture of the README, from pbmc10k_cite: types of matched cells, prediction against ridge, ranks of partners.
 
 python benchmarks/overview.py docs/overview.png
 """
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from main_job import DATA
 from sklearn.linear_model import RidgeCV
-from sklearn.manifold import TSNE
 
 import unisono as un
 from unisono.demo import split
 from unisono.evaluation import metrics
+from unisono.io.matching import Matching
 from unisono.io.read import cells_from_mudata, read_mudata
 from unisono.transforms.transform import on_scale
 
@@ -34,7 +35,8 @@ def main(path: Path) -> None:
     vectors = {m: model.vectors_of(cells.views[m]) for m in ("rna", "adt")}
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "text.color": INK})
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.8), width_ratios=(1.1, 1.3, 1.0))
-    draw_space(left, vectors)
+    links = model.match_views(cells.views["rna"], cells.views["adt"], rule="one-to-one")
+    draw_types(left, links, test["rna"].obs["cell_type"].astype(str))
     truth = on_scale(cells.views["adt"]).toarray()
     codes = {name: model.voices["rna"].read(part.views["rna"]).x for name, part in (("test", cells), ("train", seen))}
     ridge = RidgeCV(alphas=np.logspace(-2, 5, 15)).fit(codes["train"], on_scale(seen.views["adt"]).toarray())
@@ -45,14 +47,21 @@ def main(path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def draw_space(axes: plt.Axes, vectors: dict[str, np.ndarray]) -> None:
-    """Both omics of each cell in one map."""
-    placed = TSNE(random_state=0, metric="cosine", init="pca").fit_transform(np.vstack(list(vectors.values())))
-    half = len(placed) // 2
-    for (name, colour), points in zip(VOICES.items(), (placed[:half], placed[half:]), strict=True):
-        axes.scatter(*points.T, s=2.5, c=colour, alpha=0.6, linewidths=0, label={"rna": "RNA", "adt": "protein"}[name])
-    axes.set(title="One space for both omics (t-SNE)", xticks=[], yticks=[])
-    axes.legend(frameon=False, markerscale=4, loc="lower right")
+def draw_types(axes: plt.Axes, links: Matching, type_of: pd.Series) -> None:
+    """Cell type of each RNA cell against that of the protein cell it is matched to, rows summing to 1."""
+    best = links.pairs.drop_duplicates("left")
+    table = pd.crosstab(type_of[best["left"]].to_numpy(), type_of[best["right"]].to_numpy(), normalize="index").reindex(
+        columns=sorted(type_of.unique()), index=sorted(type_of.unique()), fill_value=0.0
+    )
+    axes.imshow(table, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), share in np.ndenumerate(table.to_numpy()):
+        if share >= 0.05:
+            axes.text(column, row, f"{share:.2f}", ha="center", va="center", color="w" if share > 0.6 else INK, size=7)
+    right = (type_of[best["left"]].to_numpy() == type_of[best["right"]].to_numpy()).mean()
+    axes.set(title=f"Type of the matched cell: {right:.0%} right", xlabel="protein cell", ylabel="RNA cell")
+    axes.set_xticks(range(len(table)), table.columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(table)), table.index)
+    axes.spines[:].set_visible(False)
 
 
 def draw_prediction(
@@ -67,7 +76,7 @@ def draw_prediction(
     axes.scatter(scores[order], place, s=22, c=VOICES["adt"], label=f"Unisono, mean {scores.mean():.3f}")
     axes.set(title="Protein from RNA", xlabel="Pearson correlation, unseen cells", yticks=place)
     axes.set_yticklabels(proteins[order])
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="upper left")
 
 
 def draw_ranks(axes: plt.Axes, vectors: dict[str, np.ndarray], rank: float) -> None:
@@ -77,7 +86,7 @@ def draw_ranks(axes: plt.Axes, vectors: dict[str, np.ndarray], rank: float) -> N
     recall = metrics.recall_at(vectors["rna"], vectors["adt"], ks=tuple(int(k) for k in ks))
     axes.plot(ks, [recall[int(k)] for k in ks], color=VOICES["rna"], label=f"Unisono, FOSCTTM {rank:.3f}")
     axes.plot(ks, ks / n_cells, color="#999999", ls=":", label="chance")
-    axes.set(title="RNA matched to protein", xscale="log", xlabel=f"k of {n_cells:,} cells", ylabel="partner among k")
+    axes.set(title="RNA matched to protein", xscale="log", xlabel=f"k of {n_cells:,} cells", ylabel="partner among k", ylim=(0, 1.3))
     axes.legend(frameon=False, loc="upper left")
 
 

@@ -57,7 +57,9 @@ def rebuilt(parts: dict[str, AnnData]) -> MuData:
 def tiny(**changes: Any) -> FitConfig:
     """Two small members, two epochs."""
     sizes = {"content_dim": 8, "style_dim": 3, "n_channels": 4, "n_tokens": 5}
-    return FitConfig.preset("default", **{"n_members": 2, "max_epochs": 2, "n_codes": 12, "architecture": sizes} | changes)
+    return FitConfig.preset(
+        "default", **{"n_members": 2, "max_epochs": 2, "n_codes": 12, "architecture": sizes} | changes
+    )
 
 
 @cache

@@ -26,11 +26,13 @@ from fitted_fixtures import (
 from io_fixtures import refusal
 
 import unisono as un
+import unisono.api
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
 
-QUICK = {"max_epochs": 1, "epochs_per_evaluation": 1}
-"""One epoch, judged: what a test needs that looks at names or pairing only."""
+QUICK = {"max_epochs": 1, "epochs_per_evaluation": 1, "held_out": 0}
+"""One epoch that nothing judges: what a test needs that looks at names only."""
+JUDGED = {"held_out": 0.1}
 
 
 def fitted(mdata=None, *, options=None, **changes):
@@ -42,6 +44,12 @@ def fitted(mdata=None, *, options=None, **changes):
 def two_modalities():
     """The quick model of RNA and protein."""
     return fitted(pair_of())
+
+
+@cache
+def judged():
+    """The same with held-out cells."""
+    return fitted(pair_of(), **JUDGED)
 
 
 def pair_of(rna: str = "rna", adt: str = "adt", mdata=None):
@@ -59,26 +67,29 @@ def prediction(model, query=None, **options):
 
 
 def test_equal_seeds_give_equal_weights_and_answers():
-    again = fitted(pair_of())
-    for name, value in weights(two_modalities()).items():
+    again = fitted(pair_of(), **JUDGED)
+    for name, value in weights(judged()).items():
         assert torch.equal(weights(again)[name], value), name
-    assert again.betas == two_modalities().betas
-    assert again.depth_terms == two_modalities().depth_terms
-    assert again.record.curve == two_modalities().record.curve
-    np.testing.assert_array_equal(prediction(again), prediction(two_modalities()))
+    assert again.betas == judged().betas
+    assert again.depth_terms == judged().depth_terms
+    assert again.record.curve == judged().record.curve
+    assert len(again.record.curve) == 2
+    np.testing.assert_array_equal(prediction(again), prediction(judged()))
 
 
 def test_another_seed_gives_other_weights_and_other_held_out_cells():
-    other = fitted(pair_of(), seed=1)
-    differs = [not torch.equal(weights(other)[name], value) for name, value in weights(two_modalities()).items()]
+    other = fitted(pair_of(), seed=1, **JUDGED)
+    differs = [not torch.equal(weights(other)[name], value) for name, value in weights(judged()).items()]
     assert sum(differs) > len(differs) / 2
-    assert other.record.curve[0] != two_modalities().record.curve[0]
-    assert np.abs(prediction(other) - prediction(two_modalities())).max() > 1e-3
+    assert other.record.curve[0] != judged().record.curve[0]
+    assert np.abs(prediction(other) - prediction(judged())).max() > 1e-3
 
 
-def test_the_seed_of_the_call_is_that_of_the_config():
-    model = un.fit(pair_of(mdata=take(training(), slice(0, 20))), preset="fast", seed=41, device="cpu")
-    assert model.config == un.FitConfig.preset("fast", seed=41)
+def test_preset_and_seed_make_the_config_unless_one_is_given(monkeypatch):
+    monkeypatch.setattr(unisono.api, "fit_cells", lambda cells, config, **_: config)
+    assert un.fit(pair_of(), preset="fast", seed=41) == un.FitConfig.preset("fast", seed=41)
+    assert un.fit(pair_of()) == un.FitConfig.preset("default", seed=0)
+    assert un.fit(pair_of(), preset="best", seed=41, config=tiny(seed=3)) == tiny(seed=3)
 
 
 def test_nothing_global_is_seeded_or_drawn_from():
@@ -95,9 +106,7 @@ def test_known_other_names_of_modalities_are_understood_in_fit_and_in_queries(na
     model = fitted(pair_of(*names))
     assert model.modalities == ("rna", "adt")
     np.testing.assert_array_equal(prediction(model), prediction(two_modalities()))
-    np.testing.assert_array_equal(
-        prediction(model, pair_of(*names, mdata=test_cells())), prediction(two_modalities())
-    )
+    np.testing.assert_array_equal(prediction(model, pair_of(*names, mdata=test_cells())), prediction(two_modalities()))
 
 
 def test_unusual_names_are_mapped_in_fit_and_remembered_for_queries():
@@ -156,8 +165,10 @@ def test_cells_may_lack_a_modality():
 def test_rows_are_paired_by_name_not_place():
     mdata = pair_of()
     order = np.random.default_rng(8).permutation(151)
-    model = fitted(rebuilt({"rna": mdata["rna"], "adt": mdata["adt"][order].copy()}), thinning=(1, 1))
-    wanted = fitted(pair_of(), thinning=(1, 1))
+    shuffled = rebuilt({"rna": mdata["rna"], "adt": mdata["adt"][order].copy()})
+    model = fitted(shuffled, thinning=(1, 1), **JUDGED)
+    wanted = fitted(pair_of(), thinning=(1, 1), **JUDGED)
+    assert len(model.record.curve) == 2
     for found, other in zip(model.record.curve, wanted.record.curve, strict=True):
         assert found.rank == pytest.approx(other.rank, abs=0.02)
         assert found.correlation == pytest.approx(other.correlation, abs=0.01)
@@ -170,9 +181,9 @@ def test_cells_under_wrong_names_teach_nothing():
     adt = mdata["adt"].copy()
     adt.obs_names = np.roll(adt.obs_names, 5)
     adt.obs["batch"] = mdata["rna"].obs["batch"].reindex(adt.obs_names)
-    model = fitted(rebuilt({"rna": mdata["rna"], "adt": adt}))
+    model = fitted(rebuilt({"rna": mdata["rna"], "adt": adt}), **JUDGED)
     assert model.record.curve[0].rank > 0.35
-    assert two_modalities().record.curve[0].rank < 0.3
+    assert judged().record.curve[0].rank < 0.3
 
 
 def test_one_modality_is_refused():
@@ -273,11 +284,68 @@ def test_the_curve_holds_each_evaluated_epoch_and_the_best_is_marked():
 
 def test_on_epoch_sees_every_epoch_as_it_ends():
     seen = []
-    un.fit(pair_of(), batch_key="batch", config=tiny(max_epochs=3), device="cpu", on_epoch=seen.append)
+    fitted(pair_of(), options={"on_epoch": seen.append}, max_epochs=3, epochs_per_evaluation=2, **JUDGED)
     assert [epoch.number for epoch in seen] == [0, 1, 2, 3]
     assert [epoch.figures is None for epoch in seen[:3]] == [False, True, False]
     assert all(np.isfinite(value) for epoch in seen[1:] for value in epoch.terms.values())
-    assert {"kl", "contrastive"} <= {name.split()[0] for name in seen[1].terms} | set(seen[1].terms)
+    both = {f"{whose}_{term}" for whose in ("own", "cross") for term in ("likelihood", "readout")}
+    assert set(seen[1].terms) == both | {"kl", "contrastive"}
+
+
+class StopError(Exception):
+    """What ends a fit before its time."""
+
+
+def stop_at(number):
+    def on_epoch(epoch):
+        if epoch.number == number:
+            raise StopError
+
+    return on_epoch
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    """A place for checkpoints, which are written after every epoch."""
+    monkeypatch.setattr(unisono.api, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    return tmp_path / "model.checkpoint"
+
+
+@pytest.mark.parametrize(("stopped_at", "held_out"), [(1, 0), (4, 0.1)])
+def test_a_fit_taken_up_again_ends_with_the_bits_of_one_that_ran_through(checkpoint, stopped_at, held_out):
+    changes = {"max_epochs": 5, "epochs_per_evaluation": 2, "held_out": held_out}
+    with pytest.raises(StopError):
+        fitted(pair_of(), options={"checkpoint": checkpoint, "on_epoch": stop_at(stopped_at)}, **changes)
+    seen = []
+    options = {"checkpoint": checkpoint, "resume": True, "on_epoch": lambda epoch: seen.append(epoch.number)}
+    resumed, through = fitted(pair_of(), options=options, **changes), fitted(pair_of(), **changes)
+    assert seen == list(range(stopped_at, 6))
+    for name, value in weights(through).items():
+        assert torch.equal(weights(resumed)[name], value), name
+    assert resumed.record.curve == through.record.curve
+    np.testing.assert_array_equal(prediction(resumed), prediction(through))
+
+
+def test_a_checkpoint_of_other_data_or_another_config_is_refused(checkpoint):
+    with pytest.raises(StopError):
+        fitted(pair_of(), options={"checkpoint": checkpoint, "on_epoch": stop_at(1)})
+    options = {"checkpoint": checkpoint, "resume": True}
+    fewer = pair_of(mdata=take(training(), slice(1, None)))
+    for what, found in (
+        ("data", refusal(fitted, fewer, options=options)),
+        ("config", refusal(fitted, pair_of(), options=options, seed=2)),
+    ):
+        assert found.code == "E049"
+        assert f"another {what}" in found.what
+        assert "--resume" in found.remedy
+
+
+def test_without_resume_a_checkpoint_is_not_looked_at(checkpoint):
+    with pytest.raises(StopError):
+        fitted(pair_of(), options={"checkpoint": checkpoint, "on_epoch": stop_at(1)}, seed=9)
+    fresh = fitted(pair_of(), options={"checkpoint": checkpoint})
+    for name, value in weights(two_modalities()).items():
+        assert torch.equal(weights(fresh)[name], value), name
 
 
 def test_without_a_batch_column_all_cells_are_one_batch():

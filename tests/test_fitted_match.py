@@ -109,9 +109,15 @@ def test_within_a_batch_no_cell_is_matched_to_another_batch(rule):
     assert free[across].sum() > 0
     assert bound[across].sum() == 0
     np.testing.assert_allclose(bound.sum(axis=1), 1.0, atol=1e-6)
-    b1 = np.flatnonzero(in_batch(rna))
-    apart = dense(rna[b1].copy(), adt[b1].copy(), rule=rule)
-    np.testing.assert_allclose(bound[np.ix_(b1, b1)], apart, atol=1e-6)
+
+
+@pytest.mark.parametrize("depth", [False, True])
+def test_within_a_batch_cells_are_matched_as_if_the_others_were_not_there(depth):
+    rna, adt = sides()
+    bound = dense(rna, adt, within="batch", depth=depth)
+    for rows in (np.flatnonzero(in_batch(rna)), np.flatnonzero(~in_batch(rna))):
+        apart = dense(rna[rows].copy(), adt[rows].copy(), depth=depth)
+        np.testing.assert_allclose(bound[np.ix_(rows, rows)], apart, atol=1e-6)
 
 
 def test_a_group_without_right_cells_is_refused():

@@ -280,7 +280,9 @@ def test_without_the_batch_column_all_cells_are_one_new_batch_and_a_warning_says
         np.testing.assert_array_equal(rna_to_adt(relabelled("anything")), unknown)
 
 
-@pytest.mark.xfail(strict=True, reason="refused with E029: only the source's obs is searched, though the column was seen")
+@pytest.mark.xfail(
+    strict=True, reason="refused with E029: only the source's obs is searched, though the column was seen"
+)
 def test_a_batch_column_in_another_modality_alone_does_not_stop_a_prediction():
     query = test_cells()
     del query["rna"].obs["batch"], query["atac"].obs["batch"]

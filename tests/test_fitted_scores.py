@@ -21,6 +21,7 @@ from scipy.stats import rankdata
 
 from unisono.fitted.query import query_view
 from unisono.fitted.scores import evaluate
+from unisono.fitted.unisono import Unisono
 
 
 @cache
@@ -106,9 +107,7 @@ def test_rank_figures_are_those_of_the_embedding(left, right):
 
 @pytest.mark.xfail(strict=True, reason="depth is standardised over all cells here, within the batches in match")
 def test_rank_within_batch_with_depth_compares_what_match_within_batch_compares():
-    views = [
-        query_view(test_cells(), m, small_model().voices, small_model().record) for m in ("rna", "adt")
-    ]
+    views = [query_view(test_cells(), m, small_model().voices, small_model().record) for m in ("rna", "adt")]
     batch = views[0].batch
     left, right, _ = small_model().match_vectors(*views, depth=True, groups=(batch, batch))
     wanted = foscttm_by_hand(left.astype(np.float64) @ right.T.astype(np.float64), batch)
@@ -144,6 +143,22 @@ def test_wrong_partners_cost_the_figures_that_right_ones_earn():
     assert found["rna->adt pearson"] < figures()["rna->adt pearson"] - 0.1
 
 
+def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkeypatch):
+    given, match_views = [], Unisono.match_views
+
+    def watched(model, left, right, **options):
+        given.append((list(left.cells), list(right.cells)))
+        return match_views(model, left, right, **options)
+
+    monkeypatch.setattr(Unisono, "match_views", watched)
+    query = test_cells()
+    evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": query["adt"]}))
+    assert len(given) == 2 * 2 * 2
+    for left, right in given:
+        assert sorted(left) == sorted(right)
+        assert sum(a == b for a, b in zip(left, right, strict=True)) < 6
+
+
 def test_only_cells_measured_in_both_are_scored():
     query = test_cells()
     parts = {"rna": query["rna"][:40].copy(), "adt": query["adt"][5:].copy()}
@@ -156,7 +171,9 @@ def test_only_cells_measured_in_both_are_scored():
 
 def test_cells_without_partners_are_refused():
     query = test_cells()
-    found = refusal(evaluate, small_model(), rebuilt({"rna": query["rna"][:20].copy(), "adt": query["adt"][20:].copy()}))
+    found = refusal(
+        evaluate, small_model(), rebuilt({"rna": query["rna"][:20].copy(), "adt": query["adt"][20:].copy()})
+    )
     assert found.code == "E027"
     assert found.where == "test"
 

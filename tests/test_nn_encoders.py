@@ -1,4 +1,4 @@
-"""The content encoder starts as the linear path, removes style by instance normalisation and hands on what it removed."""
+"""The content encoder starts as the linear path, removes style by instance norm and hands on what it removed."""
 
 import pytest
 import torch
@@ -84,6 +84,18 @@ def test_switching_instance_norm_off_changes_content_and_leaves_the_statistics()
     with_norm, without = stirred(encoder_of()), stirred(encoder_of(instance_norm=False))
     assert (with_norm(X)[0].mu - without(X)[0].mu).abs().max() > 0.1
     torch.testing.assert_close(with_norm(X)[1], without(X)[1])
+
+
+@pytest.mark.parametrize("block", [0, 1])
+def test_what_a_block_adds_to_a_whole_channel_is_removed_as_well_where_instance_norm_is_on(block):
+    """A shift that all tokens of a channel share is what the next normalisation takes out."""
+    for instance_norm in (True, False):
+        encoder = stirred(encoder_of(instance_norm=instance_norm))
+        before = encoder(X)[0].mu
+        with torch.no_grad():
+            encoder.mix[block].bias.add_(torch.tensor([3.0, -2.0, 1.0]).repeat_interleave(5))
+        moved = (encoder(X)[0].mu - before).abs().max()
+        assert moved < 1e-4 if instance_norm else moved > 0.1
 
 
 @pytest.mark.parametrize("instance_norm", [True, False])

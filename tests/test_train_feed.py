@@ -28,9 +28,7 @@ CONFIG = FitConfig(
 @pytest.fixture(scope="module")
 def cells():
     """211 cells of three batches; some lack rna, others adt, and the views stand in different orders."""
-    views = simulate_cells(
-        Recipe(n_cells=211, n_genes=83, n_peaks=149, n_proteins=17, n_batches=3, seed=5)
-    ).cells.views
+    views = simulate_cells(Recipe(n_cells=211, n_genes=83, n_peaks=149, n_proteins=17, n_batches=3, seed=5)).cells.views
     rng = np.random.default_rng(0)
     return Cells(
         {
@@ -55,23 +53,18 @@ def feed(prepared):
     return feed_of(prepared)
 
 
-def who(prepared, batch):
-    """Member x cell: which training cell each one is, found by the codes it is to give."""
-    modality = "atac"
-    place = {
-        row.tobytes(): i for i, row in enumerate(prepared.views[modality].spread(prepared.views[modality].reading.x))
-    }
-    view = batch.views[modality]
-    x = (view.target - view.offset).numpy()
-    return np.array([[place[row.tobytes()] for row in member] for member in x])
-
-
 def full_targets(prepared):
     return np.concatenate([view.spread(view.reading.scaled) for view in prepared.views.values()], axis=1)
 
 
 def fed_targets(prepared, batch):
     return np.concatenate([batch.views[m].target.numpy() for m in prepared.views], axis=2)
+
+
+def known_cells(prepared, batch):
+    """Member x cell by the targets of all modalities together."""
+    place = {row.tobytes(): i for i, row in enumerate(full_targets(prepared))}
+    return np.array([[place[row.tobytes()] for row in member] for member in fed_targets(prepared, batch)])
 
 
 def by_rows(values):
@@ -111,12 +104,6 @@ def test_every_column_of_a_cell_is_its_own(prepared, cells):
             np.testing.assert_allclose(fed.x.numpy(), view.spread(view.reading.x)[some], atol=1e-5)
             raw = view.spread(cells.views[m].counts.toarray()[:, fed.features.numpy()])[some]
             np.testing.assert_array_equal(fed.counts.numpy(), raw > 0 if m == "atac" else raw)
-
-
-def known_cells(prepared, batch):
-    """Member x cell by the targets of all modalities together."""
-    place = {row.tobytes(): i for i, row in enumerate(full_targets(prepared))}
-    return np.array([[place[row.tobytes()] for row in member] for member in fed_targets(prepared, batch)])
 
 
 def test_cells_that_lack_a_modality_hold_zeros(prepared, feed):
@@ -207,9 +194,7 @@ def test_features_are_sampled_anew_each_epoch(feed):
         (211, 30, 8),
     ],
 )
-def test_an_epoch_has_four_steps_where_each_has_64_cells_and_more_where_the_batch_size_asks(
-    n_cells, batch_size, steps
-):
+def test_an_epoch_has_four_steps_where_each_has_64_cells_and_more_where_the_batch_size_asks(n_cells, batch_size, steps):
     feed = Feed({}, np.zeros(n_cells, dtype=int), CONFIG.model_copy(update={"batch_size": batch_size}), CPU)
     assert feed.steps_per_epoch == steps
 

@@ -30,7 +30,6 @@ def prepared(cells):
     return prepare(cells, CONFIG, CPU)
 
 
-
 def kept(cells, held_out):
     return cells.take(np.flatnonzero(~np.isin(cells.names, held_out.names)))
 

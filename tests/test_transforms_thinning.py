@@ -6,7 +6,7 @@ from scipy import sparse
 
 from unisono.transforms.thinning import thin
 
-N_DRAWS = 4000
+N_DRAWS = 3000
 
 
 def counts_of(seed=0, n_cells=7, n_features=11):

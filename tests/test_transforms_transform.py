@@ -296,8 +296,10 @@ def test_depth_is_followed_within_batches_and_not_between_them():
     batch = np.array(["p"] * 29 + ["q"] * 37)
     between = np.where(batch == "p", 3.0, -3.0)
     depth = between + rng.normal(size=66)
-    codes = np.stack([between + 0.5 * rng.normal(size=66), depth + 0.1 * rng.normal(size=66)], axis=1)
-    assert transform._follows_depth(codes.astype(np.float32), depth, batch).tolist() == [False, True]
+    noise = rng.normal(size=(3, 66))
+    codes = np.stack([between + 0.5 * noise[0], depth + 0.1 * noise[1], noise[2]], axis=1).astype(np.float32)
+    assert transform._follows_depth(codes, depth, batch).tolist() == [False, True, False]
+    assert transform._follows_depth(codes, depth, np.array(["all"] * 66)).tolist() == [True, True, False]
 
 
 def test_measured_values_stand_on_the_scale_of_their_modality(cells):

@@ -140,7 +140,7 @@ def test_rows_of_a_coupling_that_do_not_sum_to_one_are_refused():
     posterior = np.random.default_rng(0).dirichlet(np.ones(5), size=3)
     Coupling(sparse.csr_matrix(posterior), np.zeros(3))
     posterior[1] *= 0.5
-    with pytest.raises(ValueError, match="rows of a coupling sum to 1, found 0.5 to 1"):
+    with pytest.raises(ValueError, match=r"rows of a coupling sum to 1, found 0\.5 to 1"):
         Coupling(sparse.csr_matrix(posterior), np.zeros(3))
 
 

@@ -1,0 +1,251 @@
+"""Tests of the house: imports point down, heavy libraries stay where they belong, each file says what it holds."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import unisono
+
+ROOT = Path(unisono.__file__).parent
+LEVELS = {
+    "types": 1,
+    "config": 1,
+    "findings": 1,
+    "transforms": 2,
+    "match": 2,
+    "nn": 2,
+    "datasets": 2,
+    "uncertainty": 2,
+    "evaluation.metrics": 2,
+    "io": 3,
+    "train": 3,
+    "evaluation": 3,
+    "device": 3,
+    "fitted": 4,
+    "api": 4,
+    "demo": 4,
+    "cli": 5,
+    "report": 5,
+    "plots": 5,
+}
+"""The rooms and the level of each; a room of two words is a part of another room that has a level of its own."""
+
+INSIDE_THE_HOUSE = {("api", "fitted"), ("demo", "api"), ("demo", "fitted")}
+DOORS = {"cli", "report", "plots"}
+LIGHT = {"types", "config", "findings", "transforms", "match", "evaluation.metrics"}
+HEAVY = {"torch", "anndata", "mudata"}
+NETWORKS_MAY = {"torch", "numpy", "jaxtyping", "unisono"} | sys.stdlib_module_names
+NETWORKS_MAY_FROM_HERE = {"nn", "types", "config"}
+
+
+def modules(root: Path) -> Iterator[tuple[str, Path]]:
+    """Dotted name within the package, and file, of every module but the package itself."""
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name:
+            yield name, path
+
+
+def imported(path: Path, name: str) -> Iterator[str]:
+    """Full names of all that a module imports anywhere: in functions and under TYPE_CHECKING too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = ["unisono", *name.split(".")]
+    if path.name != "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+        is_call = isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
+            "import_module",
+            "__import__",
+        )
+        if is_call and node.args and isinstance(node.args[0], ast.Constant):
+            yield str(node.args[0].value)
+
+
+def room_of(name: str) -> str:
+    """The room that a dotted name within the package lies in; '' for the package itself or a name it offers."""
+    parts = name.split(".")
+    for room in (".".join(parts[:2]), parts[0]):
+        if room in LEVELS:
+            return room
+    return ""
+
+
+def wrong_arrows(root: Path) -> list[str]:
+    """Every import that the house does not allow."""
+    found = []
+    for name, path in modules(root):
+        here = room_of(name)
+        if not here:
+            found.append(f"{name} lies in no room: give it a level")
+            continue
+        for target in imported(path, name):
+            reason = _reason(here, target)
+            if reason:
+                found.append(f"{name} -> {target}: {reason}")
+    return found
+
+
+def _reason(here: str, target: str) -> str:
+    """Why a room may not import a name, '' if it may."""
+    library = target.split(".")[0]
+    if here in LIGHT and library in HEAVY:
+        return f"{here} stays free of {library}"
+    if here == "nn" and library not in NETWORKS_MAY:
+        return "nn imports torch, numpy, jaxtyping and the standard library"
+    if library != "unisono":
+        return ""
+    there = room_of(target.removeprefix("unisono").removeprefix("."))
+    if not there:
+        return "nothing inside imports from the package root"
+    if there in DOORS and here != there:
+        return "nobody imports a door"
+    if here == "nn" and there not in NETWORKS_MAY_FROM_HERE:
+        return "nn imports types and config alone"
+    if here == there or (here, there) in INSIDE_THE_HOUSE or LEVELS[there] < LEVELS[here]:
+        return ""
+    return f"level {LEVELS[here]} may not import level {LEVELS[there]}"
+
+
+def test_every_import_points_down():
+    assert wrong_arrows(ROOT) == []
+
+
+def test_the_search_sees_the_whole_package():
+    found = dict(modules(ROOT))
+    assert {"types", "fitted.store", "nn.model", "evaluation.metrics", "cli"} <= set(found)
+    assert "unisono.io.write.refuse_existing" in set(imported(found["cli"], "cli"))
+    assert "mudata.MuData" in set(imported(found["fitted.unisono"], "fitted.unisono"))
+
+
+PLANTED = {
+    "a lower level imports a higher one": ("types.py", "from unisono.match import couple"),
+    "a part imports a side": ("transforms/svd.py", "import unisono.io.read"),
+    "a side imports the house": ("io/read.py", "from unisono.fitted.unisono import Unisono"),
+    "a side imports another side": ("train/loop.py", "from unisono.io.write import write_json"),
+    "a part imports another part": ("match/couple.py", "from unisono.transforms.svd import truncated_svd"),
+    "level 1 imports its neighbour": ("types.py", "from unisono.config import FitConfig"),
+    "inside the house against the arrow": ("fitted/store.py", "from unisono.api import fit"),
+    "the API imports the demonstration": ("api.py", "from unisono.demo import run"),
+    "metrics import the rest of evaluation": ("evaluation/metrics.py", "from unisono.evaluation.splits import x"),
+    "somebody imports a door": ("demo.py", "from unisono import cli"),
+    "somebody imports a door in a function": ("api.py", "def f():\n    from unisono.cli import app"),
+    "the package root is imported": ("io/read.py", "import unisono"),
+    "a name is imported from the root": ("io/read.py", "from unisono import fit"),
+    "a relative import upwards": ("match/couple.py", "from ..fitted import store"),
+    "a relative import of the root": ("match/couple.py", "from .. import fit"),
+    "torch in a light room": ("match/couple.py", "import torch"),
+    "torch in a function of a light room": ("transforms/svd.py", "def f():\n    from torch import nn"),
+    "anndata under TYPE_CHECKING in types": ("types.py", "if TYPE_CHECKING:\n    from anndata import AnnData"),
+    "mudata in metrics": ("evaluation/metrics.py", "import mudata.core"),
+    "scipy in the networks": ("nn/model.py", "from scipy import sparse"),
+    "findings in the networks": ("nn/model.py", "from unisono.findings import refuse"),
+    "an import by name": ("match/couple.py", "import importlib\nimportlib.import_module('torch')"),
+    "a file in no room": ("helpers.py", "x = 1"),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_a_planted_wrong_arrow_is_caught(tmp_path, what):
+    name, code = PLANTED[what]
+    place = tmp_path / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(code + "\n")
+    found = wrong_arrows(tmp_path)
+    assert len(found) == 1, found
+    assert found[0].startswith(name.removesuffix(".py").replace("/", "."))
+
+
+ALLOWED = {
+    "match/couple.py": "from unisono.types import Coupling\nfrom unisono.match.rules import Rule\nfrom .graph import x",
+    "nn/model.py": "import math\nimport torch\nfrom jaxtyping import Float\nfrom unisono.config import FitConfig",
+    "evaluation/splits.py": "from unisono.evaluation.metrics import rmse\nfrom unisono.evaluation import metrics",
+    "evaluation/__init__.py": "",
+    "fitted/unisono.py": "from unisono.nn.model import Network\nfrom unisono.fitted.record import Record",
+    "demo.py": "from unisono.api import fit\nfrom unisono.fitted.scores import evaluate",
+    "cli.py": "from unisono.demo import run\nfrom unisono.io.read import read_mudata",
+    "datasets/mudata.py": "def f():\n    import anndata",
+}
+
+
+def test_imports_that_point_down_are_let_pass(tmp_path):
+    for name, code in ALLOWED.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(code)
+    assert wrong_arrows(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_file_opens_with_one_sentence(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert docstring is not None
+    first = docstring.split("\n\n")[0]
+    assert len(first.splitlines()) == 1, "the sentence stands on one line"
+    assert first.endswith(".")
+    assert first[0].isupper()
+    assert len(first.split()) >= 5
+    assert ". " not in first.rstrip("."), "one sentence, not two"
+
+
+def empty_assertions(source: str) -> list[str]:
+    """Assertions in a test that cannot fail: of a constant, or of a thing and itself."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Assert):
+            continue
+        test = node.test
+        is_constant = isinstance(test, ast.Constant) or (isinstance(test, ast.Tuple) and bool(test.elts))
+        is_plain = not any(isinstance(part, ast.Call) for part in ast.walk(test))  # a call twice may differ
+        is_same = isinstance(test, ast.Compare) and ast.unparse(test.left) == ast.unparse(test.comparators[0])
+        if is_constant or (is_same and is_plain):
+            found.append(ast.unparse(node))
+    return found
+
+
+def asserting_nothing(source: str) -> list[str]:
+    """Tests that assert nothing: no assert, no `pytest.raises`, no call of an assertion or refusal."""
+    asks = ("assert", "raises", "warns", "refus", "check")
+    found = []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            calls = {ast.unparse(call.func).split(".")[-1] for call in ast.walk(node) if isinstance(call, ast.Call)}
+            is_asking = any(word in name for name in calls for word in asks)
+            if not is_asking and not any(isinstance(part, ast.Assert) for part in ast.walk(node)):
+                found.append(node.name)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("test_*.py")), ids=lambda path: path.name)
+def test_every_test_can_fail(path):
+    source = path.read_text(encoding="utf-8")
+    assert empty_assertions(source) == []
+    assert asserting_nothing(source) == []
+
+
+def test_a_test_that_cannot_fail_is_caught():
+    assert empty_assertions("def test_a():\n    assert True\n    assert (x, 'said')\n    assert a.b == a.b\n") == [
+        "assert True",
+        "assert (x, 'said')",
+        "assert a.b == a.b",
+    ]
+    assert empty_assertions("assert x == y") == []
+    assert asserting_nothing("def test_a():\n    fit(x)\n\ndef test_b():\n    assert x\n") == ["test_a"]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_class_builds_on_a_class_of_ours_but_the_frozen_base(path):
+    own = {"_Frozen", "BaseModel", "NamedTuple", "ValueError", "UserWarning", "nn.Module", "Protocol", "ABC"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            assert {ast.unparse(base) for base in node.bases} <= own, node.name

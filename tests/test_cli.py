@@ -1,0 +1,473 @@
+"""Tests of the command line: what each command writes reads back; bad input ends with 2, one line, nothing written."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import anndata
+import numpy as np
+import pytest
+from fitted_fixtures import N_TEST, counts, rebuilt, small_model, take, test_cells, tiny, training
+from io_fixtures import snapshot
+
+from unisono import cli
+from unisono.api import load
+from unisono.fitted.scores import evaluate
+from unisono.io.read import read_mudata
+
+TINY = """\
+n_members = 2
+max_epochs = 1
+epochs_per_evaluation = 1
+n_codes = 12
+held_out = 0
+
+[architecture]
+content_dim = 8
+style_dim = 3
+n_channels = 4
+n_tokens = 5
+"""
+
+
+BAR = pytest.mark.xfail(strict=True, reason="the device, or what is left of the progress bar, stands before the error")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A folder with data, a model and things that are no data; tests read it and write elsewhere."""
+    folder = tmp_path_factory.mktemp("store")
+    training().write_h5mu(folder / "training.h5mu")
+    test_cells().write_h5mu(folder / "query.h5mu")
+    test_cells()["rna"].write_h5ad(folder / "table.h5ad")
+    half = test_cells()
+    half["rna"].X = half["rna"].X.multiply(0.5).tocsr()
+    half.write_h5mu(folder / "half.h5mu")
+    pair = training()
+    rebuilt({"gene stuff": pair["rna"], "tags": pair["adt"]}).write_h5mu(folder / "unusual.h5mu")
+    (folder / "tiny.toml").write_text(TINY)
+    (folder / "judged.toml").write_text(TINY.replace("held_out = 0", "held_out = 0.1"))
+    (folder / "unknown.toml").write_text(TINY.replace("n_codes", "n_kodes"))
+    (folder / "notes.h5mu").write_text("hello")
+    small_model().save(folder / "model")
+    return folder
+
+
+@pytest.fixture
+def unisono(store, tmp_path, monkeypatch, capsys):
+    """Runs a command line in an empty folder; `@` stands for the store."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str) -> SimpleNamespace:
+        arguments = [word.replace("@", f"{store}/") for word in shlex.split(line)]
+        monkeypatch.setattr(sys, "argv", ["unisono", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return SimpleNamespace(code=ended.value.code, out=printed.out, err=printed.err)
+
+    return run
+
+
+def refused(unisono, line: str) -> str:
+    """The one line on stderr of a command that ends with 2 and writes nothing."""
+    before = snapshot(Path())
+    ended = unisono(line)
+    assert ended.code == 2, ended.err
+    assert len(ended.err.splitlines()) == 1, ended.err
+    assert snapshot(Path()) == before
+    assert sorted(path.name for path in Path().iterdir() if path.name.startswith(".")) == []
+    return ended.err
+
+
+def test_fit_writes_a_model_that_loads(unisono, store):
+    ended = unisono("fit @training.h5mu -o 'a model' --batch-key batch --config @judged.toml --seed 4 --device cpu")
+    assert ended.code == 0, ended.err
+    model = load("a model", device="cpu")
+    assert model.config == tiny(max_epochs=1, epochs_per_evaluation=1, seed=4)
+    assert model.record.batch_key == "batch"
+    assert list(model.styles["rna"].batches) == ["b1", "b2"]
+    assert "matching rank" in ended.err
+    assert [path.name for path in Path().iterdir()] == ["a model"]
+
+
+def test_predict_writes_what_the_model_predicts(unisono, store):
+    assert unisono("predict @model @query.h5mu --from rna --to adt -o out.h5ad --style b2 --device cpu").code == 0
+    found = anndata.read_h5ad("out.h5ad")
+    wanted = small_model().predict(test_cells(), source="rna", target="adt", style="b2")
+    np.testing.assert_allclose(found.X, wanted.X, rtol=1e-6)
+    assert list(found.obs_names) == list(test_cells().obs_names)
+    assert list(found.var_names) == list(training()["adt"].var_names)
+    assert dict(found.uns["unisono"]) == {"source": "rna", "target": "adt", "scale": "per-cell CLR"}
+
+
+def test_predict_takes_reference_cells_from_a_file(unisono, store):
+    line = "predict @model @query.h5mu --from rna --to adt -o out.h5ad --style @query.h5mu --device cpu"
+    assert unisono(line).code == 0
+    wanted = small_model().predict(test_cells(), source="rna", target="adt", style=test_cells())
+    np.testing.assert_allclose(anndata.read_h5ad("out.h5ad").X, wanted.X, rtol=1e-6)
+    average = small_model().predict(test_cells(), source="rna", target="adt")
+    assert np.abs(wanted.X - average.X).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("flags", "options"),
+    [
+        ("", {}),
+        ("--within batch --depth --top 6", {"within": "batch", "depth": True, "top": 6}),
+        ("--rule argmax", {"rule": "argmax"}),
+        ("--rule one-to-one", {"rule": "one-to-one"}),
+    ],
+)
+def test_match_writes_what_the_model_matches(unisono, store, flags, options):
+    assert unisono(f"match @model @query.h5mu --between rna,adt -o out.h5ad --device cpu {flags}").code == 0
+    found = anndata.read_h5ad("out.h5ad")
+    query = test_cells()
+    wanted = small_model().match(query["rna"], query["adt"], **options)
+    np.testing.assert_allclose(found.X.toarray(), wanted.coupling.posterior.toarray(), atol=1e-6)
+    np.testing.assert_allclose(found.X.sum(axis=1), 1.0, atol=1e-5)
+    assert (list(found.obs_names), list(found.var_names)) == (list(query.obs_names), list(query.obs_names))
+    np.testing.assert_allclose(found.obs["p_unmatched"], 0.0)
+
+
+def test_match_understands_other_names_and_the_order_of_sides(unisono, store):
+    assert unisono("match @model @query.h5mu --between prot,gex -o out.h5ad --device cpu").code == 0
+    query = test_cells()
+    wanted = small_model().match(query["adt"], query["rna"]).coupling.posterior.toarray()
+    np.testing.assert_allclose(anndata.read_h5ad("out.h5ad").X.toarray(), wanted, atol=1e-6)
+
+
+def test_embed_writes_the_vectors_and_all_that_was_there(unisono, store):
+    assert unisono("embed @model @query.h5mu -o out.h5mu --device cpu").code == 0
+    found, wanted = read_mudata("out.h5mu"), small_model().embed(test_cells())
+    assert list(found.mod) == list(wanted.mod)
+    for name in wanted.mod:
+        np.testing.assert_array_equal(found[name].obsm["X_unisono"], wanted[name].obsm["X_unisono"])
+        np.testing.assert_array_equal(counts(found[name]), counts(wanted[name]))
+
+
+def test_evaluate_prints_and_writes_the_figures(unisono, store):
+    ended = unisono("evaluate @model @query.h5mu -o scores --device cpu")
+    assert ended.code == 0, ended.err
+    document = json.loads(Path("scores/metrics.json").read_text())
+    wanted = evaluate(small_model(), test_cells())
+    assert document["scores"] == pytest.approx(wanted, rel=1e-6)
+    assert document["test"] == "query.h5mu"
+    assert document["model"]["fingerprint"] == small_model().record.fingerprint
+    assert f"{wanted['rna->adt pearson']:.4f}" in ended.out
+
+
+def test_check_prints_a_row_for_each_modality(unisono, store):
+    ended = unisono("check @query.h5mu --batch-key batch")
+    assert ended.code == 0
+    rows = {line.split()[0]: line.split() for line in ended.out.splitlines() if line.split()[:1] in (["rna"], ["adt"])}
+    assert rows["rna"][1:3] == [str(N_TEST), "60"]
+    assert rows["adt"][1:3] == [str(N_TEST), "8"]
+
+
+def test_check_prints_json(unisono, store):
+    ended = unisono("check @query.h5mu --json --batch-key batch")
+    document = json.loads(ended.out)
+    assert document["usable"] is True
+    rows = {row["modality"]: row for row in document["modalities"]}
+    assert rows["rna"]["cells"] == N_TEST
+    assert rows["rna"]["median_depth"] == np.median(counts(test_cells()["rna"]).sum(axis=1))
+    assert rows["atac"]["batches"] == 2
+
+
+def test_check_of_unusable_data_ends_with_2_and_still_prints_json(unisono, store):
+    ended = unisono("check @half.h5mu --json")
+    assert ended.code == 2
+    document = json.loads(ended.out)
+    assert document["usable"] is False
+    assert [finding["code"] for finding in document["findings"] if finding["severity"] == "error"] == ["E012"]
+    assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="the finding is printed in the list and again as the error")
+def test_check_says_each_finding_once(unisono, store):
+    assert unisono("check @half.h5mu").err.count("E012") == 1
+
+
+def test_check_with_a_model_compares_features(unisono, store):
+    fewer = test_cells()
+    rebuilt({"rna": fewer["rna"][:, :45].copy()}).write_h5mu("fewer.h5mu")
+    ended = unisono("check fewer.h5mu --model @model --json")
+    assert ended.code == 0, ended.err
+    coverage = json.loads(ended.out)["coverage"]
+    assert coverage == [{"modality": "rna", "wanted": 60, "found": 45, "share": 0.75}]
+    assert unisono("check fewer.h5mu").code == 2
+
+
+def test_demo_runs_on_a_file(unisono, store, monkeypatch):
+    monkeypatch.setattr(cli, "_config", lambda *_: tiny(max_epochs=1, held_out=0))
+    ended = unisono(
+        "demo -o shown --data @unusual.h5mu --modalities 'gene stuff=rna,tags=adt' --batch-key batch --device cpu"
+    )
+    assert ended.code == 0, ended.err
+    scores = json.loads(Path("shown/metrics.json").read_text())
+    assert f"{scores['rna->adt pearson']:.4f}" in ended.out
+    assert load("shown/model", device="cpu").modalities == ("rna", "adt")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "check @nothing.h5mu",
+        "fit @nothing.h5mu -o out",
+        "predict @model @nothing.h5mu --from rna --to adt -o out.h5ad",
+        "predict @nothing @query.h5mu --from rna --to adt -o out.h5ad",
+        "predict @model @query.h5mu --from rna --to adt -o out.h5ad --style @nothing.h5mu",
+        "match @model @nothing.h5mu --between rna,adt -o out.h5ad",
+        "embed @model @nothing.h5mu -o out.h5mu",
+        "evaluate @model @nothing.h5mu -o out",
+        pytest.param("demo --data @nothing.h5mu -o out", marks=BAR),
+        "fit @query.h5mu -o out --config @nothing.toml",
+    ],
+)
+def test_a_path_that_is_missing_is_refused(unisono, store, line):
+    said = refused(unisono, line)
+    assert said.startswith("E001 ")
+    assert str(store / "nothing") in said
+    assert " Fix: " in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "check @table.h5ad",
+        "fit @table.h5ad -o out",
+        "predict @model @table.h5ad --from rna --to adt -o out.h5ad",
+        "match @model @table.h5ad --between rna,adt -o out.h5ad",
+        "embed @model @table.h5ad -o out.h5mu",
+        "evaluate @model @table.h5ad -o out",
+    ],
+)
+def test_a_single_table_is_refused_with_how_to_combine(unisono, line):
+    said = refused(unisono, line)
+    assert said.startswith("E006 ")
+    assert "one AnnData" in said
+    assert 'MuData({"rna": ..., "adt": ...})' in said
+
+
+def test_a_text_file_is_refused(unisono):
+    said = refused(unisono, "predict @model @notes.h5mu --from rna --to adt -o out.h5ad")
+    assert said.startswith("E002 ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "predict @model @half.h5mu --from rna --to adt -o out.h5ad",
+        "match @model @half.h5mu --between adt,rna -o out.h5ad",
+        "embed @model @half.h5mu -o out.h5mu",
+        "evaluate @model @half.h5mu -o out",
+        pytest.param(
+            "fit @half.h5mu -o out --device cpu --config @tiny.toml",
+            marks=BAR,
+        ),
+    ],
+)
+def test_counts_that_are_none_are_refused_with_file_modality_and_remedy(unisono, line):
+    said = refused(unisono, line)
+    assert said.startswith("E012 ")
+    assert "rna" in said
+    assert "half.h5mu" in said or "match" in line or "embed" in line
+    assert "Fix: give the raw counts" in said
+
+
+def test_what_is_not_looked_at_may_be_no_counts(unisono):
+    assert unisono("predict @model @half.h5mu --from adt --to rna -o out.h5ad --device cpu").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("out", "fit @training.h5mu -o out --config @tiny.toml"),
+        ("out.h5ad", "predict @model @query.h5mu --from rna --to adt -o out.h5ad --device cpu"),
+        ("out.h5ad", "match @model @query.h5mu --between rna,adt -o out.h5ad --device cpu"),
+        ("out.h5mu", "embed @model @query.h5mu -o out.h5mu --device cpu"),
+    ],
+)
+def test_what_is_there_is_replaced_with_force_alone(unisono, store, name, line):
+    if name == "out":
+        small_model().save("out")
+    else:
+        Path(name).write_text("mine")
+    said = refused(unisono, line)
+    assert said.startswith("E055 ")
+    assert "--force" in said
+    before = snapshot(Path())
+    assert unisono(f"{line} --force").code == 0
+    assert snapshot(Path()) != before
+
+
+@pytest.mark.xfail(strict=True, reason="metrics.json is replaced, and there is no --force")
+def test_figures_of_an_earlier_evaluation_are_kept_unless_told(unisono):
+    Path("scores").mkdir()
+    Path("scores/metrics.json").write_text("mine")
+    ended = unisono("evaluate @model @query.h5mu -o scores --device cpu")
+    assert Path("scores/metrics.json").read_text() == "mine"
+    assert ended.code == 2
+
+
+@pytest.mark.xfail(strict=True, reason="only found out when the model is to be written, after the whole fit")
+def test_a_foreign_folder_is_refused_before_the_fit(unisono, monkeypatch):
+    Path("thesis").mkdir()
+    Path("thesis/chapter1.tex").write_text("years of work")
+    fitted = []
+    monkeypatch.setattr("unisono.api.fit", lambda *_, **__: fitted.append(True) or small_model())
+    assert unisono("fit @training.h5mu -o thesis --force --config @tiny.toml --device cpu").code == 2
+    assert Path("thesis/chapter1.tex").read_text() == "years of work"
+    assert fitted == []
+
+
+@pytest.mark.xfail(strict=True, reason="whatever is called OUT.checkpoint is deleted when the fit is done")
+def test_a_folder_beside_the_model_that_is_no_checkpoint_is_never_deleted(unisono):
+    Path("out.checkpoint").mkdir()
+    Path("out.checkpoint/chapter1.tex").write_text("years of work")
+    unisono("fit @training.h5mu -o out --config @tiny.toml --device cpu")
+    assert Path("out.checkpoint/chapter1.tex").is_file()
+
+
+def test_an_unknown_key_of_a_config_is_refused(unisono):
+    said = refused(unisono, "fit @training.h5mu -o out --config @unknown.toml")
+    assert said.startswith("E053 unknown.toml: n_kodes: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("fit @training.h5mu -o out --preset slow", ("'slow'", "fast, default, best")),
+        ("fit @training.h5mu -o out --seed -3", ("seed", "-3")),
+        ("fit @training.h5mu -o out --config @notes.h5mu", ("notes.h5mu", "TOML")),
+        ("match @model @query.h5mu --between rna -o out.h5ad", ("--between", "'rna'", "--between rna,adt")),
+        ("match @model @query.h5mu --between rna,adt,atac -o out.h5ad", ("--between", "two modalities")),
+        ("match @model @query.h5mu --between rna,gex -o out.h5ad", ("--between", "two modalities")),
+        ("match @model @query.h5mu --between rna,spatial -o out.h5ad", ("'spatial'", "rna, atac or adt")),
+        ("match @model @query.h5mu --between rna, -o out.h5ad", ("''",)),
+        ("match @model @query.h5mu --between rna,adt --rule best -o out.h5ad", ("'best'", "soft, argmax, one-to-one")),
+        ("match @model @query.h5mu --between rna,adt --within donor -o out.h5ad", ("E029", "'donor'")),
+        ("predict @model @query.h5mu --from rna --to spatial -o out.h5ad", ("'spatial'", "rna, atac or adt")),
+        ("predict @model @query.h5mu --from spatial --to rna -o out.h5ad", ("'spatial'", "rna, atac or adt")),
+        ("predict @model @query.h5mu --from rna --to adt --style b9 -o out.h5ad", ("'b9'", "b1, b2")),
+        ("predict @model @query.h5mu --from rna --to adt -o out.h5ad --device cuda:99", ("E052", "cuda:99")),
+        ("predict @table.h5ad @query.h5mu --from rna --to adt -o out.h5ad", ("E047", "table.h5ad")),
+        ("predict @model @query.h5mu --from rna --to adt -o no/such/out.h5ad", ("E056", "mkdir -p")),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_what_was_found_and_wanted(unisono, line, words):
+    said = refused(unisono, line)
+    for word in words:
+        assert word in said
+
+
+@pytest.mark.parametrize("mapping", ["rna", "rna=", "=rna", "gex=rna,ab"])
+def test_a_mapping_of_modalities_that_is_none_is_refused(unisono, mapping):
+    ended = unisono(f"check @query.h5mu --modalities {mapping}")
+    assert ended.code == 2
+    assert len(ended.err.splitlines()) == 1
+    assert ended.err.startswith(f"E053 --modalities: {mapping!r} is not NAME=KIND")
+    assert "gex=rna,ab=adt" in ended.err
+
+
+def test_a_batch_column_that_is_not_there_is_refused_with_the_closest(unisono):
+    ended = unisono("check @training.h5mu --batch-key Batch --json")
+    assert ended.code == 2
+    assert ended.err.startswith("E029 training.h5mu: batch_key 'Batch'")
+    assert 'Fix: batch_key="batch"' in ended.err
+
+
+def test_unusual_names_are_mapped_and_remembered(unisono, store):
+    mapping = "--modalities 'gene stuff=rna, tags=adt'"
+    line = f"fit @unusual.h5mu -o out --batch-key batch {mapping} --config @tiny.toml --device cpu"
+    assert unisono(line).code == 0
+    assert load("out", device="cpu").record.modalities == {"gene stuff": "rna", "tags": "adt"}
+    assert unisono("predict out @unusual.h5mu --from rna --to adt -o out.h5ad --device cpu").code == 0
+    assert anndata.read_h5ad("out.h5ad").shape == (151, 8)
+    assert unisono("check @unusual.h5mu").code == 2
+    assert unisono(f"check @unusual.h5mu {mapping}").code == 0
+
+
+def test_warnings_are_one_line_each_on_stderr(unisono):
+    query = test_cells()
+    rebuilt({"rna": query["rna"][:, :45].copy()}).write_h5mu("fewer.h5mu")
+    ended = unisono("predict @model fewer.h5mu --from rna --to adt -o out.h5ad --device cpu")
+    assert ended.code == 0
+    lines = ended.err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("W036 fewer.h5mu, rna: 15 of 60 features")
+    assert lines[1] == "43 cells x 8 adt features written to out.h5ad"
+
+
+@pytest.fixture
+def interrupted(unisono, monkeypatch):
+    """How a command ends that is interrupted while it reads."""
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unisono.io.read.read_mudata", interrupt)
+    return unisono("embed @model @query.h5mu -o out.h5mu --device cpu")
+
+
+def test_an_interruption_ends_with_130_and_leaves_nothing(interrupted):
+    assert interrupted.code == 130
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.xfail(strict=True, reason="typer ends the process itself, so main never comes to say it")
+def test_an_interruption_is_said_in_one_line(interrupted):
+    assert len(interrupted.err.splitlines()) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="a plain ValueError of the transforms, shown as a traceback")
+def test_too_few_cells_are_refused(unisono):
+    take(training(), slice(0, 2)).write_h5mu("two.h5mu")
+    assert unisono("fit two.h5mu -o out --config @tiny.toml --device cpu").code == 2
+
+
+@pytest.mark.xfail(strict=True, reason="typer prints usage and a box of five lines")
+@pytest.mark.parametrize("line", ["match @model @query.h5mu -o out.h5ad", "check @query.h5mu --no-such-option"])
+def test_a_wrong_usage_is_one_line(unisono, line):
+    refused(unisono, line)
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *shlex.split(code)], capture_output=True, text=True, check=False)
+
+
+LOADED = (
+    "print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'anndata', 'mudata', 'scipy', 'pandas'}))"
+)
+
+
+def test_help_and_import_load_nothing_heavy():
+    code = (
+        "import sys; import unisono; from unisono import cli; sys.argv = ['unisono', 'fit', '--help']\n"
+        f"try: cli.main()\nexcept SystemExit as ended: print('ended', ended.code)\n{LOADED}"
+    )
+    ended = python(f"-c {shlex.quote(code)}")
+    assert ended.returncode == 0, ended.stderr
+    assert "--batch-key" in ended.stdout
+    assert ended.stdout.splitlines()[-2:] == ["ended 0", "[]"]
+
+
+def test_a_process_of_its_own_ends_with_2_and_one_line(tmp_path):
+    (tmp_path / "data.h5mu").write_text("hello")
+    ended = python(f"-m unisono.cli check {shlex.quote(str(tmp_path / 'data.h5mu'))}")
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stderr.startswith("E002 ")
+
+
+def test_all_commands_are_listed_without_arguments(unisono):
+    listed = unisono("").out + unisono("--help").out
+    for name in ("check", "fit", "predict", "match", "embed", "evaluate", "demo"):
+        assert name in listed
