@@ -86,7 +86,8 @@ def draw_ranks(axes: plt.Axes, vectors: dict[str, np.ndarray], rank: float) -> N
     recall = metrics.recall_at(vectors["rna"], vectors["adt"], ks=tuple(int(k) for k in ks))
     axes.plot(ks, [recall[int(k)] for k in ks], color=VOICES["rna"], label=f"Unisono, FOSCTTM {rank:.3f}")
     axes.plot(ks, ks / n_cells, color="#999999", ls=":", label="chance")
-    axes.set(title="RNA matched to protein", xscale="log", xlabel=f"k of {n_cells:,} cells", ylabel="partner among k", ylim=(0, 1.3))
+    axes.set(title="RNA matched to protein", xscale="log", ylim=(0, 1.3))
+    axes.set(xlabel=f"k of {n_cells:,} cells", ylabel="partner among k")
     axes.legend(frameon=False, loc="upper left")
 
 

@@ -189,7 +189,6 @@ def test_check_of_unusable_data_ends_with_2_and_still_prints_json(unisono, store
     assert len(ended.err.splitlines()) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the finding is printed in the list and again as the error")
 def test_check_says_each_finding_once(unisono, store):
     assert unisono("check @half.h5mu").err.count("E012") == 1
 
@@ -307,7 +306,6 @@ def test_what_is_there_is_replaced_with_force_alone(unisono, store, name, line):
     assert snapshot(Path()) != before
 
 
-@pytest.mark.xfail(strict=True, reason="metrics.json is replaced, and there is no --force")
 def test_figures_of_an_earlier_evaluation_are_kept_unless_told(unisono):
     Path("scores").mkdir()
     Path("scores/metrics.json").write_text("mine")
@@ -316,7 +314,6 @@ def test_figures_of_an_earlier_evaluation_are_kept_unless_told(unisono):
     assert ended.code == 2
 
 
-@pytest.mark.xfail(strict=True, reason="only found out when the model is to be written, after the whole fit")
 def test_a_foreign_folder_is_refused_before_the_fit(unisono, monkeypatch):
     Path("thesis").mkdir()
     Path("thesis/chapter1.tex").write_text("years of work")
@@ -327,7 +324,6 @@ def test_a_foreign_folder_is_refused_before_the_fit(unisono, monkeypatch):
     assert fitted == []
 
 
-@pytest.mark.xfail(strict=True, reason="whatever is called OUT.checkpoint is deleted when the fit is done")
 def test_a_folder_beside_the_model_that_is_no_checkpoint_is_never_deleted(unisono):
     Path("out.checkpoint").mkdir()
     Path("out.checkpoint/chapter1.tex").write_text("years of work")
@@ -421,18 +417,15 @@ def test_an_interruption_ends_with_130_and_leaves_nothing(interrupted):
     assert list(Path().iterdir()) == []
 
 
-@pytest.mark.xfail(strict=True, reason="typer ends the process itself, so main never comes to say it")
 def test_an_interruption_is_said_in_one_line(interrupted):
     assert len(interrupted.err.splitlines()) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a plain ValueError of the transforms, shown as a traceback")
 def test_too_few_cells_are_refused(unisono):
     take(training(), slice(0, 2)).write_h5mu("two.h5mu")
     assert unisono("fit two.h5mu -o out --config @tiny.toml --device cpu").code == 2
 
 
-@pytest.mark.xfail(strict=True, reason="typer prints usage and a box of five lines")
 @pytest.mark.parametrize("line", ["match @model @query.h5mu -o out.h5ad", "check @query.h5mu --no-such-option"])
 def test_a_wrong_usage_is_one_line(unisono, line):
     refused(unisono, line)

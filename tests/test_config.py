@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from unisono import config as config_module
 from unisono.config import Architecture, FitConfig, Weights
 
 
@@ -36,6 +37,12 @@ def test_a_nested_change_keeps_the_other_fields_of_its_section():
     assert config.architecture == Architecture(n_tokens=5)
     assert config.weights.contrastive == FitConfig().weights.contrastive
     assert config.n_members == 1
+
+
+def test_a_nested_change_keeps_what_the_preset_says_in_its_section(monkeypatch):
+    monkeypatch.setitem(config_module._PRESETS, "fast", {"weights": {"kl": 0.5, "readout": 2.0}})
+    assert FitConfig.preset("fast", weights={"readout": 0.1}).weights == Weights(kl=0.5, readout=0.1)
+    assert FitConfig.preset("fast").weights == Weights(kl=0.5, readout=2.0)
 
 
 def test_a_change_does_not_leak_into_the_next_config_of_the_preset():

@@ -144,7 +144,6 @@ def test_a_cell_without_group_is_refused():
     assert "2 cells" in found.what
 
 
-@pytest.mark.xfail(strict=True, reason="rna cells are given the group that adt cells of the same name have")
 def test_groups_are_those_of_each_side_even_where_names_are_the_same():
     query = test_cells()
     query["rna"].obs["site"] = ["x"] * 20 + ["y"] * 23

@@ -105,7 +105,6 @@ def test_rank_figures_are_those_of_the_embedding(left, right):
     assert figures()[f"{task} recall@10"] == pytest.approx(recall, abs=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="depth is standardised over all cells here, within the batches in match")
 def test_rank_within_batch_with_depth_compares_what_match_within_batch_compares():
     views = [query_view(test_cells(), m, small_model().voices, small_model().record) for m in ("rna", "adt")]
     batch = views[0].batch

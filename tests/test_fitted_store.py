@@ -152,7 +152,6 @@ def test_a_pickle_under_the_name_of_weights_is_never_unpickled(folder, tmp_path,
     assert not (tmp_path / "mark").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="SafetensorError is no RuntimeError, so it is raised as it is")
 def test_weights_that_are_no_safetensors_are_refused_as_bad_input(folder):
     (folder / "weights.safetensors").write_bytes(b"no header at all")
     (folder / "manifest.json").unlink()

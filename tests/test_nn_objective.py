@@ -258,7 +258,6 @@ def test_with_style_switched_off_depth_does_not_matter_and_with_it_on_it_does():
     assert terms_of(deeper, on)["own_readout"] != pytest.approx(terms_of(config=on)["own_readout"])
 
 
-@pytest.mark.xfail(strict=True, reason="a style without variance adds 29.5 nats a dimension to the KL that is reported")
 def test_style_switched_off_adds_nothing_to_the_kl():
     config = config_of(architecture={**SIZES, "style": False})
     network, wanted = network_of(config), 0.0

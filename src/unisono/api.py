@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from unisono.config import FitConfig, Preset
 from unisono.device import choose_device
 from unisono.fitted import store
+from unisono.fitted.checkpoint import load_checkpoint, save_checkpoint
 from unisono.fitted.query import warn
 from unisono.fitted.record import EpochRecord, Record
 from unisono.fitted.unisono import Unisono
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
-from unisono.train.checkpoint import load_checkpoint, save_checkpoint
 from unisono.train.feed import Feed
 from unisono.train.held_out import Figures, HeldOut
 from unisono.train.loop import Epoch, Training, train

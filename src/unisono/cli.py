@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -72,8 +71,10 @@ def check(
         _table(report.rows)
         for finding in report.findings:
             _say(str(finding))
-    if not report.is_usable:
+    if not report.is_usable and as_json:
         raise BadInput(report.findings)
+    if not report.is_usable:
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -91,19 +92,18 @@ def fit(
     force: Force = False,
 ) -> None:
     """Learn from cells measured in two or three omics; writes a model folder."""
-    from unisono.io.write import refuse_existing
+    from unisono.io.write import refuse_existing_folder
 
-    refuse_existing(out, force)
+    refuse_existing_folder(out, force)
     chosen = _config(preset, seed, config)
     checkpoint = out.parent / f"{out.name}.checkpoint"
 
     from unisono.api import fit as learn
-    from unisono.device import choose_device
+    from unisono.fitted.checkpoint import discard_checkpoint
     from unisono.io.read import read_mudata
 
     mdata = read_mudata(data)
-    _say(f"device: {choose_device(device)}{' (chosen by auto)' if device == 'auto' else ''}")
-    with _progress(chosen.max_epochs) as on_epoch:
+    with _progress(chosen.max_epochs, device) as on_epoch:
         model = learn(
             mdata,
             batch_key=batch_key,
@@ -117,7 +117,7 @@ def fit(
             where=data.name,
         )
     model.save(out, force=force)
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    discard_checkpoint(checkpoint)
     best = [epoch for epoch in model.record.curve if epoch.is_best]
     if best:
         _say(
@@ -218,8 +218,15 @@ def evaluate(
     test: Annotated[Path, typer.Argument(metavar="TEST.h5mu", help="Cells with known partners, unseen in training.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for metrics.json.")],
     device: Device = "auto",
+    force: Force = False,
 ) -> None:
     """Score both tasks on cells that the model has not seen; prints the figures and writes metrics.json."""
+    from unisono.io.write import refuse_existing
+
+    if out.is_dir():
+        refuse_existing(out / "metrics.json", force)
+    else:
+        refuse_existing(out, force=False)
     from unisono.api import load
     from unisono.fitted.scores import evaluate as score
     from unisono.io.read import read_mudata
@@ -245,7 +252,7 @@ def demo(
     from unisono.demo import run
 
     chosen = _config(preset, seed, None)
-    with _progress(chosen.max_epochs) as on_epoch:
+    with _progress(chosen.max_epochs, device) as on_epoch:
         result = run(
             out,
             data=data,
@@ -262,15 +269,20 @@ def demo(
 
 def main() -> None:
     """Entry point: 0 done, 2 bad input with one line on stderr, 1 unexpected, 130 interrupted."""
+    import click
+
     warnings.showwarning = _show_warning
     warnings.simplefilter("ignore", FutureWarning)
     warnings.simplefilter("always", InputWarning)
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except BadInput as error:
         _say(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
+    except click.ClickException as error:
+        _say(f"E053 command line: {error.format_message()} Fix: see unisono --help")
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
         _say("interrupted; a fit goes on from its last checkpoint with --resume")
         sys.exit(130)
 
@@ -350,8 +362,8 @@ def _write_scores(folder: Path, document: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _progress(max_epochs: int) -> Iterator[Any]:
-    """A bar on stderr with the two numbers that a user understands."""
+def _progress(max_epochs: int, device: str) -> Iterator[Any]:
+    """A bar on stderr with the two numbers that a user understands; it appears, with the device, at the first epoch."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -361,16 +373,25 @@ def _progress(max_epochs: int) -> Iterator[Any]:
         TimeElapsedColumn(),
         TextColumn("held-out correlation {task.fields[correlation]} · matching rank {task.fields[rank]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("fit", total=max_epochs, correlation="–", rank="–")
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("fit", total=max_epochs, correlation="–", rank="–")
 
-        def on_epoch(epoch: Epoch) -> None:
-            bar.update(task, completed=epoch.number)
-            if epoch.figures:
-                figures = epoch.figures
-                bar.update(task, correlation=f"{figures.correlation:.3f}", rank=f"{figures.rank:.3f}")
+    def on_epoch(epoch: Epoch) -> None:
+        if not bar.live.is_started:
+            from unisono.device import choose_device
 
+            _say(f"device: {choose_device(device)}{' (chosen by auto)' if device == 'auto' else ''}")
+            bar.start()
+        bar.update(task, completed=epoch.number)
+        if epoch.figures:
+            figures = epoch.figures
+            bar.update(task, correlation=f"{figures.correlation:.3f}", rank=f"{figures.rank:.3f}")
+
+    try:
         yield on_epoch
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 if __name__ == "__main__":

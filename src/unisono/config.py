@@ -48,7 +48,7 @@ class Architecture(_Frozen):
 
 
 class FitConfig(_Frozen):
-    """All choices of one fit. Made by `FitConfig.preset`, changed by `model_copy(update=...)` or a TOML file."""
+    """All choices of one fit. Made by `FitConfig.preset`, with the fields to change."""
 
     seed: int = Field(0, ge=0)
     n_members: int = Field(3, ge=1)

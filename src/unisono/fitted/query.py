@@ -40,7 +40,7 @@ def query_view(
         what = f"not found; the file has {', '.join(mdata.mod)}."
         raise refuse("E007", f"{where}, {modality}", what, "name a modality that it has")
     batch_key = record.batch_key
-    if batch_key is not None and not _has_column(mdata, batch_key):
+    if batch_key is not None and not _has_column(mdata, batch_key, list(names)):
         what = f"no column {batch_key!r}, which named the batches in training; all cells are taken as one new batch."
         warn([Finding("W029", where, what, f"add obs[{batch_key!r}]")])
         batch_key = None
@@ -60,7 +60,8 @@ def query_view(
 def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
     """Name in the file → kind: as the user named them in training, else by known names."""
     named = {name: kind for name, kind in (record.modalities or {}).items() if name in mdata.mod}
-    return named or {name: kind for name in mdata.mod if (kind := kind_of(name)) is not None}
+    known = {name: kind for name in mdata.mod if (kind := kind_of(name)) is not None and name not in named}
+    return named | {name: kind for name, kind in known.items() if kind not in named.values()}
 
 
 def _new_batches(view: View, voice: Voice, where: str) -> list[Finding]:
@@ -121,5 +122,5 @@ def _as_mudata(data: MuData | AnnData, modality: Modality) -> MuData:
         return mudata.MuData({modality: data})
 
 
-def _has_column(mdata: MuData, name: str) -> bool:
-    return name in mdata.obs or any(name in part.obs for part in mdata.mod.values())
+def _has_column(mdata: MuData, name: str, parts: list[str]) -> bool:
+    return name in mdata.obs or any(name in mdata.mod[part].obs for part in parts)

@@ -108,11 +108,11 @@ def _matching_scores(model: Unisono, left: View, right: View) -> dict[str, float
         groupings.append((" within batch", batches))
     scores = {}
     for depth in (False, True):
-        vectors = model.match_vectors(left, shuffled, depth=depth)
-        ordered = vectors.left, vectors.right[partner]
         for suffix, groups in groupings:
             suffix = f"{suffix}{' with depth' if depth else ''}"
             pair = None if groups is None else (groups, groups[order])
+            vectors = model.match_vectors(left, shuffled, depth=depth, groups=pair)
+            ordered = vectors.left, vectors.right[partner]
             scores[f"{task} foscttm{suffix}"] = metrics.foscttm(*ordered, groups=groups)
             scores[f"{task} recall@10{suffix}"] = metrics.recall_at(*ordered, ks=(10,), groups=groups)[10]
             figures: tuple[tuple[str, Rule], ...] = (

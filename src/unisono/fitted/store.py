@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as packed
 
@@ -92,7 +93,7 @@ def load(path: str | Path, device: torch.device) -> Unisono:
         voices = {m: _voice(m, names[m], arrays) for m in names}
         styles = {m: _style_book(m, names[m], arrays) for m in names}
         network = _network(config, voices, weights).to(device).eval()
-    except (ValidationError, KeyError, FileNotFoundError, RuntimeError) as error:
+    except (ValidationError, KeyError, FileNotFoundError, RuntimeError, SafetensorError) as error:
         what = f"cannot be read by this version: {str(error).splitlines()[0]}."
         raise refuse("E048", str(folder), what, "upgrade unisono, or fit the model again") from error
     betas = {(t.left, t.right): t.beta for t in terms}

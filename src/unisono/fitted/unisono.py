@@ -1,4 +1,4 @@
-"""Unisono: the fitted model. It predicts, matches, embeds and is saved; it owns no data and is never refitted."""
+"""Unisono, the fitted model: it predicts, matches, embeds and is saved; it owns no data and is never refitted."""
 
 from __future__ import annotations
 
@@ -158,7 +158,10 @@ class Unisono:
         right_view = query_view(right, pair[1], self.voices, self.record, "right")
         groups = None
         if within is not None:
-            groups = (_labels(left, left_view, within, "left"), _labels(right, right_view, within, "right"))
+            groups = (
+                _labels(left, left_view, within, self.record, "left"),
+                _labels(right, right_view, within, self.record, "right"),
+            )
         return self.match_views(left_view, right_view, groups=groups, rule=rule, depth=depth, top=top)
 
     def match_views(
@@ -268,10 +271,13 @@ class Unisono:
         return Style(latent.mean(axis=1), offset)
 
 
-def _labels(data: MuData | AnnData, view: View, column: str, side: str) -> NDArray[np.str_]:
-    """The obs column of the view's cells, looked up in the modality's obs first, then in the MuData's."""
-    tables = [data.obs, *(part.obs for part in getattr(data, "mod", {}).values())]
-    for table in reversed(tables):
+def _labels(data: MuData | AnnData, view: View, column: str, record: Record, side: str) -> NDArray[np.str_]:
+    """The obs column of the view's cells, looked up in the modality's own obs first, then in the MuData's."""
+    tables = [data.obs]
+    if hasattr(data, "mod"):
+        own = [name for name, kind in kinds(data, record).items() if kind == view.modality]
+        tables = [*(data.mod[name].obs for name in own), data.obs]
+    for table in tables:
         if column in table and np.isin(view.cells, table.index).all():
             values = table.loc[view.cells, column]
             if values.isna().any():

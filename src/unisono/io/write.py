@@ -97,6 +97,13 @@ def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool) ->
     _sync(target.parent)
 
 
+def refuse_existing_folder(path: str | Path, force: bool) -> Path:
+    """As `refuse_existing`, for a model folder: with `force` too, a folder that is none is never replaced (E055)."""
+    target = refuse_existing(path, force)
+    _refuse_foreign(target)
+    return target
+
+
 def _refuse_foreign(target: Path) -> None:
     is_free = not os.path.lexists(target)
     is_ours = target.is_dir() and not target.is_symlink() and (target / MANIFEST).is_file()

@@ -32,7 +32,7 @@ class MemberLinear(nn.Module):
 
 def tokens_of(h: Float[Tensor, "member cell width"], n_channels: int) -> Float[Tensor, "member cell channel token"]:
     """The token axis: a cell's vector read as channels x tokens."""
-    return h.reshape(*h.shape[:2], n_channels, -1)
+    return h.reshape(*h.shape[:2], n_channels, h.shape[2] // n_channels)
 
 
 def instance_norm(

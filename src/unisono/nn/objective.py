@@ -78,7 +78,9 @@ def terms(
     for target, view in batch.views.items():
         n_features = network.head(target).log_bias.shape[0]
         if weights.kl > 0 and kl_share > 0:
-            kl = losses.gaussian_kl(*encoded[target].content) + losses.gaussian_kl(*encoded[target].style)
+            kl = losses.gaussian_kl(*encoded[target].content)
+            if config.architecture.style:
+                kl = kl + losses.gaussian_kl(*encoded[target].style)
             add("kl", weights.kl * kl_share / n_features, kl, view.has)
         if not reconstructs:
             continue

@@ -74,7 +74,10 @@ class HeldOut:
         return float(np.mean(ranks)) if ranks else 0.5
 
     def _correlation(self, network: Network, z: Mapping[Modality, NDArray[np.float32]]) -> float:
-        return float(np.mean([self.correlation_of(network, z, a, b) for a, b in permutations(z, 2)]))
+        found = [
+            self.correlation_of(network, z, a, b) for a, b in permutations(z, 2) if len(self.paired_rows(a, b)[0]) > 2
+        ]
+        return float(np.mean(found)) if found else 0.0
 
     def correlation_of(
         self, network: Network, z: Mapping[Modality, NDArray[np.float32]], source: Modality, target: Modality

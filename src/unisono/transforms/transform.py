@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.config import FitConfig
+from unisono.findings import refuse
 from unisono.transforms import normalise, selection
 from unisono.transforms.align import Alignment, align, aligned_counts
 from unisono.transforms.svd import truncated_svd
@@ -90,13 +91,13 @@ class Transform:
         """Choose features and find the projection from training cells.
 
         Raises:
-            ValueError: fewer than two features, or three cells.
+            BadInput: E046, fewer than two features with counts, or than three cells.
         """
         recipe = _RECIPES[view.modality]
         selected = recipe.select(view.counts, config)
         if len(selected) < 2 or view.n_cells < 3:
             found = f"{view.n_cells} cells and {len(selected)} features with counts"
-            raise ValueError(f"{view.modality}: {found} cannot make a code; wanted 3 cells and 2 features or more")
+            raise refuse("E046", view.modality, f"{found} cannot make a code.", "give 3 cells and 2 features or more")
         total = view.depth
         counts = view.counts[:, selected]
         weight = recipe.weigh(counts, total)

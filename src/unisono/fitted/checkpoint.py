@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from safetensors.torch import save as packed
 from unisono.config import FitConfig
 from unisono.findings import refuse
 from unisono.io.manifest import verify_manifest, write_manifest
-from unisono.io.write import write_folder_atomically
+from unisono.io.write import MANIFEST, write_folder_atomically
 from unisono.nn.model import Network
 from unisono.train.held_out import Figures
 from unisono.train.loop import Epoch, Training
@@ -75,6 +76,12 @@ def load_checkpoint(network: Network, path: Path, config: FitConfig, fingerprint
         for e in state["epochs"]
     ]
     return training
+
+
+def discard_checkpoint(path: Path) -> None:
+    """Delete a checkpoint that is no longer needed; a folder that is none stays."""
+    if (path / _STATE).is_file() and (path / MANIFEST).is_file():
+        shutil.rmtree(path)
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ import torch
 from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
 from unisono.findings import BadInput
-from unisono.train.checkpoint import load_checkpoint, save_checkpoint
+from unisono.fitted.checkpoint import load_checkpoint, save_checkpoint
 from unisono.train.feed import Feed
 from unisono.train.held_out import HeldOut
 from unisono.train.loop import Training, train
