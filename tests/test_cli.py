@@ -35,9 +35,6 @@ n_tokens = 5
 """
 
 
-BAR = pytest.mark.xfail(strict=True, reason="the device, or what is left of the progress bar, stands before the error")
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A folder with data, a model and things that are no data; tests read it and write elsewhere."""
@@ -225,7 +222,7 @@ def test_demo_runs_on_a_file(unisono, store, monkeypatch):
         "match @model @nothing.h5mu --between rna,adt -o out.h5ad",
         "embed @model @nothing.h5mu -o out.h5mu",
         "evaluate @model @nothing.h5mu -o out",
-        pytest.param("demo --data @nothing.h5mu -o out", marks=BAR),
+        "demo --data @nothing.h5mu -o out",
         "fit @query.h5mu -o out --config @nothing.toml",
     ],
 )
@@ -266,10 +263,7 @@ def test_a_text_file_is_refused(unisono):
         "match @model @half.h5mu --between adt,rna -o out.h5ad",
         "embed @model @half.h5mu -o out.h5mu",
         "evaluate @model @half.h5mu -o out",
-        pytest.param(
-            "fit @half.h5mu -o out --device cpu --config @tiny.toml",
-            marks=BAR,
-        ),
+        "fit @half.h5mu -o out --device cpu --config @tiny.toml",
     ],
 )
 def test_counts_that_are_none_are_refused_with_file_modality_and_remedy(unisono, line):

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="unisono",
     help="Predict one omics of a cell from another, and match cells across omics, with one fitted model.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""What the parser raises for a wrong command line, under one name in every version of typer."""
+
+_INTERRUPTED = 130
 
 Data = Annotated[Path, typer.Argument(metavar="DATA.h5mu", help="Raw counts: .h5mu, or MuData written as zarr.")]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder written by unisono fit.")]
@@ -269,22 +273,27 @@ def demo(
 
 def main() -> None:
     """Entry point: 0 done, 2 bad input with one line on stderr, 1 unexpected, 130 interrupted."""
-    import click
-
     warnings.showwarning = _show_warning
     warnings.simplefilter("ignore", FutureWarning)
     warnings.simplefilter("always", InputWarning)
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
     except BadInput as error:
         _say(str(error))
         sys.exit(2)
-    except click.ClickException as error:
-        _say(f"E053 command line: {error.format_message()} Fix: see unisono --help")
+    except _UsageError as error:
+        _say(f"E053 command line: {_one_line(error)} Fix: see unisono --help")
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
         _say("interrupted; a fit goes on from its last checkpoint with --resume")
-        sys.exit(130)
+    sys.exit(code)
+
+
+def _one_line(error: Exception) -> str:
+    message = getattr(error, "format_message", error.__str__)()
+    return " ".join(str(message).split())
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

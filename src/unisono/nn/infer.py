@@ -45,7 +45,8 @@ def vectors(network: Network, modality: Modality, x: Array) -> Array:
 
     votes = np.sqrt(np.float32((1.0 - network.linear_vote) / len(z))), np.sqrt(np.float32(network.linear_vote))
     parts = votes[0] * _in_chunks(of_members, len(x)), votes[1] * _in_chunks(of_linear_path, len(x))
-    return np.ascontiguousarray(np.concatenate(parts).transpose(1, 0, 2).reshape(len(x), -1))
+    of_cells = np.concatenate(parts).transpose(1, 0, 2)
+    return np.ascontiguousarray(of_cells.reshape(len(x), of_cells.shape[1] * of_cells.shape[2]))
 
 
 @torch.inference_mode()
