@@ -1,6 +1,8 @@
 """The main job on real data from the command line: figures, seconds and peak memory, beside CCA and ridge.
 
-    python benchmarks/main_job.py pbmc10k_cite bmmc_cite snareseq_cortex simulation --seeds 3 --out docs/benchmarks
+    for name in pbmc10k_cite bmmc_cite snareseq_cortex simulation; do
+        python benchmarks/main_job.py $name --seeds 3 --out docs/benchmarks/main_job
+    done
 
 Data are read from UNISONO_DATA, or from ../shared/data beside the repository. Protocols:
 
@@ -64,10 +66,10 @@ def main() -> None:
     print(table(results))
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / "main_job.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        (arguments.out / "main_job.md").write_text(
-            f"# The main job\n\n`{document['command']}`\n\n{table(results)}", encoding="utf-8"
-        )
+        name = "+".join(arguments.names)
+        (arguments.out / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        text = f"# The main job: {name}\n\n`{document['command']}`\n\n{table(results)}"
+        (arguments.out / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 def run(name: str, n_seeds: int, preset: str) -> list[dict[str, object]]:
