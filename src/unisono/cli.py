@@ -247,7 +247,7 @@ def demo(
     data: Annotated[Path | None, typer.Option(metavar="FILE.h5mu", help="Run on this file.")] = None,
     batch_key: BatchKey = None,
     modalities: Modalities = None,
-    preset: PresetName = "default",
+    preset: PresetName = "fast",
     seed: Seed = 0,
     device: Device = "auto",
     force: Force = False,

@@ -21,7 +21,7 @@ from unisono.io.write import write_json
 if TYPE_CHECKING:
     from mudata import MuData
 
-_N_CELLS = 1500
+_N_CELLS = 1200
 _TEST_SHARE = 0.2
 
 
