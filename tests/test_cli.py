@@ -357,6 +357,10 @@ def test_what_cannot_be_done_is_refused_with_what_was_found_and_wanted(unisono, 
         assert word in said
 
 
+def test_a_folder_is_no_config(unisono):
+    assert "is a folder" in refused(unisono, "fit @training.h5mu -o out --config @model")
+
+
 @pytest.mark.parametrize("mapping", ["rna", "rna=", "=rna", "gex=rna,ab"])
 def test_a_mapping_of_modalities_that_is_none_is_refused(unisono, mapping):
     ended = unisono(f"check @query.h5mu --modalities {mapping}")

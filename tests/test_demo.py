@@ -105,6 +105,14 @@ def test_force_replaces_an_earlier_demonstration(tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == wanted
 
 
+def test_a_file_in_the_place_of_the_folder_is_refused_before_the_fit(tmp_path, monkeypatch):
+    (tmp_path / "out").write_text("mine")
+    monkeypatch.setattr("unisono.demo.fit", lambda *_, **__: pytest.fail("was fitted"))
+    training().write_h5mu(tmp_path / "data.h5mu")
+    assert refusal(run, tmp_path / "out", data=tmp_path / "data.h5mu", force=True, **options()).code == "E055"
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 def test_bad_data_leave_nothing_behind(tmp_path):
     half = training()
     half["rna"].X = half["rna"].X.multiply(0.5).tocsr()

@@ -350,6 +350,8 @@ def _config(preset: str, seed: int, path: Path | None) -> FitConfig:
             changes = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise refuse("E001", str(path), "no such file.", "check the path") from error
+        except IsADirectoryError as error:
+            raise refuse("E053", where, "is a folder, wanted a TOML file.", "check the path") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise refuse("E053", where, f"is not TOML: {error}.", "correct the line") from error
     try:

@@ -44,7 +44,9 @@ def run(
     Raises:
         BadInput: the file cannot be used, or `out` holds something and `force` is not set.
     """
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not force:
+    if out.exists() and not out.is_dir():
+        raise refuse("E055", str(out), "is a file, wanted a folder.", "give another folder with -o")
+    if out.exists() and any(out.iterdir()) and not force:
         raise refuse("E055", str(out), "exists and is not empty.", "give --force, or another folder with -o")
     if data is None:
         from unisono.datasets import simulate

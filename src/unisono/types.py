@@ -124,6 +124,8 @@ class Coupling:
     p_unmatched: NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        if self.posterior.nnz and self.posterior.data.min() < 0:
+            raise ValueError(f"a coupling holds probabilities, found {self.posterior.data.min():.4g}")
         sums = np.asarray(self.posterior.sum(axis=1)).ravel()
         if not np.allclose(sums, 1.0, atol=1e-4):
             raise ValueError(f"rows of a coupling sum to 1, found {sums.min():.4g} to {sums.max():.4g}")
