@@ -9,6 +9,7 @@ import pytest
 from fitted_fixtures import (
     PAIRS,
     correlations,
+    counts,
     late_model,
     on_scale,
     rebuilt,
@@ -17,11 +18,18 @@ from fitted_fixtures import (
     training,
 )
 from io_fixtures import refusal
+from scipy import sparse
 from scipy.stats import rankdata
+from sklearn.metrics import average_precision_score, roc_auc_score
 
+from unisono.evaluation.metrics import expected_calibration_error
+from unisono.fitted import scores as room
 from unisono.fitted.query import query_view
 from unisono.fitted.scores import evaluate
 from unisono.fitted.unisono import Unisono
+from unisono.types import Coupling
+
+KINDS = ("rna", "adt")
 
 
 @cache
@@ -49,15 +57,35 @@ def foscttm_by_hand(s, groups=None):
     return np.mean(shares)
 
 
+PREDICTION = (
+    "pearson",
+    "rmse",
+    "mae",
+    "pearson per cell",
+    "overall pearson",
+    "features without correlation",
+)
+MATCHING = (
+    "foscttm",
+    "recall@1",
+    "recall@5",
+    "recall@10",
+    "match probability",
+    "one-to-one accuracy",
+    "calibration error",
+    "pair auroc",
+    "pair auprc",
+)
+
+
 def test_there_is_a_figure_for_every_direction_pair_and_setting():
     wanted = set()
     for source, target in [*PAIRS, *(pair[::-1] for pair in PAIRS)]:
-        wanted |= {f"{source}->{target} {name}" for name in ("pearson", "rmse")}
-        wanted |= {f"{source}->{target} auroc"} if target == "atac" else set()
+        names = (*PREDICTION, *(("auroc", "auprc") if target == "atac" else ("spearman",)))
+        wanted |= {f"{source}->{target} {name}" for name in names}
     for left, right in PAIRS:
-        for name in ("foscttm", "recall@10", "match probability", "one-to-one accuracy"):
-            for suffix in ("", " within batch", " with depth", " within batch with depth"):
-                wanted.add(f"{left}~{right} {name}{suffix}")
+        for suffix in ("", " within batch", " with depth", " within batch with depth"):
+            wanted |= {f"{left}~{right} {name}{suffix}" for name in MATCHING}
     assert set(figures()) == wanted
     assert all(type(figure) is float and np.isfinite(figure) for figure in figures().values())
 
@@ -71,7 +99,17 @@ def test_prediction_figures_are_those_of_predict(source, target):
     pearson[~is_constant] = correlations(measured[:, ~is_constant], predicted[:, ~is_constant])
     task = f"{source}->{target}"
     assert figures()[f"{task} pearson"] == pytest.approx(pearson.mean(), abs=1e-4)
+    assert figures()[f"{task} features without correlation"] == is_constant.sum()
     assert figures()[f"{task} rmse"] == pytest.approx(np.sqrt(((measured - predicted) ** 2).mean()), rel=1e-4)
+    assert figures()[f"{task} mae"] == pytest.approx(np.abs(measured - predicted).mean(), rel=1e-4)
+    per_cell = correlations(measured.T, predicted.T)
+    assert figures()[f"{task} pearson per cell"] == pytest.approx(per_cell.mean(), abs=1e-4)
+    overall = np.corrcoef(measured.ravel(), predicted.ravel())[0, 1]
+    assert figures()[f"{task} overall pearson"] == pytest.approx(overall, abs=1e-4)
+    if target != "atac":
+        ranks = [rankdata(values, axis=0)[:, ~is_constant] for values in (measured, predicted)]
+        spearman = correlations(*ranks).sum() / measured.shape[1]
+        assert figures()[f"{task} spearman"] == pytest.approx(spearman, abs=1e-3)
     if target == "atac":
         n_open = measured.sum(axis=0)
         ranks = rankdata(predicted, axis=0)
@@ -79,6 +117,8 @@ def test_prediction_figures_are_those_of_predict(source, target):
         is_scored = (n_open >= 10) & (n_open <= 33)
         assert 0 < is_scored.sum() < 90
         assert figures()[f"{task} auroc"] == pytest.approx(auroc[is_scored].mean(), abs=1e-4)
+        precision = [average_precision_score(measured[:, i], predicted[:, i]) for i in np.flatnonzero(is_scored)]
+        assert figures()[f"{task} auprc"] == pytest.approx(np.mean(precision), abs=1e-4)
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
@@ -91,8 +131,26 @@ def test_matching_figures_are_those_of_match(left, right):
     ):
         soft = matching(left, right, top=1000, **options)
         assert figures()[f"{task} match probability{suffix}"] == pytest.approx(np.diag(soft).mean(), rel=1e-3)
+        is_best = soft.argmax(axis=1) == np.arange(43)
+        stated = expected_calibration_error(soft.max(axis=1), is_best)
+        assert figures()[f"{task} calibration error{suffix}"] == pytest.approx(stated, abs=1e-3)
         one = matching(left, right, rule="one-to-one", **options)
         assert figures()[f"{task} one-to-one accuracy{suffix}"] == pytest.approx(np.diag(one).mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize(("left", "right"), PAIRS)
+def test_pair_figures_are_those_of_all_pairs_or_of_those_within_a_batch(left, right):
+    task, is_partner = f"{left}~{right}", np.eye(43, dtype=bool)
+    batch = test_cells()[left].obs["batch"].to_numpy(dtype=str)
+    for suffix, options, is_possible in (
+        ("", {}, np.ones((43, 43), dtype=bool)),
+        (" within batch", {"within": "batch"}, batch[:, None] == batch),
+    ):
+        soft = matching(left, right, top=1000, **options)
+        auroc = roc_auc_score(is_partner[is_possible], soft[is_possible])
+        auprc = average_precision_score(is_partner[is_possible], soft[is_possible])
+        assert figures()[f"{task} pair auroc{suffix}"] == pytest.approx(auroc, abs=1e-3)
+        assert figures()[f"{task} pair auprc{suffix}"] == pytest.approx(auprc, abs=1e-3)
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
@@ -101,8 +159,9 @@ def test_rank_figures_are_those_of_the_embedding(left, right):
     batch = test_cells()[left].obs["batch"].to_numpy(dtype=str)
     assert figures()[f"{task} foscttm"] == pytest.approx(foscttm_by_hand(s), abs=1e-3)
     assert figures()[f"{task} foscttm within batch"] == pytest.approx(foscttm_by_hand(s, batch), abs=1e-3)
-    recall = ((s > np.diag(s)[:, None]).sum(axis=1) < 10).mean()
-    assert figures()[f"{task} recall@10"] == pytest.approx(recall, abs=1e-6)
+    for k in (1, 5, 10):
+        recall = ((s > np.diag(s)[:, None]).sum(axis=1) < k).mean()
+        assert figures()[f"{task} recall@{k}"] == pytest.approx(recall, abs=1e-6)
 
 
 def test_rank_within_batch_with_depth_compares_what_match_within_batch_compares():
@@ -143,19 +202,52 @@ def test_wrong_partners_cost_the_figures_that_right_ones_earn():
 
 
 def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkeypatch):
-    given, match_views = [], Unisono.match_views
+    given, coupled = [], []
+    match_vectors, couple = Unisono.match_vectors, room.couple
 
     def watched(model, left, right, **options):
-        given.append((list(left.cells), list(right.cells)))
-        return match_views(model, left, right, **options)
+        given.append((left, right, options["groups"]))
+        return match_vectors(model, left, right, **options)
 
-    monkeypatch.setattr(Unisono, "match_views", watched)
+    def watched_couple(left, right, **options):
+        coupled.append((left, right, options["within"]))
+        return couple(left, right, **options)
+
+    monkeypatch.setattr(Unisono, "match_vectors", watched)
+    monkeypatch.setattr(room, "couple", watched_couple)
     query = test_cells()
     evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": query["adt"]}))
-    assert len(given) == 2 * 2 * 2
-    for left, right in given:
-        assert sorted(left) == sorted(right)
-        assert sum(a == b for a, b in zip(left, right, strict=True)) < 6
+    assert (len(given), len(coupled)) == (2 * 2, 2 * 2 * 2)
+    for left, right, groups in given:
+        assert sorted(left.cells) == sorted(right.cells)
+        assert sum(a == b for a, b in zip(left.cells, right.cells, strict=True)) < 6
+        measured = counts(query["adt"][right.cells])
+        np.testing.assert_array_equal(right.counts.toarray(), measured)
+        if groups is not None:
+            assert list(groups[0]) == list(left.batch)
+            assert list(groups[1]) == list(right.batch)
+            assert list(groups[0]) != list(groups[1])
+    own = {m: small_model().vectors_of(query_view(query, m, small_model().voices, small_model().record)) for m in KINDS}
+    for left, right, _ in coupled:
+        n = own["rna"].shape[1]  # with depth, what comes after content is the depth
+        place = np.array([np.abs(own["adt"] - row[:n] / np.linalg.norm(row[:n])).sum(axis=1).argmin() for row in right])
+        assert sorted(place) == list(range(43))
+        assert (place == np.arange(43)).sum() < 6
+        left_place = [np.abs(own["rna"] - row[:n] / np.linalg.norm(row[:n])).sum(axis=1).argmin() for row in left]
+        assert left_place == list(range(43))
+
+
+def test_a_match_that_goes_by_position_earns_nothing(monkeypatch):
+    """Were the right cells in the order of the left ones, naming one's own row would find every partner."""
+
+    def by_position(left, right, *, within=None, **_):
+        return Coupling(sparse.identity(len(left), format="csr"), np.zeros(len(left)))
+
+    monkeypatch.setattr(room, "couple", by_position)
+    query = test_cells()
+    found = evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": query["adt"]}))
+    assert found["rna~adt match probability"] < 6 / 43
+    assert found["rna~adt one-to-one accuracy"] < 6 / 43
 
 
 def test_only_cells_measured_in_both_are_scored():

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from itertools import combinations, permutations
+from collections.abc import Iterator
+from itertools import combinations, permutations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.evaluation import metrics
+from unisono.evaluation.figures import matching_figures, prediction_figures
+from unisono.evaluation.metrics.arrays import Groups
 from unisono.findings import refuse
 from unisono.fitted.query import kinds, query_view
 from unisono.fitted.unisono import Unisono
-from unisono.match import Rule
+from unisono.match import Rule, couple
 from unisono.transforms.transform import on_scale
 from unisono.types import Cells, Modality, Prediction, View
 
 if TYPE_CHECKING:
     from mudata import MuData
 
-_FEATURES_AT_A_TIME = 2000
+_VALUES_AT_A_TIME = 2**21
 _SHUFFLE_SEED = 0
+_RULES: tuple[Rule, Rule] = ("soft", "one-to-one")
+_TOP = 1000
 
 
 def evaluate(model: Unisono, test: MuData, *, where: str = "test") -> dict[str, float]:
@@ -33,12 +37,12 @@ def evaluate(model: Unisono, test: MuData, *, where: str = "test") -> dict[str, 
         where: what messages call the data.
 
     Returns:
-        task → figure. Prediction in average style, `rna->adt pearson` and so on: mean over features of the Pearson
-        correlation (a constant feature scores 0), `rmse` over all values, for atac `auroc` over peaks with 10 open
-        and 10 closed cells. Matching with the right side shuffled, `rna~adt foscttm` and so on (see
-        `unisono.evaluation.metrics`): `foscttm`, `recall@10`, `match probability` (soft), `one-to-one accuracy`.
-        Matching by content alone, and `... with depth`; where the test cells come from several batches also
-        `... within batch`.
+        task → figure, of `unisono.evaluation.figures`. Prediction in average style, `rna->adt pearson` and so on, over
+        the features that test and model share: `pearson`, `spearman` (not for atac), `rmse`, `mae`, for atac `auroc`
+        and `auprc`, `pearson per cell`, `overall pearson`, `features without correlation`. Matching with the right side
+        shuffled, `rna~adt foscttm` and so on: `foscttm`, `recall@1`, `recall@5`, `recall@10`, `match probability`
+        (soft), `one-to-one accuracy`, `calibration error`, `pair auroc`, `pair auprc`. Matching by content alone, and
+        `... with depth`; where the test cells come from several batches also `... within batch`.
 
     Raises:
         BadInput: the cells cannot be read by the model, or no cell has two modalities.
@@ -69,25 +73,17 @@ def _paired(cells: Cells, a: Modality, b: Modality) -> tuple[View, View] | None:
 
 def _prediction_scores(model: Unisono, source: View, target: View) -> dict[str, float]:
     prediction = model.prediction_of(source, target.modality)
-    task = f"{source.modality}->{target.modality}"
     truth, prediction = _over_shared_features(prediction, target)
-    pearson, squares, auroc = [], 0.0, []
-    for start in range(0, len(prediction.features), _FEATURES_AT_A_TIME):
-        columns = slice(start, start + _FEATURES_AT_A_TIME)
-        predicted, measured = prediction.take_features(columns).dense(), truth[:, columns]
-        dense = measured.toarray()
-        pearson.append(metrics.pearson_per_feature(dense, predicted))
-        squares += float(((dense.astype(np.float64) - predicted) ** 2).sum())
-        if target.modality == "atac":
-            auroc.append(metrics.auroc_per_feature(measured.tocsr(), predicted))
-    scores = {
-        f"{task} pearson": float(np.concatenate(pearson).mean()),
-        f"{task} rmse": float(np.sqrt(squares / (truth.shape[0] * truth.shape[1]))),
-    }
-    per_peak = np.concatenate(auroc) if auroc else np.empty(0)
-    if np.isfinite(per_peak).any():
-        scores[f"{task} auroc"] = float(np.nanmean(per_peak))
-    return scores
+    figures = prediction_figures(truth, _blocks(prediction), target.modality)
+    return {f"{source.modality}->{target.modality} {name}": figure for name, figure in figures.items()}
+
+
+def _blocks(prediction: Prediction) -> Iterator[NDArray[np.float32]]:
+    """The predicted values of some features at a time."""
+    n_cells, n_features = prediction.shape
+    size = max(1, _VALUES_AT_A_TIME // n_cells)
+    for start in range(0, n_features, size):
+        yield prediction.take_features(slice(start, start + size)).dense()
 
 
 def _over_shared_features(prediction: Prediction, target: View) -> tuple[sparse.csc_matrix, Prediction]:
@@ -99,27 +95,26 @@ def _over_shared_features(prediction: Prediction, target: View) -> tuple[sparse.
 
 
 def _matching_scores(model: Unisono, left: View, right: View) -> dict[str, float]:
-    task = f"{left.modality}~{right.modality}"
     order = np.random.default_rng(_SHUFFLE_SEED).permutation(right.n_cells)
     shuffled, partner = right.take(order), np.argsort(order)
-    batches = left.batch
-    groupings: list[tuple[str, NDArray[np.str_] | None]] = [("", None)]
-    if len(np.unique(batches)) > 1:
-        groupings.append((" within batch", batches))
-    scores = {}
-    for depth in (False, True):
-        for suffix, groups in groupings:
-            suffix = f"{suffix}{' with depth' if depth else ''}"
-            pair = None if groups is None else (groups, groups[order])
-            vectors = model.match_vectors(left, shuffled, depth=depth, groups=pair)
-            ordered = vectors.left, vectors.right[partner]
-            scores[f"{task} foscttm{suffix}"] = metrics.foscttm(*ordered, groups=groups)
-            scores[f"{task} recall@10{suffix}"] = metrics.recall_at(*ordered, ks=(10,), groups=groups)[10]
-            figures: tuple[tuple[str, Rule], ...] = (
-                ("match probability", "soft"),
-                ("one-to-one accuracy", "one-to-one"),
-            )
-            for name, rule in figures:
-                found = model.match_views(left, shuffled, groups=pair, rule=rule, depth=depth, top=1000)
-                scores[f"{task} {name}{suffix}"] = metrics.match_probability(found.coupling.posterior, partner)
+    within: dict[str, Groups | None] = {"": None}
+    if len(np.unique(left.batch)) > 1:
+        within[" within batch"] = (left.batch, left.batch[order])
+    scores: dict[str, float] = {}
+    for depth, (suffix, groups) in product((False, True), within.items()):
+        found = _judged(model, left, shuffled, partner, groups, depth)
+        setting = f"{suffix}{' with depth' if depth else ''}"
+        scores |= {f"{left.modality}~{right.modality} {name}{setting}": figure for name, figure in found.items()}
     return scores
+
+
+def _judged(
+    model: Unisono, left: View, right: View, partner: NDArray[np.intp], groups: Groups | None, depth: bool
+) -> dict[str, float]:
+    """Figures of one matching; the partners come in only once it is done."""
+    vectors = model.match_vectors(left, right, depth=depth, groups=groups)
+    soft, one_to_one = (
+        couple(vectors.left, vectors.right, beta=vectors.beta, rule=rule, top=_TOP, within=groups).posterior
+        for rule in _RULES
+    )
+    return matching_figures(vectors.left, vectors.right, soft, one_to_one, partner, groups)

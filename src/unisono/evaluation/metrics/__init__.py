@@ -1,0 +1,72 @@
+"""Figures of merit as functions of arrays: prediction, matching, calibration, shared space; never a model or names."""
+
+from unisono.evaluation.metrics.calibration import expected_calibration_error
+from unisono.evaluation.metrics.matching import (
+    accuracy,
+    foscttm,
+    label_transfer_accuracy,
+    label_transfer_probability,
+    match_calibration_error,
+    match_probability,
+    one_to_one_accuracy,
+    pair_areas,
+    probability_of_partner,
+    recall_at,
+    within_groups,
+)
+from unisono.evaluation.metrics.moments import Correlations, Moments
+from unisono.evaluation.metrics.prediction import (
+    areas_per_cell,
+    areas_per_feature,
+    auprc_per_feature,
+    auroc_per_feature,
+    mae,
+    mean_pearson,
+    overall_pearson,
+    overall_spearman,
+    pearson,
+    pearson_per_cell,
+    pearson_per_feature,
+    require_finite,
+    rmse,
+    spearman,
+    spearman_per_cell,
+    spearman_per_feature,
+)
+from unisono.evaluation.metrics.ranking import Areas
+from unisono.evaluation.metrics.shared_space import shared_space
+
+__all__ = [
+    "Areas",
+    "Correlations",
+    "Moments",
+    "accuracy",
+    "areas_per_cell",
+    "areas_per_feature",
+    "auprc_per_feature",
+    "auroc_per_feature",
+    "expected_calibration_error",
+    "foscttm",
+    "label_transfer_accuracy",
+    "label_transfer_probability",
+    "mae",
+    "match_calibration_error",
+    "match_probability",
+    "mean_pearson",
+    "one_to_one_accuracy",
+    "overall_pearson",
+    "overall_spearman",
+    "pair_areas",
+    "pearson",
+    "pearson_per_cell",
+    "pearson_per_feature",
+    "probability_of_partner",
+    "recall_at",
+    "require_finite",
+    "rmse",
+    "shared_space",
+    "spearman",
+    "spearman_per_cell",
+    "spearman_per_feature",
+    "within_groups",
+]

@@ -1,0 +1,31 @@
+"""Names for the arrays that metrics read and return, and the check that two of them fit; holds no metric."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Values = NDArray[np.floating]
+"""cell x feature."""
+
+Sparse = sparse.csr_matrix | sparse.csc_matrix
+Truth = Values | Sparse
+"""Measured values, cell x feature; sparse ones are made dense a block at a time."""
+
+Vectors = NDArray[np.floating]
+"""cell x dimension; the inner product of two cells is their similarity."""
+
+Scores = NDArray[np.float64]
+Rows = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+Labels = NDArray[np.str_]
+
+Groups = tuple[Labels, Labels]
+"""The group of each left cell, and of each right cell."""
+
+
+def check_shapes(truth: Truth, prediction: Values) -> None:
+    """Refuse two arrays that numpy would broadcast."""
+    if truth.shape != prediction.shape:
+        raise ValueError(f"shapes {truth.shape} and {prediction.shape} differ, wanted the same cells and features")
