@@ -22,7 +22,7 @@ def test_every_modality_gets_unit_vectors_of_its_cells():
     assert small_model().embed(query) is query
     for name in ("atac", "rna", "adt"):
         found = vectors(query, name)
-        assert found.shape == (43, (2 + 1) * 8)
+        assert found.shape == (43, (2 + 1) * (8 + 1))
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, rtol=1e-5)
         assert found.std(axis=0).max() > 0.05
 
@@ -51,9 +51,8 @@ def test_partners_lie_closer_than_other_cells(left, right):
 
 def test_members_share_the_vote_that_the_linear_path_leaves():
     query = late_model().embed(test_cells())
-    vote = late_model().config.architecture.linear_vote
-    assert 0 < vote < 1
-    parts = vectors(query, "rna").reshape(43, 3, 8)
+    vote = float(late_model().network.linear_vote)
+    parts = vectors(query, "rna").reshape(43, 3, 9)
     wanted = np.sqrt([(1 - vote) / 2, (1 - vote) / 2, vote])
     np.testing.assert_allclose(np.linalg.norm(parts, axis=2), np.broadcast_to(wanted, (43, 3)), rtol=1e-5)
     assert np.abs(parts[:, 0] - parts[:, 1]).max() > 0.05

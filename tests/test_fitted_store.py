@@ -20,7 +20,15 @@ import unisono
 from unisono.api import load
 from unisono.io.manifest import write_manifest
 
-FILES = ("config.json", "record.json", "voices.json", "match.json", "weights.safetensors", "voices.safetensors")
+FILES = (
+    "config.json",
+    "record.json",
+    "voices.json",
+    "match.json",
+    "routes.json",
+    "weights.safetensors",
+    "voices.safetensors",
+)
 SOURCE = Path(unisono.__file__).parent
 
 

@@ -9,6 +9,7 @@ from unisono.evaluation.metrics import (
     accuracy,
     expected_calibration_error,
     foscttm,
+    foscttm_of_scores,
     label_transfer_accuracy,
     label_transfer_probability,
     match_calibration_error,
@@ -266,3 +267,23 @@ def test_every_figure_of_a_posterior_has_a_direction():
         assert figure(posterior, labels, other) != pytest.approx(figure(transposed, labels, other)), figure
     best = sparse.csr_matrix((np.ones(4), values.argmax(axis=1), np.arange(5)))
     assert one_to_one_accuracy(best, partner) == pytest.approx(2 / 4)
+
+
+def test_foscttm_of_scores_is_that_of_vectors_where_scores_are_inner_products():
+    rng = np.random.default_rng(5)
+    left, right = rng.normal(size=(23, 3)), rng.normal(size=(23, 3))
+    groups = np.asarray(["a"] * 9 + ["b"] * 13 + ["c"])
+    for labels in (None, groups):
+        wanted = foscttm(left, right, labels)
+        assert foscttm_of_scores(left @ right.T, labels) == pytest.approx(wanted)
+
+
+def test_foscttm_of_scores_counts_both_directions():
+    scores = np.array([[2.0, 3.0, 1.0], [0.0, 4.0, 1.0], [0.0, 0.0, 5.0]])
+    assert foscttm_of_scores(scores) == pytest.approx((1 / 2 / 3 + 0) / 2)
+    assert foscttm_of_scores(np.full((4, 4), -np.inf)) == pytest.approx(0.5)
+
+
+def test_scores_that_are_not_square_are_refused():
+    with pytest.raises(ValueError, match="as many left as right"):
+        foscttm_of_scores(np.zeros((3, 4)))

@@ -116,12 +116,14 @@ def test_mean_counts_stay_positive_and_finite_for_negative_values():
     torch.testing.assert_close(found, wanted.expand(2, 7, 3), rtol=1e-6, atol=1e-6)
 
 
-def test_logits_are_intercept_and_bias_plus_the_slope_times_what_the_code_says():
+def test_logits_are_intercept_and_bias_plus_the_slope_times_what_the_code_says_plus_log_depth():
     head = head_of()
     speaks = (CODES @ head.loadings.T)[..., FEATURES]
-    wanted = (head.intercept + head.log_bias)[FEATURES] + np.exp(0.4) * speaks
-    torch.testing.assert_close(head.logits(CODES, FEATURES), wanted)
-    assert (head.logits(CODES, FEATURES) - head.values(CODES, FEATURES)).abs().max() > 0.1
+    log_size = randn(*CODES.shape[:2], seed=9)
+    wanted = (head.intercept + head.log_bias)[FEATURES] + np.exp(0.4) * speaks + log_size[..., None]
+    found = head.logits(CODES, log_size, FEATURES)
+    torch.testing.assert_close(found, wanted)
+    assert (found - head.values(CODES, FEATURES)).abs().max() > 0.1
 
 
 def test_a_fresh_head_learns_bias_dispersion_and_slope_and_keeps_its_loadings():

@@ -49,24 +49,33 @@ def test_contents_are_posterior_means_of_every_member(network):
     assert np.abs(found[0] - found[1]).max() > 0.1
 
 
-def cosines(z):
+def cosines(z, constant):
+    z = np.concatenate([z, np.broadcast_to(constant, (*z.shape[:-1], 1))], axis=-1)
     unit = z / np.linalg.norm(z, axis=-1, keepdims=True)
     return np.einsum("mid,mjd->ij", unit, unit) / len(z)
 
 
 @pytest.mark.parametrize("vote", [0.0, 0.3, 1.0])
 def test_the_inner_product_of_two_vectors_is_the_mean_cosine_of_members_and_the_vote_of_the_linear_path(network, vote):
-    network.linear_vote = vote
-    found = infer.vectors(network, "rna", X)
-    members = cosines(infer.contents(network, "rna", X) * network.metric.detach().numpy())
-    linear = cosines((X @ network.contents["rna"].linear.numpy() * np.sqrt(RHO.numpy()))[None])
+    found = infer.vectors(network, "rna", X, vote)
+    metric, reach = network.metric.detach().numpy(), network.reach.detach().numpy()
+    members = cosines(infer.contents(network, "rna", X) * metric, reach)
+    linear = X @ network.contents["rna"].linear.numpy() * network.first_metric.numpy()
+    linear = cosines(linear[None], network.first_reach.numpy())
     assert np.abs(members - linear).max() > 0.1
     np.testing.assert_allclose(found @ found.T, (1 - vote) * members + vote * linear, atol=1e-5)
 
 
 def test_the_linear_path_has_the_vote_of_the_architecture_and_none_where_it_is_switched_off():
-    assert network_of().linear_vote == Architecture().linear_vote > 0
-    assert network_of(linear_path=False).linear_vote == 0.0
+    assert Architecture().linear_vote is None
+    assert network_of().linear_vote == pytest.approx(0.2)
+    assert network_of(linear_vote=0.7).linear_vote == pytest.approx(0.7)
+    assert network_of(linear_path=False, linear_vote=0.7).linear_vote == 0.0
+
+
+def test_the_vote_of_the_network_counts_where_none_is_given(network):
+    np.testing.assert_array_equal(infer.vectors(network, "rna", X), infer.vectors(network, "rna", X, 0.2))
+    assert np.abs(infer.vectors(network, "rna", X) - infer.vectors(network, "rna", X, 0.6)).max() > 0.01
 
 
 def test_styles_are_posterior_means_of_every_member(network):
@@ -117,7 +126,7 @@ def test_no_cell_at_all_gives_no_rows(network):
 def test_the_readout_is_what_the_head_computes(network):
     codes = randn(3, 7, 6, seed=8)
     loadings, intercept = infer.readout(network, "atac")
-    wanted = network.head("atac").logits(codes, torch.arange(17)).detach().numpy()
+    wanted = network.head("atac").logits(codes, torch.zeros(3, 7), torch.arange(17)).detach().numpy()
     np.testing.assert_allclose(codes.numpy() @ loadings.T + intercept, wanted, rtol=1e-4, atol=1e-5)
     codes = randn(3, 7, 11, seed=8)
     loadings, intercept = infer.readout(network, "rna")

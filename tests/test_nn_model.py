@@ -43,20 +43,29 @@ def test_decoding_starts_as_the_linear_path_of_its_own_modality():
         torch.testing.assert_close(network.decode(m, z, style, offset), offset + z @ randn(4, n_codes).double())
 
 
-def test_dimensions_start_believed_by_the_root_of_their_correlation():
-    metric = network_of().metric
-    assert metric.shape == (2, 1, 4)
-    torch.testing.assert_close(metric[:, 0], RHO.sqrt().double().expand(2, 4))
+def weight_of(rho):
+    """Of u v in the log density ratio of canonical variates, for a correlation of 0.9 at most."""
+    rho = rho.double().clamp(max=0.9)
+    return rho / (1 - rho**2)
 
 
-def test_compared_contents_are_unit_vectors_that_hear_the_metric_but_not_their_length():
+def test_similarity_starts_as_the_log_density_ratio_of_canonical_variates():
+    network, u, v = network_of(), randn(2, 7, 4, seed=1).double(), randn(2, 7, 4, seed=2).double()
+    assert network.metric.shape == (2, 1, 4)
+    left, right = (side * RHO.double().sqrt() * network.metric for side in (u, v))
+    torch.testing.assert_close((left * right).sum(-1), (weight_of(RHO) * u * v).sum(-1), rtol=1e-4, atol=1e-6)
+
+
+def test_compared_contents_are_unit_vectors_that_hear_the_metric_and_say_little_where_content_is_short():
     network, z = network_of(), randn(2, 7, 4, seed=1).double()
     found = network.compared(z)
     torch.testing.assert_close(found.norm(dim=-1), torch.ones(2, 7).double())
-    torch.testing.assert_close(network.compared(13.0 * z), found)
-    weighted = z * RHO.sqrt().double()
-    torch.testing.assert_close(found, weighted / weighted.norm(dim=-1, keepdim=True))
-    assert (found - z / z.norm(dim=-1, keepdim=True)).abs().max() > 0.1
+    reach = 0.5 * weight_of(RHO).sum().sqrt()
+    weighted = torch.cat([z * (weight_of(RHO) / RHO.double()).sqrt(), reach.expand(2, 7, 1)], dim=-1)
+    torch.testing.assert_close(found, weighted / weighted.norm(dim=-1, keepdim=True), rtol=1e-4, atol=1e-6)
+    near, far = network.compared(0.01 * z), network.compared(100.0 * z)
+    assert (near @ near.transpose(1, 2)).min() > 0.99
+    assert (far @ far.transpose(1, 2)).min() < 0.5
 
 
 def test_inverse_temperature_starts_at_ten_and_is_clamped_at_a_hundred():

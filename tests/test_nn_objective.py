@@ -131,7 +131,8 @@ def likelihood(network, heard, source, target):
     codes, view, head = decoded(network, heard, source, target), VIEWS[target], network.head(target)
     features, counts = view["features"], view["counts"]
     if target == "atac":
-        wanted = functional.binary_cross_entropy_with_logits(head.logits(codes, features), counts, reduction="none")
+        logits = head.logits(codes, view["log_size"], features)
+        wanted = functional.binary_cross_entropy_with_logits(logits, counts, reduction="none")
     elif target == "adt":
         measured = torch.log1p(counts / view["log_size"].exp()[..., None])
         precision = head.log_dispersion[features].exp()

@@ -64,6 +64,8 @@ def test_rank_is_the_share_of_rivals_in_the_batch_that_look_more_alike_than_the_
     found = []
     for a, b in (("atac", "rna"), ("atac", "adt"), ("rna", "adt")):
         z = {m: judge.contents(prepared.network)[m][0] * prepared.network.metric[0].detach().numpy() for m in (a, b)}
+        reach = prepared.network.reach[0].detach().numpy()
+        z = {m: np.column_stack([value, np.broadcast_to(reach, (len(value), 1))]) for m, value in z.items()}
         unit = {m: value / np.linalg.norm(value, axis=1, keepdims=True) for m, value in z.items()}
         rows = prepared.held_out.rows
         scores = unit[a][rows[a]] @ unit[b][rows[b]].T

@@ -118,7 +118,7 @@ def test_the_expected_count_at_the_mean_code_and_size_is_the_mean_count(modality
     view, head = prepared.views[modality], prepared.network.head(modality)
     selected = torch.as_tensor(view.voice.transform.selected)
     values = head.intercept[selected][None, None]
-    size = np.exp(log_size(modality, view.counts)).mean()
+    size = np.exp(log_size(view.voice, view.counts)).mean()
     found = head.log_mean_counts(values, torch.full((1, 1), float(np.log(size))), selected).exp()[0, 0]
     mean = np.asarray(view.counts.selected.mean(axis=0)).ravel()
     high = values[0, 0].numpy() > 0.5

@@ -1,4 +1,6 @@
-"""After training: styles are means over the cells of each batch, temperatures come from held-out pairs."""
+"""After training: styles are means over a batch's cells; shares and temperatures come from held-out pairs."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,11 +8,11 @@ import torch
 
 from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
-from unisono.match import DepthTerm, fit_beta
+from unisono.match import DepthTerm, fit_beta, fit_beta_and_loss
 from unisono.nn import infer
 from unisono.train.held_out import HeldOut
 from unisono.train.prepare import prepare
-from unisono.train.settle import match_terms, style_book
+from unisono.train.settle import choose, routes, set_linear_vote, style_book
 from unisono.types import Cells
 
 CPU = torch.device("cpu")
@@ -22,12 +24,15 @@ CONFIG = FitConfig(
 PAIRS = [("atac", "rna"), ("atac", "adt"), ("rna", "adt")]
 
 
-@pytest.fixture(scope="module")
-def prepared():
-    cells = simulate_cells(
+def prepared_cells():
+    return simulate_cells(
         Recipe(n_cells=211, n_genes=53, n_peaks=71, n_proteins=11, n_batches=3, batch_effect=0.8, seed=9)
     ).cells
-    return prepare(cells, CONFIG, CPU)
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    return prepare(prepared_cells(), CONFIG, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -52,28 +57,58 @@ def test_the_style_of_a_batch_is_the_mean_over_its_cells_and_the_average_over_al
     assert np.abs(book.latents[0] - book.latents[1]).max() > 1e-3
 
 
-def test_without_held_out_cells_every_pair_gets_the_same_guess_without_depth(prepared):
-    found = match_terms(prepared.network, None, ("atac", "rna", "adt"))
-    assert found == dict.fromkeys(PAIRS, (10.0, DepthTerm(beta=10.0, weight=0.0, r=0.0)))
+GUESS = DepthTerm(beta=10.0, weight=0.0, r=0.0)
+
+
+def test_without_held_out_cells_every_choice_is_a_guess_without_depth(prepared):
+    found = choose(prepared.network, prepared.views, None, CONFIG)
+    assert found.betas == dict.fromkeys(PAIRS, 10.0)
+    assert found.depth_terms == dict.fromkeys(PAIRS, GUESS)
+    assert set(found.kernel_shares.values()) == {0.25}
+    assert found.linear_vote == pytest.approx(0.2)
 
 
 @pytest.fixture(scope="module")
 def found(prepared, judge):
-    return match_terms(prepared.network, judge, ("atac", "rna", "adt"))
+    choices = choose(prepared.network, prepared.views, judge, CONFIG)
+    set_linear_vote(prepared.network, 0.2)
+    return choices
 
 
 def test_temperatures_are_those_of_the_held_out_pairs(prepared, judge, found):
-    assert list(found) == PAIRS
+    assert list(found.betas) == PAIRS
     for a, b in (("atac", "rna"), ("rna", "adt")):
         rows = prepared.held_out.rows
-        left, right = (infer.vectors(prepared.network, m, judge.readings[m].x[rows[m]]) for m in (a, b))
+        left, right = (
+            infer.vectors(prepared.network, m, judge.readings[m].x[rows[m]], found.linear_vote) for m in (a, b)
+        )
         wanted = fit_beta(left, right, within=prepared.held_out.batch)
-        assert found[a, b][0] == pytest.approx(wanted, rel=1e-3)
-    assert found["rna", "adt"][0] != found["atac", "rna"][0]
+        assert found.betas[a, b] == pytest.approx(wanted, rel=1e-3)
+    assert found.betas["rna", "adt"] != found.betas["atac", "rna"]
+
+
+def test_the_linear_vote_is_the_one_under_which_held_out_partners_are_likeliest(prepared, judge):
+    def of(vote):
+        loss = 0.0
+        for a, b in PAIRS:
+            rows = prepared.held_out.rows
+            left, right = (infer.vectors(network, m, judge.readings[m].x[rows[m]], vote) for m in (a, b))
+            loss += fit_beta_and_loss(left, right, within=prepared.held_out.batch)[1]
+        return loss
+
+    network = prepare(prepared_cells(), CONFIG, CPU).network
+    with torch.no_grad():
+        for content in network.contents.values():
+            content.to_mu.weight.normal_(generator=torch.Generator().manual_seed(0))  # the networks talk nonsense
+    assert of(1.0) < of(0.2)
+    assert choose(network, prepared.views, judge, CONFIG).linear_vote >= 0.8
+    told = CONFIG.model_copy(update={"architecture": CONFIG.architecture.model_copy(update={"linear_vote": 0.3})})
+    set_linear_vote(network, 0.3)
+    assert choose(network, prepared.views, judge, told).linear_vote == pytest.approx(0.3)
 
 
 def test_depth_that_modalities_share_gets_a_weight(found):
-    term = found["atac", "rna"][1]
+    term = found.depth_terms["atac", "rna"]
     assert term.r > 0.1
     assert term.weight > 0.0
 
@@ -81,6 +116,26 @@ def test_depth_that_modalities_share_gets_a_weight(found):
 def test_a_pair_with_fewer_than_five_held_out_cells_gets_the_guess_and_the_others_do_not(prepared):
     views = prepared.held_out.views
     few = Cells({"atac": views["atac"], "rna": views["rna"], "adt": views["adt"].take(np.arange(4))})
-    judge = HeldOut(few, prepared.views)
-    assert match_terms(prepared.network, judge, ("rna", "adt"))["rna", "adt"] == (10.0, DepthTerm(10.0, 0.0, 0.0))
-    assert match_terms(prepared.network, judge, ("atac", "rna"))["atac", "rna"][0] != 10.0
+    choices = choose(prepared.network, prepared.views, HeldOut(few, prepared.views), CONFIG)
+    assert (choices.betas["rna", "adt"], choices.depth_terms["rna", "adt"]) == (10.0, GUESS)
+    assert choices.betas["atac", "rna"] != 10.0
+    assert choices.kernel_shares["rna", "adt"] == 0.25
+
+
+def test_a_route_has_a_kernel_only_where_it_has_a_share_and_depth_only_to_atac(prepared, found):
+    shares = dict.fromkeys(found.kernel_shares, 0.0) | {("rna", "adt"): 0.5}
+    made = routes(prepared.views, replace(found, kernel_shares=shares), CONFIG)
+    assert len(made) == 9
+    for (source, target), route in made.items():
+        assert (route.kernel is not None) == ((source, target) == ("rna", "adt"))
+        assert (route.depth is not None) == (target == "atac")
+        assert route.share == shares.get((source, target), 0.0)
+
+
+def test_without_the_kernel_member_no_route_has_a_kernel(prepared, judge):
+    without = CONFIG.model_copy(
+        update={"architecture": CONFIG.architecture.model_copy(update={"kernel_member": False})}
+    )
+    choices = choose(prepared.network, prepared.views, judge, without)
+    assert choices.kernel_shares == {}
+    assert all(route.kernel is None for route in routes(prepared.views, choices, without).values())

@@ -21,7 +21,8 @@ from unisono.train.feed import Feed
 from unisono.train.held_out import Figures, HeldOut
 from unisono.train.loop import Epoch, Training, train
 from unisono.train.prepare import prepare
-from unisono.train.settle import match_terms, style_book
+from unisono.train.refit import refit
+from unisono.train.settle import choose, routes, set_linear_vote, style_book
 from unisono.types import Cells, Modality
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ def fit_cells(
     where = choose_device(device)
     mark = fingerprint(cells)
     prepared = prepare(cells, config, where)
-    held_out = HeldOut(prepared.held_out, prepared.views) if prepared.held_out else None
+    held_out = None
+    if prepared.held_out:
+        held_out = HeldOut(prepared.held_out, prepared.views, chooses_vote=config.architecture.chooses_vote)
     feed = Feed(prepared.views, prepared.technical, config, where)
     if resume and checkpoint and checkpoint.exists():
         training = load_checkpoint(prepared.network, checkpoint, config, mark)
@@ -124,15 +127,20 @@ def fit_cells(
         if checkpoint and time.monotonic() - last_saved > _SECONDS_BETWEEN_CHECKPOINTS:
             save_checkpoint(training, checkpoint, config, mark)
             last_saved = time.monotonic()
-    network = training.network
-    terms = match_terms(network, held_out, cells.modalities)
+    network, views = training.network, prepared.views
+    choices = choose(network, views, held_out, config)
+    if held_out and len(cells.names) < config.refit_below:
+        whole = refit(cells, config, training.best_epoch, where, on_epoch)
+        network, views = whole.network, whole.views
+        set_linear_vote(network, choices.linear_vote)
     return Unisono(
         config=config,
         network=network,
-        voices={m: view.voice for m, view in prepared.views.items()},
-        styles={m: style_book(network, view) for m, view in prepared.views.items()},
-        betas={pair: beta for pair, (beta, _) in terms.items()},
-        depth_terms={pair: term for pair, (_, term) in terms.items()},
+        voices={m: view.voice for m, view in views.items()},
+        styles={m: style_book(network, view) for m, view in views.items()},
+        betas=choices.betas,
+        depth_terms=choices.depth_terms,
+        routes=routes(views, choices, config),
         record=Record(
             versions={name: version(name) for name in _LIBRARIES},
             fingerprint=mark,

@@ -29,6 +29,7 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """What the parser raises for a wrong command line, under one name in every version of typer."""
 
 _INTERRUPTED = 130
+_PIPED_WIDTH = 180
 
 Data = Annotated[Path, typer.Argument(metavar="DATA.h5mu", help="Raw counts: .h5mu, or MuData written as zarr.")]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder written by unisono fit.")]
@@ -242,6 +243,65 @@ def evaluate(
 
 
 @app.command()
+def benchmark(
+    data: Data,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report; one that is there is gone on with.")],
+    split: Annotated[
+        str, typer.Option(help="random, leave-one-batch-out, leave-one-donor-out, or batches (named below).")
+    ] = "random",
+    batch_key: BatchKey = None,
+    donor_key: Annotated[str | None, typer.Option(help="obs column of the donor.")] = None,
+    train_batches: Annotated[str | None, typer.Option(metavar="A,B,...", help="Batches to learn from.")] = None,
+    test_batches: Annotated[str | None, typer.Option(metavar="C,...", help="Batches to be judged by.")] = None,
+    modalities: Modalities = None,
+    layer: Layer = None,
+    seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of each split.", min=1)] = 3,
+    methods: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="unisono and all baselines unless told.")
+    ] = None,
+    peers: Annotated[str | None, typer.Option(metavar="NAME,...", help="Methods of others, installed apart.")] = None,
+    genes: Annotated[
+        Path | None, typer.Option(metavar="GENES.tsv", help="Gene positions, for peers that link peaks to genes.")
+    ] = None,
+    ablation: Annotated[bool, typer.Option("--ablation", help="Also Unisono without one part each.")] = False,
+    preset: PresetName = "default",
+    config: Annotated[Path | None, typer.Option(metavar="F.toml", help="Fields of FitConfig, over the preset.")] = None,
+    device: Device = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Repeat runs that are there already.")] = False,
+) -> None:
+    """Compare Unisono with baselines and methods of others on the same cells; writes tables, JSON and pictures."""
+    from unisono.plots import draw_benchmark, require_matplotlib
+
+    require_matplotlib()
+    from unisono.benchmarking.line_up import line_up
+    from unisono.benchmarking.run import Protocol
+    from unisono.benchmarking.run import benchmark as compare
+
+    chosen = _config(preset, 0, config)
+    names = line_up(chosen, device, _names(methods), _names(peers), genes=genes, ablation=ablation)
+    is_named = train_batches is not None or test_batches is not None
+    protocol = Protocol("batches" if is_named else split, seeds, donor_key, _names(train_batches), _names(test_batches))
+
+    from unisono.benchmarking.dataset import Dataset
+
+    report = compare(
+        out,
+        Dataset(data, batch_key, _mapping(modalities), layer),
+        names.contenders,
+        protocol,
+        ablations=names.ablations,
+        command=["unisono", *sys.argv[1:]],
+        force=force,
+        say=_say,
+    )
+    pictures = draw_benchmark(report.runs, out)
+    for table in (*report.overviews, *([report.ablation] if report.ablation else [])):
+        rows = [tuple(_styled(*cell) for cell in row) for row in table.rows]
+        _table([table.columns, *rows], title=table.title, width=_PIPED_WIDTH)
+    _say(f"written to {out}: {', '.join(['benchmark.json', 'benchmark.md', *(path.name for path in pictures)])}")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")] = Path("unisono-demo"),
     data: Annotated[Path | None, typer.Option(metavar="FILE.h5mu", help="Run on this file.")] = None,
@@ -287,7 +347,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     if code == _INTERRUPTED:
-        _say("interrupted; a fit goes on from its last checkpoint with --resume")
+        _say("interrupted; a fit goes on from its last checkpoint with --resume, a benchmark when started again")
     sys.exit(code)
 
 
@@ -304,15 +364,32 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr)  # noqa: T201
 
 
-def _table(rows: list[tuple[str, ...]]) -> None:
+def _table(rows: list[tuple[str, ...]], title: str | None = None, width: int | None = None) -> None:
+    """Print rows under the first as head; `width` is for an output that is no terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*rows[0], box=SIMPLE_HEAD)
+    table = Table(*rows[0], box=SIMPLE_HEAD, title=title)
     for row in rows[1:]:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    if width is not None and not console.is_terminal:
+        console = Console(width=width)
+    console.print(table)
+
+
+def _styled(text: str, is_best: bool) -> str:
+    from rich.markup import escape
+
+    return f"[bold]{escape(text)}[/bold]" if is_best else escape(text)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """`a, b` as names, each once; None where nothing was given."""
+    if text is None:
+        return None
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def _mapping(text: str | None) -> dict[str, str] | None:

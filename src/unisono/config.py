@@ -43,8 +43,16 @@ class Architecture(_Frozen):
     """Style path: style encoder and AdaIN; off for ablation (the decoder then gets a constant style)."""
     linear_path: bool = True
     """Probabilistic CCA beside the networks, which then learn what it leaves over."""
-    linear_vote: float = Field(0.2, ge=0, le=1)
-    """Share of the linear path in the similarity of two cells: it holds where the networks overfit a donor."""
+    linear_vote: float | None = Field(None, ge=0, le=1)
+    """Share of the linear path in the similarity of two cells; None for what suits the held-out cells best. It is
+    small where cells are many, and large where they are few and the networks overfit."""
+    kernel_member: bool = True
+    """Kernel ridge beside the networks in predictions, with the share that suits the held-out cells best."""
+
+    @property
+    def chooses_vote(self) -> bool:
+        """Whether the share of the linear path is left to the held-out cells."""
+        return self.linear_path and self.linear_vote is None
 
 
 class FitConfig(_Frozen):
@@ -63,7 +71,7 @@ class FitConfig(_Frozen):
     kl_warmup_epochs: int = Field(10, ge=0)
     thinning: tuple[float, float] = (0.2, 1.0)
     """Range of the rate at which counts are kept, drawn for each cell and epoch; (1, 1) switches thinning off."""
-    n_sampled_features: int = Field(128, ge=1)
+    n_sampled_features: int = Field(64, ge=1)
     """Features of a modality whose likelihood enters a step: bounds the cost of a step whatever the number of peaks."""
     max_epochs: int = Field(60, ge=0)
     patience: int = Field(6, ge=1)
@@ -73,7 +81,9 @@ class FitConfig(_Frozen):
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     held_out: float = Field(0.1, ge=0, lt=1)
-    """Share of the training cells kept aside for early stopping, gates and temperature."""
+    """Share of the training cells kept aside to stop training and to choose shares and temperatures."""
+    refit_below: int = Field(3000, ge=0)
+    """Training cells below which the model is then fitted anew on all of them, the held-out ones too."""
 
     @model_validator(mode="after")
     def _thinning_is_a_range(self) -> FitConfig:

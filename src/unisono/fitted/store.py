@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,27 @@ from safetensors.numpy import save as packed
 from unisono.config import FitConfig
 from unisono.findings import refuse
 from unisono.fitted.record import Record
-from unisono.fitted.unisono import Unisono
+from unisono.fitted.unisono import Pair, Unisono
 from unisono.io.manifest import verify_manifest, write_manifest
 from unisono.io.write import write_folder_atomically
 from unisono.match import DepthTerm
 from unisono.nn.model import Blueprint, Network
 from unisono.nn.styles import StyleBook
+from unisono.transforms.kernel import KernelRidge
+from unisono.transforms.route import Route
 from unisono.transforms.standardise import Standardisation
 from unisono.transforms.transform import Transform
 from unisono.transforms.voice import Voice
 from unisono.types import Modality
 
-_CONFIG, _RECORD, _VOICES, _MATCH = "config.json", "record.json", "voices.json", "match.json"
+_CONFIG, _RECORD, _VOICES, _MATCH, _ROUTES = "config.json", "record.json", "voices.json", "match.json", "routes.json"
 _WEIGHTS, _ARRAYS = "weights.safetensors", "voices.safetensors"
 
 Arrays = Mapping[str, NDArray[Any]]
 
 _TRANSFORM_ARRAYS = ("selected", "share", "weight", "centre", "basis", "loadings", "intercept")
-_STANDARDISATION_ARRAYS = ("mean", "scale", "offsets", "depth")
+_STANDARDISATION_ARRAYS = ("mean", "scale", "offsets", "depth", "batch_depths")
+_KERNEL_ARRAYS = ("landmarks", "weights", "centre")
 _STYLE_ARRAYS = ("latents", "average_latent")
 
 
@@ -70,6 +73,20 @@ class _Match(BaseModel):
     terms: list[_Terms]
 
 
+class _Share(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Modality
+    target: Modality
+    share: float
+
+
+class _Routes(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shares: list[_Share]
+
+
 def save(model: Unisono, path: str | Path, *, force: bool = False) -> None:
     """Write a model folder; see `Unisono.save`."""
     write_folder_atomically(path, lambda folder: _write(model, folder), force=force)
@@ -92,13 +109,15 @@ def load(path: str | Path, device: torch.device) -> Unisono:
         arrays, weights = load_file(folder / _ARRAYS), load_file(folder / _WEIGHTS)
         voices = {m: _voice(m, names[m], arrays) for m in names}
         styles = {m: _style_book(m, names[m], arrays) for m in names}
+        shares = {(s.source, s.target): s.share for s in _Routes.model_validate_json(_text(folder, _ROUTES)).shares}
+        routes = {pair: _route(pair, shares.get(pair, 0.0), arrays) for pair in product(voices, voices)}
         network = _network(config, voices, weights).to(device).eval()
     except (ValidationError, KeyError, FileNotFoundError, RuntimeError, SafetensorError) as error:
         what = f"cannot be read by this version: {str(error).splitlines()[0]}."
         raise refuse("E048", str(folder), what, "upgrade unisono, or fit the model again") from error
     betas = {(t.left, t.right): t.beta for t in terms}
     depth_terms = {(t.left, t.right): DepthTerm(t.depth_beta, t.depth_weight, t.depth_correlation) for t in terms}
-    return Unisono(config, network, voices, styles, betas, depth_terms, record)
+    return Unisono(config, network, voices, styles, betas, depth_terms, routes, record)
 
 
 def _write(model: Unisono, folder: Path) -> None:
@@ -111,6 +130,8 @@ def _write(model: Unisono, folder: Path) -> None:
             (model.styles[m], _STYLE_ARRAYS),
         )
         arrays |= {f"{m}.{name}": np.ascontiguousarray(getattr(part, name)) for part, names in parts for name in names}
+    for pair, route in model.routes.items():
+        arrays |= _route_arrays(pair, route)
     weights = {name: np.ascontiguousarray(value.cpu().numpy()) for name, value in model.network.state_dict().items()}
     names = {
         m: _Names(features=voice.transform.features.tolist(), batches=voice.standardisation.batches.tolist())
@@ -132,6 +153,9 @@ def _write(model: Unisono, folder: Path) -> None:
         _RECORD: model.record,
         _VOICES: _Voices(voices=names),
         _MATCH: _Match(terms=terms),
+        _ROUTES: _Routes(
+            shares=[_Share(source=a, target=b, share=route.share) for (a, b), route in model.routes.items()]
+        ),
     }
     for name, document in documents.items():
         text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False)
@@ -162,6 +186,25 @@ def _style_book(modality: Modality, names: _Names, arrays: Arrays) -> StyleBook:
     batches = np.array(names.batches, dtype=str)
     latents, average = (arrays[f"{modality}.{name}"] for name in _STYLE_ARRAYS)
     return StyleBook(batches, latents, arrays[f"{modality}.offsets"], average)
+
+
+def _route_arrays(pair: Pair, route: Route) -> dict[str, NDArray[Any]]:
+    """The arrays of a route by name; what a route lacks has none."""
+    prefix = ".".join(pair)
+    arrays: dict[str, NDArray[Any]] = {}
+    if route.kernel is not None:
+        arrays |= {f"{prefix}.{name}": np.ascontiguousarray(getattr(route.kernel, name)) for name in _KERNEL_ARRAYS}
+    if route.depth is not None:
+        arrays[f"{prefix}.depth"] = route.depth
+    return arrays
+
+
+def _route(pair: Pair, share: float, arrays: Arrays) -> Route:
+    prefix = ".".join(pair)
+    kernel = None
+    if share > 0:
+        kernel = KernelRidge(**{name: arrays[f"{prefix}.{name}"] for name in _KERNEL_ARRAYS})
+    return Route(kernel, share, arrays.get(f"{prefix}.depth"))
 
 
 def _network(config: FitConfig, voices: Mapping[Modality, Voice], weights: Arrays) -> Network:

@@ -20,6 +20,7 @@ from unisono.match import DepthTerm, Rule, couple, standardise_depth, with_depth
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.nn.styles import Style, StyleBook
+from unisono.transforms.route import Route
 from unisono.transforms.standardise import shrunken_mean
 from unisono.transforms.voice import Reading, Voice
 from unisono.types import MODALITIES, Link, Modality, Prediction, View
@@ -55,6 +56,7 @@ class Unisono:
         styles: by modality, the styles known by name.
         betas: for each pair of modalities the inverse temperature of matching by content.
         depth_terms: the same when the agreement of depths is added.
+        routes: for each (source, target) what stands beside the networks.
         record: where the model came from.
     """
 
@@ -64,6 +66,7 @@ class Unisono:
     styles: Mapping[Modality, StyleBook]
     betas: Mapping[Pair, float]
     depth_terms: Mapping[Pair, DepthTerm]
+    routes: Mapping[Pair, Route]
     record: Record
 
     @property
@@ -118,9 +121,18 @@ class Unisono:
     def prediction_of(self, view: View, target: Modality, style: Style | None = None) -> Prediction:
         """As `prediction`, from a view whose counts are known to be sound; in average style unless told."""
         chosen = style if style is not None else self.styles[target].average
-        z = infer.contents(self.network, view.modality, self.voices[view.modality].read(view).x)
+        reading, route = self.voices[view.modality].read(view), self.routes[view.modality, target]
+        z = infer.contents(self.network, view.modality, reading.x)
         codes = infer.decoded(self.network, target, z, chosen.latent, chosen.offset)
+        if route.kernel is not None:
+            average = self.styles[target].average
+            of_network = infer.decoded(self.network, target, z, average.latent, average.offset)
+            codes += np.float32(route.share) * (route.kernel.predict(reading.x) - of_network)
         loadings, intercept = infer.readout(self.network, target)
+        expected_depth = route.expected_depth(reading)
+        if expected_depth is not None:
+            codes = np.column_stack([codes, expected_depth])
+            loadings = np.column_stack([loadings, np.ones(len(loadings), dtype=np.float32)])
         features = self.voices[target].transform.features
         return Prediction(view.modality, target, view.cells, features, codes, loadings, intercept, _LINKS[target])
 

@@ -5,7 +5,7 @@ from unisono.match.couple import couple
 from unisono.match.depth import DepthTerm, depth_features, fit_depth_correlation, standardise_depth, with_depth
 from unisono.match.rules import RULES, Rule, apply_rule
 from unisono.match.sinkhorn import posterior
-from unisono.match.temperature import fit_beta, fit_beta_and_depth_weight
+from unisono.match.temperature import fit_beta, fit_beta_and_depth_weight, fit_beta_and_loss
 
 __all__ = [
     "RULES",
@@ -16,6 +16,7 @@ __all__ = [
     "depth_features",
     "fit_beta",
     "fit_beta_and_depth_weight",
+    "fit_beta_and_loss",
     "fit_depth_correlation",
     "nearest",
     "posterior",

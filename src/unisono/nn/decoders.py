@@ -93,8 +93,14 @@ class FeatureHead(nn.Module):
         return torch.log(torch.expm1(positive)) + self.log_bias[features] + log_size[..., None]
 
     def logits(
-        self, codes: Float[Tensor, "member cell code"], features: Int[Tensor, " sampled"]
+        self,
+        codes: Float[Tensor, "member cell code"],
+        log_size: Float[Tensor, "member cell"],
+        features: Int[Tensor, " sampled"],
     ) -> Float[Tensor, "member cell sampled"]:
-        """Logits of being open: intercept, bias and what the code speaks for, times a learned slope."""
-        speaks = codes @ self.loadings[features].T
-        return self.intercept[features] + self.log_bias[features] + torch.exp(self.log_slope) * speaks
+        """Logits of being seen open: intercept, bias, what the code speaks for times a learned slope, and log depth.
+
+        Where a peak is rarely seen, its odds of being seen grow in proportion to the fragments of the cell.
+        """
+        speaks = torch.exp(self.log_slope) * (codes @ self.loadings[features].T)
+        return self.intercept[features] + self.log_bias[features] + speaks + log_size[..., None]

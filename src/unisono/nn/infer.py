@@ -28,11 +28,11 @@ def contents(network: Network, modality: Modality, x: Array) -> Array:
 
 
 @torch.inference_mode()
-def vectors(network: Network, modality: Modality, x: Array) -> Array:
+def vectors(network: Network, modality: Modality, x: Array, vote: float | None = None) -> Array:
     """One unit vector a cell, from batch-centred codes, cell x ((member + 1) · content).
 
     The inner product of two cells is the mean cosine of their contents over the members, blended with that of the
-    linear path in the share `linear_vote`.
+    linear path in the share `vote`, the network's own unless given.
     """
     z = contents(network, modality, x)
     device = network.log_scale.device
@@ -43,7 +43,8 @@ def vectors(network: Network, modality: Modality, x: Array) -> Array:
     def of_linear_path(rows: slice) -> torch.Tensor:
         return network.linear_content(modality, torch.as_tensor(x[rows], device=device))[None]
 
-    votes = np.sqrt(np.float32((1.0 - network.linear_vote) / len(z))), np.sqrt(np.float32(network.linear_vote))
+    vote = float(network.linear_vote) if vote is None else vote
+    votes = np.sqrt(np.float32((1.0 - vote) / len(z))), np.sqrt(np.float32(vote))
     parts = votes[0] * _in_chunks(of_members, len(x)), votes[1] * _in_chunks(of_linear_path, len(x))
     of_cells = np.concatenate(parts).transpose(1, 0, 2)
     return np.ascontiguousarray(of_cells.reshape(len(x), of_cells.shape[1] * of_cells.shape[2]))

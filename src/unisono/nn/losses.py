@@ -37,7 +37,10 @@ def negative_binomial_nll(
     """
     theta = torch.exp(log_dispersion)
     log_total = torch.logaddexp(log_mean, log_dispersion)
-    log_choose = torch.lgamma(counts + theta) - torch.lgamma(theta) - torch.lgamma(counts + 1.0)
+    is_seen = counts > 0  # most counts are 0, where the binomial coefficient is 1
+    k, theta_seen = counts[is_seen], theta[is_seen]
+    of_seen = torch.lgamma(k + theta_seen) - torch.lgamma(theta_seen) - torch.lgamma(k + 1.0)
+    log_choose = torch.zeros_like(log_total).masked_scatter(is_seen, of_seen)
     return -(log_choose + theta * (log_dispersion - log_total) + counts * (log_mean - log_total))
 
 

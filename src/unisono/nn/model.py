@@ -17,6 +17,11 @@ from unisono.nn.encoders import ContentEncoder, Posterior, StyleEncoder
 from unisono.types import Modality
 
 MAX_LOG_SCALE = math.log(100.0)
+_MOST_BELIEVED = 0.9
+"""Correlation above which a dimension gains no more weight: ρ / (1 − ρ²) would else let one dimension decide."""
+_FIRST_VOTE = 0.2
+_REACH = 0.5
+"""Norm, in units of a typical cell's, of the constant that stands beside content when cells are compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +44,8 @@ class Network(nn.Module):
     """The ensemble: for every modality a content encoder, a style encoder, a decoder and a feature head."""
 
     first_metric: Tensor
+    first_reach: Tensor
+    linear_vote: Tensor
 
     def __init__(
         self,
@@ -61,9 +68,14 @@ class Network(nn.Module):
             self.styles[modality] = StyleEncoder(n_codes, shape, n_members, generator)
             self.decoders[modality] = Decoder(made_of.decoder, shape, n_members, generator)
             self.heads[modality] = FeatureHead(made_of.loadings, made_of.intercept, made_of.log_bias)
-        self.register_buffer("first_metric", correlation.sqrt())
-        self.linear_vote = shape.linear_vote if shape.linear_path else 0.0
-        self.metric = nn.Parameter(correlation.sqrt().expand(n_members, 1, -1).clone())
+        believed = correlation.clamp(max=_MOST_BELIEVED)
+        weight = believed / (1.0 - believed**2)
+        self.register_buffer("first_metric", (weight / correlation).sqrt())
+        self.register_buffer("first_reach", _REACH * weight.sum().sqrt().reshape(1))
+        vote = _FIRST_VOTE if shape.linear_vote is None else shape.linear_vote
+        self.register_buffer("linear_vote", torch.tensor(vote if shape.linear_path else 0.0))
+        self.metric = nn.Parameter(self.first_metric.expand(n_members, 1, -1).clone())
+        self.reach = nn.Parameter(self.first_reach.expand(n_members, 1, 1).clone())
         self.log_scale = nn.Parameter(torch.full((n_members,), math.log(10.0)))
 
     def content(
@@ -103,18 +115,25 @@ class Network(nn.Module):
         assert type(head) is FeatureHead
         return head
 
-    def compared(self, z: Float[Tensor, "member cell content"]) -> Float[Tensor, "member cell content"]:
+    def compared(self, z: Float[Tensor, "member cell content"]) -> Float[Tensor, "member cell compared"]:
         """Content as unit vectors whose inner product is the similarity of two cells.
 
-        A learned weight a dimension, shared by the modalities and starting at √ρ, says how far each one is believed.
+        A learned weight a dimension, shared by the modalities, says how far each one is believed. It starts where the
+        inner product is the log density ratio of a pair under probabilistic CCA, Σ ρ u v / (1 − ρ²) for canonical
+        variates u and v. A learned constant beside content keeps cells of small norm, whose content says little, from
+        being compared by direction alone.
         """
-        return functional.normalize(z * self.metric, dim=-1)
+        return _unit(z * self.metric, self.reach)
 
-    def linear_content(self, modality: Modality, x: Float[Tensor, "cell code"]) -> Float[Tensor, "cell content"]:
-        """Content by the linear path alone, as unit vectors weighted by √ρ: the closed-form member of the ensemble."""
+    def linear_content(self, modality: Modality, x: Float[Tensor, "cell code"]) -> Float[Tensor, "cell compared"]:
+        """Content by the linear path alone, compared as at the start: the closed-form member of the ensemble."""
         content = x @ self.contents[modality].get_buffer("linear")
-        return functional.normalize(content * self.first_metric, dim=-1)
+        return _unit(content * self.first_metric, self.first_reach)
 
     def inverse_temperature(self) -> Float[Tensor, " member"]:
         """Log of the learned inverse temperature, clamped at log 100."""
         return self.log_scale.clamp(max=MAX_LOG_SCALE)
+
+
+def _unit(z: Float[Tensor, "*cell content"], constant: Float[Tensor, "*one"]) -> Float[Tensor, "*cell compared"]:
+    return functional.normalize(torch.cat([z, constant.expand(*z.shape[:-1], 1)], dim=-1), dim=-1)

@@ -28,7 +28,8 @@ class ViewBatch:
         target: scaled codes of the full counts, the batch's offset in them: what the decoder is to give.
         counts: raw counts of the sampled features (for atac whether they are open).
         features: which features were sampled.
-        log_size: log of the factor that carries a value on the modality's scale back to counts.
+        log_size: log of the factor that carries a value on the modality's scale back to counts; for atac log depth
+            about its mean.
         has: whether the cell has this modality; rows of cells that lack it hold zeros.
         code_weight: weights of `losses.code_error`.
     """
@@ -152,7 +153,7 @@ def _nll(
     """Negative log likelihood of the sampled features in nats a feature."""
     head, features = network.head(modality), view.features
     if modality == "atac":
-        return losses.bernoulli_nll(view.counts, head.logits(codes, features)).mean(dim=-1)
+        return losses.bernoulli_nll(view.counts, head.logits(codes, view.log_size, features)).mean(dim=-1)
     values = head.values(codes, features)
     dispersion = head.log_dispersion[features].expand_as(values)
     if modality == "adt" and adt_likelihood == "gaussian":

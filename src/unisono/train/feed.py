@@ -52,14 +52,17 @@ class TrainingView:
         return np.asarray(scale**2 / (scale**2 * variance).sum(), dtype=np.float32)
 
 
-def log_size(modality: Modality, counts: Counts) -> NDArray[np.float32]:
-    """log(total / 10,000) for rna, mean log1p count for adt, 0 for atac: what normalisation divided by, logged."""
-    if modality == "rna":
+def log_size(voice: Voice, counts: Counts) -> NDArray[np.float32]:
+    """What normalisation divided by, logged: log(total / 10,000) for rna, mean log1p count for adt.
+
+    For atac, whose scale is not normalised, log total within the batch.
+    """
+    if voice.modality == "rna":
         return np.log(np.maximum(counts.total, 1.0) / 1e4).astype(np.float32)
-    if modality == "adt":
+    if voice.modality == "adt":
         logs = counts.selected.astype(np.float32).log1p()
         return (np.asarray(logs.sum(axis=1)).ravel() / counts.selected.shape[1]).astype(np.float32)
-    return np.zeros(counts.n_cells, dtype=np.float32)
+    return voice.standardisation.relative_depth(counts.log_depth, counts.batch)
 
 
 class Feed:
@@ -106,7 +109,7 @@ class Feed:
         return {
             "offset": self._tensor(view.spread(view.reading.offset)),
             "target": self._tensor(view.spread(view.reading.scaled)),
-            "log_size": self._tensor(view.spread(log_size(view.voice.modality, view.counts))),
+            "log_size": self._tensor(view.spread(log_size(view.voice, view.counts))),
             "has": torch.as_tensor(view.has, device=self._device),
         }
 

@@ -66,6 +66,11 @@ class Training:
     def evaluated(self) -> list[Epoch]:
         return [epoch for epoch in self.epochs if epoch.figures]
 
+    @property
+    def best_epoch(self) -> int:
+        """Number of the epoch whose weights are the best so far."""
+        return max((epoch.number for epoch in self.epochs if epoch.is_best), default=0)
+
     def is_over(self, config: FitConfig) -> bool:
         """Whether all epochs are done, or the held-out cells have seen no progress for too long."""
         evaluated = self.evaluated

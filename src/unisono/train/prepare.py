@@ -94,7 +94,7 @@ def _blueprint(view: TrainingView, path: LinearPath) -> Blueprint:
         loadings, intercept = loadings / slope[:, None], np.log(share_open / (1 - share_open))
         log_bias = np.zeros_like(intercept)
     else:
-        log_bias = _log_bias(view.counts, transform, intercept, np.exp(log_size(modality, view.counts)))
+        log_bias = _log_bias(view.counts, transform, intercept, np.exp(log_size(view.voice, view.counts)))
     matrices = (path.encoders[modality], path.decoders[modality], loadings, intercept, log_bias)
     return Blueprint(*(torch.as_tensor(np.asarray(matrix, dtype=np.float32)) for matrix in matrices))
 

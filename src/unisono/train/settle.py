@@ -1,22 +1,93 @@
-"""What is read off the networks once they are trained: mean styles, and the temperatures of matching."""
+"""What is settled once the networks are trained: mean styles, shares, and the temperatures of matching."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import combinations
+from dataclasses import dataclass
+from itertools import combinations, permutations, product
 
 import numpy as np
+from numpy.typing import NDArray
 
-from unisono.match import DepthTerm, fit_beta, fit_beta_and_depth_weight
+from unisono.config import FitConfig
+from unisono.match import DepthTerm, fit_beta, fit_beta_and_depth_weight, fit_beta_and_loss
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.nn.styles import StyleBook
 from unisono.train.feed import TrainingView
 from unisono.train.held_out import HeldOut
+from unisono.transforms.kernel import KernelRidge
+from unisono.transforms.route import Route, fit_depth
 from unisono.types import Modality
 
+Pair = tuple[Modality, Modality]
+Views = Mapping[Modality, TrainingView]
+
 _MOST_PAIRS = 1500
+_PAIRS_FOR_VOTE = 600
+_VOTES = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+_SHARES = (0.0, 0.25, 0.5)
+_SHARE_WITHOUT_HELD_OUT = 0.25
 _WITHOUT_HELD_OUT = DepthTerm(beta=10.0, weight=0.0, r=0.0)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the held-out cells decided; it also holds for networks that were then fitted on them too.
+
+    Attributes:
+        linear_vote: share of the linear path in similarities.
+        kernel_shares: share of the kernel ridge in the prediction of each (source, target).
+        betas: inverse temperature of each pair of modalities, matched by content.
+        depth_terms: the same when depth is added.
+    """
+
+    linear_vote: float
+    kernel_shares: Mapping[Pair, float]
+    betas: Mapping[Pair, float]
+    depth_terms: Mapping[Pair, DepthTerm]
+
+
+def choose(network: Network, views: Views, held_out: HeldOut | None, config: FitConfig) -> Choices:
+    """Let the held-out cells decide; the network's linear vote is set on the way.
+
+    Without held-out cells the choices are guesses, and the numbers of matching a score rather than a probability.
+    """
+    pairs = list(combinations(views, 2))
+    directions = list(permutations(views, 2)) if config.architecture.kernel_member else []
+    if held_out is None:
+        shares = dict.fromkeys(directions, _SHARE_WITHOUT_HELD_OUT)
+        betas = dict.fromkeys(pairs, _WITHOUT_HELD_OUT.beta)
+        return Choices(float(network.linear_vote), shares, betas, dict.fromkeys(pairs, _WITHOUT_HELD_OUT))
+    if config.architecture.chooses_vote:
+        set_linear_vote(network, min(_VOTES, key=lambda vote: _matching_loss(network, held_out, pairs, vote)))
+    shares = {(a, b): _best_share(network, views, held_out, config, a, b) for a, b in directions}
+    terms = {(a, b): _terms_of(network, held_out, a, b) for a, b in pairs}
+    return Choices(
+        linear_vote=float(network.linear_vote),
+        kernel_shares=shares,
+        betas={pair: beta for pair, (beta, _) in terms.items()},
+        depth_terms={pair: term for pair, (_, term) in terms.items()},
+    )
+
+
+def set_linear_vote(network: Network, vote: float) -> None:
+    """Give the linear path this share in the similarity of two cells."""
+    network.linear_vote.fill_(vote)
+
+
+def routes(views: Views, choices: Choices, config: FitConfig) -> dict[Pair, Route]:
+    """The closed-form company of the networks for every source and target."""
+    found: dict[Pair, Route] = {}
+    for source, target in product(views, views):
+        share = choices.kernel_shares.get((source, target), 0.0)
+        kernel = _kernel_of(views, source, target, config) if share > 0 else None
+        rows = _paired_rows(views, source, target)
+        depth = None
+        if target == "atac":
+            depth = fit_depth(views[source].reading.take(rows[0]), views[target].reading.relative_depth[rows[1]])
+        found[source, target] = Route(kernel, share if kernel else 0.0, depth)
+    return found
 
 
 def style_book(network: Network, view: TrainingView) -> StyleBook:
@@ -28,16 +99,50 @@ def style_book(network: Network, view: TrainingView) -> StyleBook:
     return StyleBook(batches, means, view.voice.standardisation.offsets, styles.mean(axis=1))
 
 
-def match_terms(
-    network: Network, held_out: HeldOut | None, modalities: tuple[Modality, ...]
-) -> Mapping[tuple[Modality, Modality], tuple[float, DepthTerm]]:
-    """For each pair of modalities the inverse temperature without depth, and the terms with it.
+def _matching_loss(network: Network, held_out: HeldOut, pairs: list[Pair], vote: float) -> float:
+    """Negative log posterior of the held-out partners under a linear vote, summed over pairs of modalities."""
+    set_linear_vote(network, vote)
+    loss = 0.0
+    for a, b in pairs:
+        rows_a, rows_b = (rows[:_PAIRS_FOR_VOTE] for rows in held_out.paired_rows(a, b))
+        if len(rows_a) < 5:
+            continue
+        left = infer.vectors(network, a, held_out.readings[a].x[rows_a])
+        right = infer.vectors(network, b, held_out.readings[b].x[rows_b])
+        loss += fit_beta_and_loss(left, right, within=held_out.readings[a].batch[rows_a])[1]
+    return loss
 
-    Without held-out cells the temperature is a guess, and the numbers a score rather than a probability.
-    """
-    if held_out is None:
-        return dict.fromkeys(combinations(modalities, 2), (_WITHOUT_HELD_OUT.beta, _WITHOUT_HELD_OUT))
-    return {(a, b): _terms_of(network, held_out, a, b) for a, b in combinations(modalities, 2)}
+
+def _best_share(
+    network: Network, views: Views, held_out: HeldOut, config: FitConfig, source: Modality, target: Modality
+) -> float:
+    rows, _ = held_out.paired_rows(source, target)
+    if len(rows) < 5:
+        return _SHARE_WITHOUT_HELD_OUT
+    kernel = _kernel_of(views, source, target, config)
+    if kernel is None:
+        return 0.0
+    of_kernel = kernel.predict(held_out.readings[source].x[rows])
+    of_network = held_out.predicted_codes(network, held_out.contents(network), source, target)
+
+    def correlation(share: float) -> float:
+        blend = (1.0 - np.float32(share)) * of_network + np.float32(share) * of_kernel
+        return held_out.correlation_of_codes(blend, network, source, target)
+
+    return max(_SHARES, key=correlation)
+
+
+def _kernel_of(views: Views, source: Modality, target: Modality, config: FitConfig) -> KernelRidge | None:
+    rows = _paired_rows(views, source, target)
+    if len(rows[0]) < 5:
+        return None
+    rng = np.random.default_rng([config.seed, 29])
+    return KernelRidge.fit(views[source].reading.x[rows[0]], views[target].reading.x[rows[1]], rng)
+
+
+def _paired_rows(views: Views, source: Modality, target: Modality) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    both = views[source].has & views[target].has
+    return views[source].rows[both], views[target].rows[both]
 
 
 def _terms_of(network: Network, held_out: HeldOut, a: Modality, b: Modality) -> tuple[float, DepthTerm]:

@@ -22,6 +22,7 @@ class Standardisation:
         batches: names of the training batches.
         offsets: batch x component, how far the mean of a batch lies from `mean`, in units of `scale`.
         depth: mean and standard deviation of log total counts.
+        batch_depths: mean log total counts of each batch.
     """
 
     mean: NDArray[np.float64]
@@ -29,6 +30,7 @@ class Standardisation:
     batches: NDArray[np.str_]
     offsets: NDArray[np.float32]
     depth: NDArray[np.float64]
+    batch_depths: NDArray[np.float64]
 
     @classmethod
     def fit(
@@ -42,7 +44,8 @@ class Standardisation:
         scale = np.sqrt(deviation * deviation.max())
         depth = np.array([log_depth.mean(), max(float(log_depth.std()), 1e-6)])
         offsets = ((means - mean) / scale).astype(np.float32)
-        return cls(mean, scale, batches, offsets, depth)
+        batch_depths = np.array([log_depth[batch == name].mean() for name in batches])
+        return cls(mean, scale, batches, offsets, depth, batch_depths)
 
     def scaled(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Codes about the modality's mean, their batch's offset still in them."""
@@ -65,7 +68,17 @@ class Standardisation:
         """Log depth as standard score."""
         return np.asarray((log_depth - self.depth[0]) / self.depth[1], dtype=np.float32)
 
+    def relative_depth(self, log_depth: NDArray[np.float64], batch: NDArray[np.str_]) -> NDArray[np.float32]:
+        """Log depth about the mean of its batch: stored for a training batch, from these cells for a new one."""
+        relative = log_depth - self.depth[0]
+        for name in np.unique(batch):
+            rows = batch == name
+            known = np.flatnonzero(self.batches == name)
+            shift = self.batch_depths[known[0]] - self.depth[0] if len(known) else shrunken_mean(relative[rows])
+            relative[rows] -= shift
+        return np.asarray(relative, dtype=np.float32)
 
-def shrunken_mean(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+
+def shrunken_mean(scaled: NDArray[np.floating]) -> NDArray[np.float32]:
     """Mean over cells, drawn towards zero (the modality's mean) where cells are few."""
     return np.asarray(scaled.sum(axis=0, dtype=np.float64) / (len(scaled) + _PRIOR_CELLS), dtype=np.float32)

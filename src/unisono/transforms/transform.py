@@ -104,7 +104,7 @@ class Transform:
         values = recipe.normalise(counts, total, weight, len(selected))
         mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
         centre = mean if recipe.is_centred else np.zeros_like(mean)
-        rank = min(config.n_codes, *(side - 1 for side in values.shape))
+        rank = min(config.n_codes, values.shape[0] - 1, values.shape[1])
         rng = np.random.default_rng([config.seed, MODALITIES.index(view.modality)])
         basis = truncated_svd(values, centre, rank, rng)
         codes = values @ basis - (centre @ basis).astype(np.float32)

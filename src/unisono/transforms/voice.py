@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from unisono.transforms.align import Alignment
 from unisono.transforms.standardise import Standardisation
 from unisono.transforms.transform import Counts, Transform
 from unisono.types import Modality, View
+
+_OF_CELLS = ("x", "offset", "depth", "relative_depth", "log_depth", "batch")
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +23,7 @@ class Reading:
         x: cell x code, scaled and free of the batch's offset.
         offset: cell x code, the offset that was taken out.
         depth: standardised log depth.
+        relative_depth: log depth about the mean of the cell's batch.
         log_depth: log(1 + total counts).
         batch: technical batch of each cell.
         alignment: how the view's features met the model's.
@@ -29,6 +32,7 @@ class Reading:
     x: NDArray[np.float32]
     offset: NDArray[np.float32]
     depth: NDArray[np.float32]
+    relative_depth: NDArray[np.float32]
     log_depth: NDArray[np.float64]
     batch: NDArray[np.str_]
     alignment: Alignment
@@ -37,6 +41,11 @@ class Reading:
     def scaled(self) -> NDArray[np.float32]:
         """Scaled codes with the batch's offset still in them."""
         return self.x + self.offset
+
+    def take(self, rows: NDArray[np.intp]) -> Reading:
+        """The same reading of some of its cells."""
+        parts = {name: getattr(self, name)[rows] for name in _OF_CELLS}
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,4 +73,5 @@ class Voice:
         offset = self.standardisation.offset_of(scaled, counts.batch)
         log_depth = counts.log_depth
         depth = self.standardisation.scaled_depth(log_depth)
-        return Reading(scaled - offset, offset, depth, log_depth, counts.batch, counts.alignment)
+        relative = self.standardisation.relative_depth(log_depth, counts.batch)
+        return Reading(scaled - offset, offset, depth, relative, log_depth, counts.batch, counts.alignment)

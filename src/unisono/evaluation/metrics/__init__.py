@@ -4,6 +4,7 @@ from unisono.evaluation.metrics.calibration import expected_calibration_error
 from unisono.evaluation.metrics.matching import (
     accuracy,
     foscttm,
+    foscttm_of_scores,
     label_transfer_accuracy,
     label_transfer_probability,
     match_calibration_error,
@@ -47,6 +48,7 @@ __all__ = [
     "auroc_per_feature",
     "expected_calibration_error",
     "foscttm",
+    "foscttm_of_scores",
     "label_transfer_accuracy",
     "label_transfer_probability",
     "mae",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import sparse
 
-from unisono.evaluation.metrics.arrays import Groups, Labels, Rows, Scores, Vectors, check_shapes
+from unisono.evaluation.metrics.arrays import Groups, Labels, Rows, Scores, Values, Vectors, check_shapes
 from unisono.evaluation.metrics.calibration import expected_calibration_error
 from unisono.evaluation.metrics.ranking import areas_of_ties
 
@@ -31,6 +31,31 @@ def foscttm(left: Vectors, right: Vectors, groups: Labels | None = None) -> floa
     ahead = _share_above(left, right, groups)
     back = _share_above(right, left, groups)
     return float(np.mean([np.nanmean(ahead), np.nanmean(back)]))
+
+
+def foscttm_of_scores(scores: Values, groups: Labels | None = None) -> float:
+    """`foscttm` where each pair has a score of its own, such as a log posterior, that need be no inner product.
+
+    Args:
+        scores: left x right, row i and column i are the same cell; −inf is a score like any other.
+        groups: as for `foscttm`.
+    """
+    if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or len(scores) == 0:
+        raise ValueError(f"scores are {scores.shape}, wanted as many left as right cells and at least 1")
+    labels = np.zeros(len(scores), dtype=int) if groups is None else np.asarray(groups)
+    if len(labels) != len(scores):
+        raise ValueError(f"groups: {len(labels)} labels for {len(scores)} cells")
+    shares = [np.full(len(scores), np.nan) for _ in range(2)]
+    for group in np.unique(labels):
+        cells = np.flatnonzero(labels == group)
+        block = scores[np.ix_(cells, cells)]
+        partner = np.diagonal(block)
+        for share, direction in zip(shares, (block, block.T), strict=True):
+            n_above = (direction > partner[:, None]).sum(axis=1)
+            n_ties = (direction == partner[:, None]).sum(axis=1) - 1
+            if len(cells) > 1:
+                share[cells] = (n_above + 0.5 * n_ties) / (len(cells) - 1)
+    return float(np.mean([np.nanmean(share) for share in shares]))
 
 
 def recall_at(

@@ -1,0 +1,67 @@
+"""Tests of rounds: each split and seed once, the seed draws the split where it should, batches by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from benchmark_fixtures import N_CELLS, twin_cells
+
+from unisono.evaluation.benchmark.rounds import rounds
+from unisono.findings import BadInput
+
+
+def places(found) -> list[tuple[str, int]]:
+    return [(turn.name, turn.seed) for turn in found]
+
+
+def test_random_draws_another_split_with_each_seed():
+    found = rounds(twin_cells(), "random", 3)
+    assert places(found) == [("random", 0), ("random", 1), ("random", 2)]
+    assert not np.array_equal(found[0].split.test, found[1].split.test)
+    assert np.array_equal(found[1].split.test, rounds(twin_cells(), "random", 2)[1].split.test)
+
+
+def test_each_batch_is_left_out_with_each_seed():
+    found = rounds(twin_cells(), "leave-one-batch-out", 2)
+    assert places(found) == [("b0", 0), ("b1", 0), ("b2", 0), ("b0", 1), ("b1", 1), ("b2", 1)]
+    assert set(twin_cells().batch[found[4].split.test]) == {"b1"}
+
+
+def test_each_donor_is_left_out():
+    donor = np.asarray([f"d{i % 2}" for i in range(N_CELLS)])
+    found = rounds(twin_cells(), "leave-one-donor-out", 1, donor=donor)
+    assert places(found) == [("d0", 0), ("d1", 0)]
+    assert set(donor[found[1].split.training]) == {"d0"}
+
+
+def test_named_batches_are_the_split_and_others_are_left_out():
+    (turn,) = rounds(twin_cells(), "batches", 1, training=["b2"], test=["b0"])
+    batch = twin_cells().batch
+    assert (turn.name, set(batch[turn.split.training]), set(batch[turn.split.test])) == ("b0", {"b2"}, {"b0"})
+
+
+def test_all_other_batches_are_training_unless_told():
+    (turn,) = rounds(twin_cells(), "batches", 1, test=["b0"])
+    assert set(twin_cells().batch[turn.split.training]) == {"b1", "b2"}
+
+
+@pytest.mark.parametrize(
+    ("training", "test", "words"),
+    [
+        (["b1"], None, "no test batches are named"),
+        (["b1"], ["b9"], "no batch 'b9'. Fix: the batches are b0, b1, b2"),
+        (["b7"], ["b1"], "no batch 'b7'"),
+        (["b1", "b2"], ["b2"], "'b2' is a training and a test batch"),
+        (None, ["b0", "b1", "b2"], "0 training cells"),
+    ],
+)
+def test_batches_that_make_no_split_are_refused(training, test, words):
+    with pytest.raises(BadInput, match="E062 split batches") as refusal:
+        rounds(twin_cells(), "batches", 1, training=training, test=test)
+    assert words in str(refusal.value)
+    assert "Fix: " in str(refusal.value)
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(BadInput, match="E059"):
+        rounds(twin_cells(), "by-hand", 1)
