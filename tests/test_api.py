@@ -290,7 +290,7 @@ def test_the_curve_holds_each_evaluated_epoch_and_the_best_is_marked():
 
 def test_on_epoch_sees_every_epoch_as_it_ends():
     seen = []
-    fitted(pair_of(), options={"on_epoch": seen.append}, max_epochs=3, epochs_per_evaluation=2, **JUDGED)
+    fitted(pair_of(), options={"on_epoch": seen.append}, max_epochs=3, epochs_per_evaluation=2, refit_below=0, **JUDGED)
     assert [epoch.number for epoch in seen] == [0, 1, 2, 3]
     assert [epoch.figures is None for epoch in seen[:3]] == [False, True, False]
     assert all(np.isfinite(value) for epoch in seen[1:] for value in epoch.terms.values())
@@ -325,7 +325,8 @@ def test_a_fit_taken_up_again_ends_with_the_bits_of_one_that_ran_through(checkpo
     seen = []
     options = {"checkpoint": checkpoint, "resume": True, "on_epoch": lambda epoch: seen.append(epoch.number)}
     resumed, through = fitted(pair_of(), options=options, **changes), fitted(pair_of(), **changes)
-    assert seen == list(range(stopped_at, 6))
+    assert seen[: 6 - stopped_at] == list(range(stopped_at, 6))
+    assert len(seen) > 6 - stopped_at or held_out == 0  # the refit on all cells tells its epochs too
     for name, value in weights(through).items():
         assert torch.equal(weights(resumed)[name], value), name
     assert resumed.record.curve == through.record.curve

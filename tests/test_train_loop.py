@@ -181,12 +181,12 @@ def test_the_kl_term_warms_up_over_its_epochs(prepared):
 
 
 def trained(seed=8, **switches):
-    """Ten epochs on 247 cells, the judge, and the figures of the start and of what was kept."""
+    """Twenty epochs on 247 cells, the judge, and the figures of the start and of what was kept."""
     cells = simulate_cells(Recipe(n_cells=307, n_genes=83, n_peaks=149, n_proteins=17, seed=seed)).cells
     shape = {**CONFIG.architecture.model_dump(), **switches}
     config = FitConfig.model_validate(
         CONFIG.model_dump()
-        | {"max_epochs": 10, "epochs_per_evaluation": 5, "n_members": 1, "learning_rate": 1e-2, "architecture": shape}
+        | {"max_epochs": 20, "epochs_per_evaluation": 5, "n_members": 1, "learning_rate": 1e-2, "architecture": shape}
     )
     prepared = prepare(cells, config, CPU)
     judge = HeldOut(prepared.held_out, prepared.views)

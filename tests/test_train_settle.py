@@ -8,7 +8,7 @@ import torch
 
 from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
-from unisono.match import DepthTerm, fit_beta, fit_beta_and_loss
+from unisono.match import DepthTerm, fit_beta
 from unisono.nn import infer
 from unisono.train.held_out import HeldOut
 from unisono.train.prepare import prepare
@@ -87,21 +87,12 @@ def test_temperatures_are_those_of_the_held_out_pairs(prepared, judge, found):
     assert found.betas["rna", "adt"] != found.betas["atac", "rna"]
 
 
-def test_the_linear_vote_is_the_one_under_which_held_out_partners_are_likeliest(prepared, judge):
-    def of(vote):
-        loss = 0.0
-        for a, b in PAIRS:
-            rows = prepared.held_out.rows
-            left, right = (infer.vectors(network, m, judge.readings[m].x[rows[m]], vote) for m in (a, b))
-            loss += fit_beta_and_loss(left, right, within=prepared.held_out.batch)[1]
-        return loss
-
+def test_the_linear_vote_is_large_where_the_networks_talk_nonsense_and_stays_as_told(prepared, judge):
     network = prepare(prepared_cells(), CONFIG, CPU).network
     with torch.no_grad():
         for content in network.contents.values():
-            content.to_mu.weight.normal_(generator=torch.Generator().manual_seed(0))  # the networks talk nonsense
-    assert of(1.0) < of(0.2)
-    assert choose(network, prepared.views, judge, CONFIG).linear_vote >= 0.8
+            content.to_mu.weight.normal_(generator=torch.Generator().manual_seed(0))
+    assert choose(network, prepared.views, judge, CONFIG).linear_vote > 0.8
     told = CONFIG.model_copy(update={"architecture": CONFIG.architecture.model_copy(update={"linear_vote": 0.3})})
     set_linear_vote(network, 0.3)
     assert choose(network, prepared.views, judge, told).linear_vote == pytest.approx(0.3)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unisono.config import FitConfig, Preset
-from unisono.device import choose_device
+from unisono.device import choose_device, one_thread
 from unisono.fitted import store
 from unisono.fitted.checkpoint import load_checkpoint, save_checkpoint
 from unisono.fitted.query import warn
@@ -96,6 +96,7 @@ def fit(
     )
 
 
+@one_thread()
 def fit_cells(
     cells: Cells,
     config: FitConfig,

@@ -5,19 +5,21 @@ from unisono.match.couple import couple
 from unisono.match.depth import DepthTerm, depth_features, fit_depth_correlation, standardise_depth, with_depth
 from unisono.match.rules import RULES, Rule, apply_rule
 from unisono.match.sinkhorn import posterior
-from unisono.match.temperature import fit_beta, fit_beta_and_depth_weight, fit_beta_and_loss
+from unisono.match.temperature import fit_beta, fit_beta_and_depth_weight
+from unisono.match.vote import Rivals, fit_vote
 
 __all__ = [
     "RULES",
     "DepthTerm",
+    "Rivals",
     "Rule",
     "apply_rule",
     "couple",
     "depth_features",
     "fit_beta",
     "fit_beta_and_depth_weight",
-    "fit_beta_and_loss",
     "fit_depth_correlation",
+    "fit_vote",
     "nearest",
     "posterior",
     "standardise_depth",

@@ -44,21 +44,9 @@ def fit_beta(
         bounds: range searched, coarsely in logarithms and then by bounded Brent around the best.
         k: candidates from either side; min(200, n) if None. The partner is always among them.
     """
-    return fit_beta_and_loss(left, right, within=within, bounds=bounds, k=k)[0]
-
-
-def fit_beta_and_loss(
-    left: Vectors,
-    right: Vectors,
-    *,
-    within: Labels | None = None,
-    bounds: tuple[float, float] = DEFAULT_BOUNDS,
-    k: int | None = None,
-) -> tuple[float, float]:
-    """As `fit_beta`, with the negative log posterior of the partners in nats a cell: lower is better."""
     nothing = np.zeros((len(left), 0), dtype=np.float32)
     problems = _pose(_Pairs(left, right, nothing, nothing, within), 0.0, k)
-    return _search(problems, bounds)
+    return _search(problems, bounds)[0]
 
 
 def fit_beta_and_depth_weight(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
-from unisono.match import DepthTerm, fit_beta, fit_beta_and_depth_weight, fit_beta_and_loss
+from unisono.match import DepthTerm, Rivals, fit_beta, fit_beta_and_depth_weight, fit_vote
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.nn.styles import StyleBook
@@ -24,8 +24,7 @@ Pair = tuple[Modality, Modality]
 Views = Mapping[Modality, TrainingView]
 
 _MOST_PAIRS = 1500
-_PAIRS_FOR_VOTE = 600
-_VOTES = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+_PAIRS_FOR_VOTE = 1000
 _SHARES = (0.0, 0.25, 0.5)
 _SHARE_WITHOUT_HELD_OUT = 0.25
 _WITHOUT_HELD_OUT = DepthTerm(beta=10.0, weight=0.0, r=0.0)
@@ -60,7 +59,9 @@ def choose(network: Network, views: Views, held_out: HeldOut | None, config: Fit
         betas = dict.fromkeys(pairs, _WITHOUT_HELD_OUT.beta)
         return Choices(float(network.linear_vote), shares, betas, dict.fromkeys(pairs, _WITHOUT_HELD_OUT))
     if config.architecture.chooses_vote:
-        set_linear_vote(network, min(_VOTES, key=lambda vote: _matching_loss(network, held_out, pairs, vote)))
+        rivals = [each for each in (_rivals(network, held_out, a, b) for a, b in pairs) if each is not None]
+        if rivals:
+            set_linear_vote(network, fit_vote(rivals))
     shares = {(a, b): _best_share(network, views, held_out, config, a, b) for a, b in directions}
     terms = {(a, b): _terms_of(network, held_out, a, b) for a, b in pairs}
     return Choices(
@@ -99,18 +100,17 @@ def style_book(network: Network, view: TrainingView) -> StyleBook:
     return StyleBook(batches, means, view.voice.standardisation.offsets, styles.mean(axis=1))
 
 
-def _matching_loss(network: Network, held_out: HeldOut, pairs: list[Pair], vote: float) -> float:
-    """Negative log posterior of the held-out partners under a linear vote, summed over pairs of modalities."""
-    set_linear_vote(network, vote)
-    loss = 0.0
-    for a, b in pairs:
-        rows_a, rows_b = (rows[:_PAIRS_FOR_VOTE] for rows in held_out.paired_rows(a, b))
-        if len(rows_a) < 5:
-            continue
-        left = infer.vectors(network, a, held_out.readings[a].x[rows_a])
-        right = infer.vectors(network, b, held_out.readings[b].x[rows_b])
-        loss += fit_beta_and_loss(left, right, within=held_out.readings[a].batch[rows_a])[1]
-    return loss
+def _rivals(network: Network, held_out: HeldOut, a: Modality, b: Modality) -> Rivals | None:
+    """Similarities of held-out cells by the networks and by the linear path; None where there are too few."""
+    rows_a, rows_b = (rows[:_PAIRS_FOR_VOTE] for rows in held_out.paired_rows(a, b))
+    if len(rows_a) < 5:
+        return None
+    x_a, x_b = held_out.readings[a].x[rows_a], held_out.readings[b].x[rows_b]
+    by_networks, by_linear_path = (
+        infer.vectors(network, a, x_a, vote).astype(np.float64) @ infer.vectors(network, b, x_b, vote).T
+        for vote in (0.0, 1.0)
+    )
+    return Rivals(by_networks, by_linear_path, held_out.readings[a].batch[rows_a])
 
 
 def _best_share(
