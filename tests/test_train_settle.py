@@ -130,3 +130,15 @@ def test_without_the_kernel_member_no_route_has_a_kernel(prepared, judge):
     choices = choose(prepared.network, prepared.views, judge, without)
     assert choices.kernel_shares == {}
     assert all(route.kernel is None for route in routes(prepared.views, choices, without).values())
+
+
+def test_modalities_that_no_cell_shares_get_a_route_that_adds_nothing(prepared, found):
+    views = dict(prepared.views)
+    atac, adt = views["atac"], views["adt"]
+    half = np.arange(len(atac.rows)) < len(atac.rows) // 2
+    views["atac"] = replace(atac, rows=np.where(half, atac.rows, -1))
+    views["adt"] = replace(adt, rows=np.where(half, -1, adt.rows))
+    route = routes(views, replace(found, kernel_shares={("adt", "atac"): 0.5}), CONFIG)["adt", "atac"]
+    assert route.kernel is None
+    assert route.share == 0.0
+    assert not route.expected_depth(adt.reading).any()

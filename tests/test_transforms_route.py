@@ -39,3 +39,9 @@ def test_a_cell_read_twice_as_deeply_is_expected_to_be_deeper_and_without_weight
     gain = Route(None, 0.0, weights).expected_depth(deeper) - Route(None, 0.0, weights).expected_depth(source)
     np.testing.assert_allclose(gain, weights[0] * np.log(2), atol=1e-5)
     assert Route(None, 0.0, None).expected_depth(source) is None
+
+
+def test_without_pairs_no_depth_is_expected():
+    source, depth = example(0.7, n_cells=4)
+    assert not fit_depth(source, depth).any()
+    assert fit_depth(*example(0.7, n_cells=5)).any()

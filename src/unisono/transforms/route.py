@@ -11,6 +11,7 @@ from unisono.transforms.kernel import KernelRidge
 from unisono.transforms.voice import Reading
 
 _PENALTY = 0.02
+_FEWEST_PAIRS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,12 @@ def fit_depth(source: Reading, target_depth: NDArray[np.float32]) -> NDArray[np.
     Args:
         source: of paired cells.
         target_depth: of the same cells.
+
+    Returns:
+        One weight for depth and one a code; all zero where there are too few pairs to learn from.
     """
+    if len(target_depth) < _FEWEST_PAIRS:
+        return np.zeros(1 + source.x.shape[1], dtype=np.float32)
     predictors = _predictors(source).astype(np.float64)
     normal = predictors.T @ predictors + _PENALTY * len(predictors) * np.eye(predictors.shape[1])
     return np.linalg.solve(normal, predictors.T @ target_depth.astype(np.float64)).astype(np.float32)
