@@ -16,6 +16,9 @@ Modality = Literal["atac", "rna", "adt"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 """In the order of the central dogma: DNA, RNA, protein."""
 
+Pair = tuple[Modality, Modality]
+"""Source and target of a prediction, or left and right of a matching."""
+
 ONE_BATCH = "all"
 """The batch of every cell when no batch column was named."""
 

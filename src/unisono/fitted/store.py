@@ -18,8 +18,8 @@ from safetensors.numpy import save as packed
 
 from unisono.config import FitConfig
 from unisono.findings import refuse
+from unisono.fitted.parts import Parts
 from unisono.fitted.record import Record
-from unisono.fitted.unisono import Pair, Unisono
 from unisono.io.manifest import verify_manifest, write_manifest
 from unisono.io.write import write_folder_atomically
 from unisono.match import DepthTerm
@@ -30,7 +30,7 @@ from unisono.transforms.route import Route
 from unisono.transforms.standardise import Standardisation
 from unisono.transforms.transform import Transform
 from unisono.transforms.voice import Voice
-from unisono.types import Modality
+from unisono.types import Modality, Pair
 
 _CONFIG, _RECORD, _VOICES, _MATCH, _ROUTES = "config.json", "record.json", "voices.json", "match.json", "routes.json"
 _WEIGHTS, _ARRAYS = "weights.safetensors", "voices.safetensors"
@@ -87,12 +87,12 @@ class _Routes(BaseModel):
     shares: list[_Share]
 
 
-def save(model: Unisono, path: str | Path, *, force: bool = False) -> None:
+def save(model: Parts, path: str | Path, *, force: bool = False) -> None:
     """Write a model folder; see `Unisono.save`."""
     write_folder_atomically(path, lambda folder: _write(model, folder), force=force)
 
 
-def load(path: str | Path, device: torch.device) -> Unisono:
+def load(path: str | Path, device: torch.device) -> Parts:
     """Read a model folder.
 
     Raises:
@@ -117,10 +117,10 @@ def load(path: str | Path, device: torch.device) -> Unisono:
         raise refuse("E048", str(folder), what, "upgrade unisono, or fit the model again") from error
     betas = {(t.left, t.right): t.beta for t in terms}
     depth_terms = {(t.left, t.right): DepthTerm(t.depth_beta, t.depth_weight, t.depth_correlation) for t in terms}
-    return Unisono(config, network, voices, styles, betas, depth_terms, routes, record)
+    return Parts(config, network, voices, styles, betas, depth_terms, routes, record)
 
 
-def _write(model: Unisono, folder: Path) -> None:
+def _write(model: Parts, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     arrays: dict[str, NDArray[Any]] = {}
     for m, voice in model.voices.items():

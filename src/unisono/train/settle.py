@@ -18,9 +18,8 @@ from unisono.train.feed import TrainingView
 from unisono.train.held_out import HeldOut
 from unisono.transforms.kernel import KernelRidge
 from unisono.transforms.route import Route, fit_depth
-from unisono.types import Modality
+from unisono.types import Modality, Pair
 
-Pair = tuple[Modality, Modality]
 Views = Mapping[Modality, TrainingView]
 
 _MOST_PAIRS = 1500

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.evaluation.baselines.codes import Codes, InputCodes
-from unisono.evaluation.baselines.pairs import FEWEST_HELD_OUT, FEWEST_PAIRED, Pair, n_paired, paired, split
+from unisono.evaluation.baselines.pairs import FEWEST_HELD_OUT, FEWEST_PAIRED, n_paired, paired, split
 from unisono.evaluation.methods import Groups, Matched
 from unisono.match import DepthTerm, fit_beta, fit_beta_and_depth_weight, standardise_depth, with_depth
-from unisono.types import MODALITIES, Cells, Modality, View
+from unisono.types import MODALITIES, Cells, Modality, Pair, View
 
 _MOST_PAIRS = 1500
 """Held-out pairs a temperature is fitted on, as for Unisono."""

@@ -6,8 +6,6 @@ import numpy as np
 
 from unisono.types import Cells, Modality, View
 
-Pair = tuple[Modality, Modality]
-
 FEWEST_PAIRED, FEWEST_HELD_OUT = 10, 5
 """With fewer cells that have both modalities, to learn from or held out, a method leaves these two alone."""
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.evaluation.baselines.codes import Codes, InputCodes
-from unisono.evaluation.baselines.pairs import FEWEST_PAIRED, Pair, n_paired, paired
+from unisono.evaluation.baselines.pairs import FEWEST_PAIRED, n_paired, paired
 from unisono.evaluation.baselines.targets import clipped
 from unisono.evaluation.methods import Groups
-from unisono.types import MODALITIES, Cells, Modality, View
+from unisono.types import MODALITIES, Cells, Modality, Pair, View
 
 Regressor = Callable[[Codes], NDArray[np.float32]]
 """Codes of cells to values of features, cell x feature; each cell on its own."""
