@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -167,5 +166,4 @@ def load(path: str | Path, *, device: str = "auto") -> Unisono:
     Raises:
         BadInput: E001, E047, E048, E049 or E054, see `unisono.fitted.store.load`; E052 no such device.
     """
-    parts = store.load(path, choose_device(device))
-    return Unisono(**{part.name: getattr(parts, part.name) for part in fields(parts)})
+    return Unisono(*store.load(path, choose_device(device)))

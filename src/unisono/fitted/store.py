@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from safetensors.numpy import save as packed
 
 from unisono.config import FitConfig
 from unisono.findings import refuse
-from unisono.fitted.parts import Parts
 from unisono.fitted.record import Record
 from unisono.io.manifest import verify_manifest, write_manifest
 from unisono.io.write import write_folder_atomically
@@ -30,7 +29,7 @@ from unisono.transforms.route import Route
 from unisono.transforms.standardise import Standardisation
 from unisono.transforms.transform import Transform
 from unisono.transforms.voice import Voice
-from unisono.types import Modality, Pair
+from unisono.types import MODALITIES, Modality, Pair
 
 _CONFIG, _RECORD, _VOICES, _MATCH, _ROUTES = "config.json", "record.json", "voices.json", "match.json", "routes.json"
 _WEIGHTS, _ARRAYS = "weights.safetensors", "voices.safetensors"
@@ -41,6 +40,19 @@ _TRANSFORM_ARRAYS = ("selected", "share", "weight", "centre", "basis", "loadings
 _STANDARDISATION_ARRAYS = ("mean", "scale", "offsets", "depth", "batch_depths")
 _KERNEL_ARRAYS = ("landmarks", "weights", "centre")
 _STYLE_ARRAYS = ("latents", "average_latent")
+
+
+class Parts(NamedTuple):
+    """What a model is made of and what is saved of it: the attributes of `Unisono`, in its order."""
+
+    config: FitConfig
+    network: Network
+    voices: Mapping[Modality, Voice]
+    styles: Mapping[Modality, StyleBook]
+    betas: Mapping[Pair, float]
+    depth_terms: Mapping[Pair, DepthTerm]
+    routes: Mapping[Pair, Route]
+    record: Record
 
 
 class _Names(BaseModel):
@@ -87,9 +99,9 @@ class _Routes(BaseModel):
     shares: list[_Share]
 
 
-def save(model: Parts, path: str | Path, *, force: bool = False) -> None:
+def save(parts: Parts, path: str | Path, *, force: bool = False) -> None:
     """Write a model folder; see `Unisono.save`."""
-    write_folder_atomically(path, lambda folder: _write(model, folder), force=force)
+    write_folder_atomically(path, lambda folder: _write(parts, folder), force=force)
 
 
 def load(path: str | Path, device: torch.device) -> Parts:
@@ -120,41 +132,43 @@ def load(path: str | Path, device: torch.device) -> Parts:
     return Parts(config, network, voices, styles, betas, depth_terms, routes, record)
 
 
-def _write(model: Parts, folder: Path) -> None:
+def _write(parts: Parts, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     arrays: dict[str, NDArray[Any]] = {}
-    for m, voice in model.voices.items():
-        parts = (
+    for m, voice in parts.voices.items():
+        pieces = (
             (voice.transform, _TRANSFORM_ARRAYS),
             (voice.standardisation, _STANDARDISATION_ARRAYS),
-            (model.styles[m], _STYLE_ARRAYS),
+            (parts.styles[m], _STYLE_ARRAYS),
         )
-        arrays |= {f"{m}.{name}": np.ascontiguousarray(getattr(part, name)) for part, names in parts for name in names}
-    for pair, route in model.routes.items():
+        arrays |= {
+            f"{m}.{name}": np.ascontiguousarray(getattr(piece, name)) for piece, names in pieces for name in names
+        }
+    for pair, route in parts.routes.items():
         arrays |= _route_arrays(pair, route)
-    weights = {name: np.ascontiguousarray(value.cpu().numpy()) for name, value in model.network.state_dict().items()}
+    weights = {name: np.ascontiguousarray(value.cpu().numpy()) for name, value in parts.network.state_dict().items()}
     names = {
         m: _Names(features=voice.transform.features.tolist(), batches=voice.standardisation.batches.tolist())
-        for m, voice in model.voices.items()
+        for m, voice in parts.voices.items()
     }
     terms = [
         _Terms(
             left=a,
             right=b,
-            beta=model.betas[a, b],
-            depth_beta=model.depth_terms[a, b].beta,
-            depth_weight=model.depth_terms[a, b].weight,
-            depth_correlation=model.depth_terms[a, b].r,
+            beta=parts.betas[a, b],
+            depth_beta=parts.depth_terms[a, b].beta,
+            depth_weight=parts.depth_terms[a, b].weight,
+            depth_correlation=parts.depth_terms[a, b].r,
         )
-        for a, b in combinations(model.modalities, 2)
+        for a, b in combinations((m for m in MODALITIES if m in parts.voices), 2)
     ]
     documents: dict[str, BaseModel] = {
-        _CONFIG: model.config,
-        _RECORD: model.record,
+        _CONFIG: parts.config,
+        _RECORD: parts.record,
         _VOICES: _Voices(voices=names),
         _MATCH: _Match(terms=terms),
         _ROUTES: _Routes(
-            shares=[_Share(source=a, target=b, share=route.share) for (a, b), route in model.routes.items()]
+            shares=[_Share(source=a, target=b, share=route.share) for (a, b), route in parts.routes.items()]
         ),
     }
     for name, document in documents.items():

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from unisono.config import FitConfig
 from unisono.findings import refuse
 from unisono.fitted import store
-from unisono.fitted.parts import Parts
 from unisono.fitted.query import kinds, only_modality, query_view, require_modality
 from unisono.fitted.record import Record
 from unisono.io.matching import Matching
 from unisono.io.tables import prediction_to_anndata
-from unisono.match import Rule, couple, standardise_depth, with_depth
+from unisono.match import DepthTerm, Rule, couple, standardise_depth, with_depth
 from unisono.nn import infer
-from unisono.nn.styles import Style
+from unisono.nn.model import Network
+from unisono.nn.styles import Style, StyleBook
+from unisono.transforms.route import Route
 from unisono.transforms.standardise import shrunken_mean
 from unisono.transforms.voice import Reading, Voice
-from unisono.types import Link, Modality, Pair, Prediction, View
+from unisono.types import MODALITIES, Link, Modality, Pair, Prediction, View
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -44,8 +46,33 @@ class MatchVectors(NamedTuple):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Unisono(Parts):
-    """A fitted model of two or three modalities; its attributes are those of `Parts`."""
+class Unisono:
+    """A fitted model of two or three modalities.
+
+    Attributes:
+        config: the choices of the fit.
+        network: encoders, decoders and heads.
+        voices: by modality, the way from counts to codes.
+        styles: by modality, the styles known by name.
+        betas: for each pair of modalities the inverse temperature of matching by content.
+        depth_terms: the same when the agreement of depths is added.
+        routes: for each (source, target) what stands beside the networks.
+        record: where the model came from.
+    """
+
+    config: FitConfig
+    network: Network
+    voices: Mapping[Modality, Voice]
+    styles: Mapping[Modality, StyleBook]
+    betas: Mapping[Pair, float]
+    depth_terms: Mapping[Pair, DepthTerm]
+    routes: Mapping[Pair, Route]
+    record: Record
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities the model knows, in the order of the central dogma."""
+        return tuple(m for m in MODALITIES if m in self.voices)
 
     def predict(
         self,
@@ -218,7 +245,8 @@ class Unisono(Parts):
         Raises:
             BadInput: the folder exists and `force` is not set, or cannot be written.
         """
-        store.save(self, path, force=force)
+        parts = store.Parts(*(getattr(self, name) for name in store.Parts._fields))
+        store.save(parts, path, force=force)
 
     def _vectors(self, modality: Modality, reading: Reading) -> NDArray[np.float32]:
         return infer.vectors(self.network, modality, reading.x)
