@@ -290,7 +290,7 @@ def benchmark(
         names.contenders,
         protocol,
         ablations=names.ablations,
-        command=["unisono", *sys.argv[1:]],
+        command=["unisono", *map(_without_folder, sys.argv[1:])],
         force=force,
         say=_say,
     )
@@ -440,6 +440,11 @@ def _config(preset: str, seed: int, path: Path | None) -> FitConfig:
         raise refuse("E053", where, what, "see unisono.FitConfig for the fields and their ranges") from error
     except ValueError as error:
         raise refuse("E053", where, f"{error}.", "choose another") from error
+
+
+def _without_folder(word: str) -> str:
+    """A path without the folders of this machine, for a record that others will read; any other word as it is."""
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def _write_scores(folder: Path, document: dict[str, Any]) -> None:
