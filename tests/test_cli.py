@@ -233,6 +233,12 @@ def test_benchmark_writes_figures_tables_and_pictures(compared):
     assert "[4/4] cca, random, seed 0: " in compared.stderr
 
 
+def test_benchmark_records_its_command_without_the_folders_of_this_machine(compared):
+    command = json.loads((compared.out / "benchmark.json").read_text())["command"]
+    assert command.startswith("unisono benchmark unusual.h5mu -o out --modalities")
+    assert str(compared.out.parent) not in (compared.out / "benchmark.md").read_text()
+
+
 def test_benchmark_prints_what_it_writes(compared):
     document = json.loads((compared.out / "benchmark.json").read_text())
     figures = {run["method"]: run["figures"] for run in document["runs"]}
