@@ -16,6 +16,7 @@ LEVELS = {
     "types": 1,
     "config": 1,
     "findings": 1,
+    "features": 2,
     "transforms": 2,
     "match": 2,
     "nn": 2,
@@ -37,6 +38,7 @@ LEVELS = {
 """The rooms and the level of each; a room of two words is a part of another room that has a level of its own."""
 
 INSIDE_THE_HOUSE = {
+    ("transforms", "features"),
     ("api", "fitted"),
     ("demo", "api"),
     ("demo", "fitted"),
@@ -45,7 +47,7 @@ INSIDE_THE_HOUSE = {
     ("cli", "plots"),
 }
 DOORS = {"cli", "report", "plots"}
-LIGHT = {"types", "config", "findings", "transforms", "match", "evaluation.metrics"}
+LIGHT = {"types", "config", "findings", "features", "transforms", "match", "evaluation.metrics"}
 HEAVY = {"torch", "anndata", "mudata"}
 NETWORKS_MAY = {"torch", "numpy", "jaxtyping", "unisono"} | sys.stdlib_module_names
 NETWORKS_MAY_FROM_HERE = {"nn", "types", "config"}

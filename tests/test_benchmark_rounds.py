@@ -65,3 +65,25 @@ def test_batches_that_make_no_split_are_refused(training, test, words):
 def test_an_unknown_split_is_refused():
     with pytest.raises(BadInput, match="E059"):
         rounds(twin_cells(), "by-hand", 1)
+
+
+def test_fewer_training_cells_are_drawn_by_the_seed_and_the_test_cells_stay():
+    whole = rounds(twin_cells(), "batches", 2, test=["b0"])
+    cut = rounds(twin_cells(), "batches", 2, test=["b0"], n_training=9)
+    again = rounds(twin_cells(), "batches", 2, test=["b0"], n_training=9)
+    for turn, small, same in zip(whole, cut, again, strict=True):
+        assert len(small.split.training) == 9
+        assert np.array_equal(small.split.training, same.split.training)
+        assert np.isin(small.split.training, turn.split.training).all()
+        assert np.array_equal(small.split.test, turn.split.test)
+    assert not np.array_equal(cut[0].split.training, cut[1].split.training)
+
+
+def test_the_smaller_training_set_lies_in_the_larger_one():
+    few, more = (rounds(twin_cells(), "random", 1, n_training=n)[0].split for n in (5, 20))
+    assert np.isin(few.training, more.training).all()
+
+
+def test_more_training_cells_than_there_are_is_refused():
+    with pytest.raises(BadInput, match="E061 split random: 99999 training cells are wanted of"):
+        rounds(twin_cells(), "random", 1, n_training=99_999)

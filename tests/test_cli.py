@@ -272,6 +272,7 @@ def test_benchmark_prints_what_it_writes(compared):
         ("--methods mean --batch-key batch --split batches", ("E062", "--test-batches")),
         ("--methods mean --preset slow", ("'slow'",)),
         ("--methods mean --seeds 0", ("seeds",)),
+        ("--methods mean --train-cells 99999", ("E061", "--train-cells")),
     ],
 )
 def test_a_benchmark_that_cannot_be_is_refused(unisono, options, words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from dataclasses import replace
 from itertools import permutations
@@ -9,6 +10,7 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from anndata import AnnData, concat
 from fitted_fixtures import (
     N_TEST,
@@ -20,10 +22,12 @@ from fitted_fixtures import (
     rebuilt,
     take,
     test_cells,
+    tiny,
     training,
 )
 from io_fixtures import refusal
 
+from unisono.api import fit
 from unisono.fitted.unisono import Unisono
 
 DIRECTIONS = list(permutations(("atac", "rna", "adt"), 2))
@@ -353,3 +357,106 @@ def of_members(model: Unisono, members: list[int]) -> Unisono:
         for m, book in model.styles.items()
     }
     return replace(model, network=network, styles=styles)
+
+
+def test_a_chain_goes_through_the_middle_and_not_straight():
+    straight, chained = (late_model().predict(test_cells(), "atac", "adt", via=via) for via in (None, "rna"))
+    assert np.abs(straight.X - chained.X).max() > 0.01
+    assert correlations(straight.X, chained.X).mean() > 0.5
+
+
+def test_a_chain_forgets_what_the_middle_does_not_hold():
+    """With a first step that says the same of every cell, the second has nothing to tell them apart."""
+    model = late_model()
+    mute = deepcopy(model.network)
+    with torch.no_grad():
+        for parameter in mute.decoders["rna"].parameters():
+            parameter.zero_()
+        mute.decoders["rna"].get_buffer("linear").zero_()
+    routes = {pair: replace(route, kernel=None, share=0.0) for pair, route in model.routes.items()}
+    chained = replace(model, network=mute, routes=routes).predict(test_cells(), "atac", "adt", via="rna").X
+    straight = replace(model, network=mute, routes=routes).predict(test_cells(), "atac", "adt").X
+    assert np.ptp(chained, axis=0).max() < 1e-4
+    assert np.ptp(straight, axis=0).max() > 0.1
+
+
+def test_the_uncertainty_of_the_first_step_is_carried_into_the_second():
+    """Where the first posterior is made certain, the spread of the chain falls to that of the second step."""
+    model = late_model()
+    certain = deepcopy(model.network)
+    with torch.no_grad():
+        certain.contents["atac"].log_var.fill_(-60.0)
+        certain.contents["atac"].to_log_var.weight.zero_()
+        certain.contents["atac"].to_log_var.bias.zero_()
+    unsure, sure = (
+        one.predict(test_cells(), "atac", "adt", via="rna", n_draws=60).layers["spread"]
+        for one in (model, replace(model, network=certain))
+    )
+    assert (sure < unsure).mean() > 0.8
+    assert sure.mean() < 0.9 * unsure.mean()
+
+
+def test_a_cell_has_the_same_draws_whatever_cells_stand_beside_it():
+    for options in ({"via": "rna"}, {"n_draws": 7}):
+        query = test_cells()
+        whole = late_model().predict(query, "atac", "adt", **options)
+        part = late_model().predict(take(query, [11, 3, 29]), "atac", "adt", **options)
+        for found, wanted in ((part.X, whole.X), (part.layers["spread"], whole.layers["spread"])):
+            np.testing.assert_allclose(found, wanted[[11, 3, 29]], rtol=1e-3, atol=1e-4)
+
+
+def test_draws_leave_the_prediction_as_it_is_and_lie_about_it():
+    plain, drawn = (late_model().predict(test_cells(), "rna", "adt", n_draws=n) for n in (0, 120))
+    np.testing.assert_array_equal(plain.X, drawn.X)
+    found = late_model().prediction(test_cells(), "rna", "adt", n_draws=120)
+    off = np.abs(found.draws.mean(axis=0) - found.codes)
+    assert off.mean() < 0.5 * found.draws.std(axis=0).mean()
+    assert "spread" not in plain.layers
+
+
+@pytest.mark.parametrize("via", ["atac", "adt"])
+def test_a_chain_through_one_of_its_ends_is_refused(via):
+    found = refusal(late_model().predict, test_cells(), "atac", "adt", via=via)
+    assert (found.code, f"via={via}" in found.what) == ("E053", True)
+
+
+def test_proteins_under_another_spelling_give_the_same_prediction():
+    mine = {f"ab {name}": name for name in training()["adt"].var_names}
+    model, query = late_model().with_aliases(mine), test_cells()
+    parts = {name: part.copy() for name, part in query.mod.items()}
+    parts["adt"].var_names = [f"ab {name}" for name in parts["adt"].var_names]
+    found = model.predict(rebuilt(parts), "adt", "rna")
+    np.testing.assert_array_equal(found.X, late_model().predict(query, "adt", "rna").X)
+
+
+def test_genes_are_known_by_a_second_name():
+    """A model of symbols whose training data also held ids reads a query of ids with versions, in another order."""
+    ids = np.array([f"ENSG{i:011d}" for i in range(60)])
+    data, query = training(), test_cells()
+    data["rna"].var["gene_ids"] = ids
+    model = fit(data, batch_key="batch", config=tiny(), device="cpu")
+    parts = {"rna": query["rna"][:, ::-1].copy()}
+    parts["rna"].var_names = [f"{name}.7" for name in ids[::-1]]
+    np.testing.assert_allclose(
+        model.predict(rebuilt(parts), "rna", "adt").X, model.predict(query, "rna", "adt").X, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_peaks_moved_by_some_bases_give_the_same_prediction():
+    query = test_cells()
+    parts = {"atac": query["atac"].copy()}
+    moved = [re.split("[:-]", name) for name in parts["atac"].var_names]
+    parts["atac"].var_names = [f"{chrom}_{int(start) + 17}_{int(end) + 17}" for chrom, start, end in moved]
+    found, wanted = (late_model().predict(one, "atac", "rna").X for one in (rebuilt(parts), query))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_query_with_little_of_the_models_input_is_refused_unless_forced():
+    query = test_cells()
+    parts = {"rna": query["rna"][:, :2].copy()}
+    parts["rna"] = parts["rna"][np.asarray(parts["rna"].X.sum(axis=1)).ravel() > 0].copy()
+    found = refusal(late_model().predict, rebuilt(parts), "rna", "adt")
+    assert (found.code, "--force" in found.remedy) == ("E036", True)
+    with noticed() as said:
+        assert late_model().predict(rebuilt(parts), "rna", "adt", force=True).n_vars == 8
+    assert any(line.startswith("W036 ") for line in said)

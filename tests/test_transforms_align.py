@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from unisono.transforms.align import align, aligned_counts
+from unisono.transforms.align import Known, align, aligned_counts
 from unisono.types import View
 
 WANTED = np.array(["a", "b", "c", "d", "e"])
@@ -22,7 +22,7 @@ def by_name(view):
 
 def test_equal_names_in_equal_order_change_nothing():
     view = view_of(WANTED)
-    alignment = align(WANTED, view.features)
+    alignment = align("rna", Known(WANTED), view.features)
     assert alignment.columns.tolist() == [0, 1, 2, 3, 4]
     assert (alignment.n_unknown, alignment.n_missing) == (0, 0)
     assert aligned_counts(view, alignment) is view.counts
@@ -30,7 +30,7 @@ def test_equal_names_in_equal_order_change_nothing():
 
 def test_columns_are_found_by_name_not_place():
     view = view_of(["d", "x", "a", "y", "c", "z", "e"])
-    alignment = align(WANTED, view.features)
+    alignment = align("rna", Known(WANTED), view.features)
     assert alignment.columns.tolist() == [2, -1, 4, 0, 6]
     assert alignment.is_present.tolist() == [True, False, True, True, True]
     assert (alignment.n_unknown, alignment.n_missing) == (3, 1)
@@ -38,7 +38,7 @@ def test_columns_are_found_by_name_not_place():
 
 def test_aligned_counts_are_each_features_own_and_zero_where_it_is_missing():
     view = view_of(["d", "x", "a", "y", "c", "z", "e"])
-    found = aligned_counts(view, align(WANTED, view.features))
+    found = aligned_counts(view, align("rna", Known(WANTED), view.features))
     own = by_name(view)
     wanted = np.stack([own.get(name, np.zeros(7)) for name in WANTED.tolist()], axis=1)
     np.testing.assert_array_equal(found.toarray(), wanted)
@@ -47,18 +47,18 @@ def test_aligned_counts_are_each_features_own_and_zero_where_it_is_missing():
 
 def test_unknown_features_behind_the_known_ones_are_cut_off():
     view = view_of([*WANTED, "x", "y"])
-    found = aligned_counts(view, align(WANTED, view.features))
+    found = aligned_counts(view, align("rna", Known(WANTED), view.features))
     np.testing.assert_array_equal(found.toarray(), view.counts.toarray()[:, :5])
 
 
 def test_a_query_of_the_first_features_only_is_padded():
     view = view_of(WANTED[:3])
-    found = aligned_counts(view, align(WANTED, view.features))
+    found = aligned_counts(view, align("rna", Known(WANTED), view.features))
     np.testing.assert_array_equal(found.toarray(), np.pad(view.counts.toarray(), ((0, 0), (0, 2))))
 
 
 def test_no_name_in_common_leaves_every_feature_missing():
-    alignment = align(WANTED, np.array(["x", "y"]))
+    alignment = align("rna", Known(WANTED), np.array(["x", "y"]))
     assert not alignment.is_present.any()
     assert (alignment.n_unknown, alignment.n_missing) == (2, 5)
 
@@ -66,6 +66,6 @@ def test_no_name_in_common_leaves_every_feature_missing():
 def test_aligning_leaves_the_view_unchanged():
     view = view_of(["e", "d", "c", "b", "a"])
     before = view.counts.copy()
-    aligned_counts(view, align(WANTED, view.features))
+    aligned_counts(view, align("rna", Known(WANTED), view.features))
     np.testing.assert_array_equal(view.counts.indices, before.indices)
     np.testing.assert_array_equal(view.counts.data, before.data)

@@ -196,12 +196,22 @@ def test_making_a_prediction_dense_leaves_it_unchanged():
         np.testing.assert_array_equal(array, was)
 
 
-@pytest.mark.parametrize("size", [1, 3, 7, 10])
-def test_chunks_partition_the_dense_values(size):
-    found = prediction()
-    parts = list(found.chunks(size))
-    assert len(parts) == -(-7 // size)
-    np.testing.assert_allclose(np.concatenate(parts), found.dense(), rtol=1e-5, atol=1e-6)
+def test_the_spread_is_the_standard_deviation_of_the_draws_after_the_link():
+    draws = np.random.default_rng(5).normal(size=(11, *prediction().codes.shape)).astype(np.float32)
+    found = replace(prediction("logistic"), draws=draws)
+    values = np.stack([replace(found, codes=codes, draws=None).dense() for codes in draws]).astype(np.float64)
+    np.testing.assert_allclose(found.spread(), values.std(axis=0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.spread(slice(2, 5)), values.std(axis=0)[2:5], rtol=1e-4, atol=1e-6)
+
+
+def test_a_prediction_without_draws_has_no_spread():
+    with pytest.raises(ValueError, match="without draws"):
+        prediction().spread()
+
+
+def test_draws_of_other_cells_are_refused():
+    with pytest.raises(ValueError, match="draws are"):
+        replace(prediction(), draws=np.zeros((3, 2, 2), dtype=np.float32))
 
 
 def test_some_features_of_a_prediction_are_columns_of_the_whole():

@@ -30,12 +30,19 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 _INTERRUPTED = 130
 _PIPED_WIDTH = 180
+_MOST_MAPPED = 250
 
 Data = Annotated[Path, typer.Argument(metavar="DATA.h5mu", help="Raw counts: .h5mu, or MuData written as zarr.")]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder written by unisono fit.")]
 Query = Annotated[Path, typer.Argument(metavar="QUERY.h5mu", help="Raw counts of the cells asked about.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write the result.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+ForceAll = Annotated[
+    bool, typer.Option("--force", help="Replace what is there, and go on where the query covers little of the model.")
+]
+Aliases = Annotated[
+    Path | None, typer.Option(metavar="F.tsv", help="Two columns: a name in the query, the name it stands for.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 BatchKey = Annotated[str | None, typer.Option(help="obs column of the technical batch.")]
 Modalities = Annotated[str | None, typer.Option(metavar="NAME=KIND,...", help="Names in the file, as gex=rna,ab=adt.")]
@@ -51,6 +58,7 @@ def check(
     batch_key: BatchKey = None,
     modalities: Modalities = None,
     layer: Layer = None,
+    aliases: Aliases = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Look at a file as fit, or with --model as predict and match would, and say all that was noticed."""
@@ -61,19 +69,24 @@ def check(
     if model is not None:
         from unisono.api import load
 
-        known = {m: list(v.transform.features) for m, v in load(model, device="cpu").voices.items()}
+        known = _known_as(load(model, device="cpu"), aliases).voices
     report = look(
         read_mudata(data),
         batch_key=batch_key,
         modalities=_mapping(modalities),
         layer=layer,
         where=data.name,
-        features=known,
+        voices=known,
     )
     if as_json:
         print(json.dumps(report.to_json(), indent=1))  # noqa: T201
     else:
         _table(report.rows)
+        if report.mapped:
+            shown = report.mapped[:_MOST_MAPPED]
+            _table([("modality", "the model's name", "the query's name"), *shown])
+            if len(report.mapped) > len(shown):
+                _say(f"{len(report.mapped) - len(shown)} more are mapped; --json lists all")
         for finding in report.findings:
             _say(str(finding))
     if not report.is_usable and as_json:
@@ -142,8 +155,11 @@ def predict(
     style: Annotated[
         str, typer.Option(metavar="average|BATCH|FILE.h5mu", help="Whose voice the prediction is in.")
     ] = "average",
+    via: Annotated[str | None, typer.Option(help="A third modality to pass through, as atac via rna to adt.")] = None,
+    draws: Annotated[int, typer.Option(help="Posterior draws behind layers['spread']; 32 with --via.", min=0)] = 0,
+    aliases: Aliases = None,
     device: Device = "auto",
-    force: Force = False,
+    force: ForceAll = False,
 ) -> None:
     """Predict one omics of each query cell from another; writes .h5ad."""
     from unisono.io.write import refuse_existing
@@ -153,9 +169,18 @@ def predict(
     from unisono.io.read import read_mudata
     from unisono.io.tables import write_prediction
 
-    fitted = load(model, device=device)
+    fitted = _known_as(load(model, device=device), aliases)
     chosen: Any = read_mudata(style) if style.endswith((".h5mu", ".zarr")) else style
-    prediction = fitted.prediction(read_mudata(query), _kind(source), _kind(target), style=chosen, where=query.name)
+    prediction = fitted.prediction(
+        read_mudata(query),
+        _kind(source),
+        _kind(target),
+        style=chosen,
+        via=None if via is None else _kind(via),
+        n_draws=draws,
+        force=force,
+        where=query.name,
+    )
     write_prediction(prediction, out, force=force)
     _say(f"{prediction.shape[0]:,} cells x {prediction.shape[1]:,} {target} features written to {out}")
 
@@ -172,8 +197,9 @@ def match(
         bool, typer.Option("--depth", help="Also use total counts: only if both sides are the same physical cells.")
     ] = False,
     top: Annotated[int, typer.Option(help="Most partners a cell, at most 1000.", min=1, max=1000)] = 100,
+    aliases: Aliases = None,
     device: Device = "auto",
-    force: Force = False,
+    force: ForceAll = False,
 ) -> None:
     """Say which cell of one omics is which cell of another; writes .h5ad, left cells x right cells."""
     from unisono.io.write import refuse_existing
@@ -188,7 +214,7 @@ def match(
         raise refuse("E053", "--between", f"{between!r} does not name two modalities.", "as in --between rna,adt")
     if rule not in RULES:
         raise refuse("E053", "--rule", f"{rule!r} is unknown.", f"one of {', '.join(RULES)}")
-    fitted = load(model, device=device)
+    fitted = _known_as(load(model, device=device), aliases)
     mdata = read_mudata(query)
     found = fitted.match(
         mdata,
@@ -198,13 +224,21 @@ def match(
         depth=depth,
         top=top,
         between=(sides[0], sides[1]),
+        force=force,
     )
     found.write(out, force=force)
     _say(f"{len(found.left):,} {sides[0]} cells matched to {len(found.right):,} {sides[1]} cells in {out}")
 
 
 @app.command()
-def embed(model: Model, query: Query, out: Out, device: Device = "auto", force: Force = False) -> None:
+def embed(
+    model: Model,
+    query: Query,
+    out: Out,
+    aliases: Aliases = None,
+    device: Device = "auto",
+    force: ForceAll = False,
+) -> None:
     """Place cells of every omics in one shared space, obsm["X_unisono"]; writes .h5mu."""
     from unisono.io.write import refuse_existing, write_atomically
 
@@ -212,7 +246,7 @@ def embed(model: Model, query: Query, out: Out, device: Device = "auto", force: 
     from unisono.api import load
     from unisono.io.read import read_mudata
 
-    mdata = load(model, device=device).embed(read_mudata(query))
+    mdata = _known_as(load(model, device=device), aliases).embed(read_mudata(query), force=force)
     write_atomically(out, lambda place: mdata.write_h5mu(place, compression="gzip"), force=force)
     _say(f"{mdata.n_obs:,} cells with obsm['X_unisono'] written to {out}")
 
@@ -222,8 +256,9 @@ def evaluate(
     model: Model,
     test: Annotated[Path, typer.Argument(metavar="TEST.h5mu", help="Cells with known partners, unseen in training.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for metrics.json.")],
+    aliases: Aliases = None,
     device: Device = "auto",
-    force: Force = False,
+    force: ForceAll = False,
 ) -> None:
     """Score both tasks on cells that the model has not seen; prints the figures and writes metrics.json."""
     from unisono.io.write import refuse_existing
@@ -236,8 +271,8 @@ def evaluate(
     from unisono.fitted.scores import evaluate as score
     from unisono.io.read import read_mudata
 
-    fitted = load(model, device=device)
-    scores = score(fitted, read_mudata(test), where=test.name)
+    fitted = _known_as(load(model, device=device), aliases)
+    scores = score(fitted, read_mudata(test), where=test.name, force=force)
     _write_scores(out, {"scores": scores, "test": test.name, "model": fitted.record.model_dump(mode="json")})
     _table([("task", "figure"), *((task, f"{figure:.4f}") for task, figure in scores.items())])
 
@@ -253,6 +288,9 @@ def benchmark(
     donor_key: Annotated[str | None, typer.Option(help="obs column of the donor.")] = None,
     train_batches: Annotated[str | None, typer.Option(metavar="A,B,...", help="Batches to learn from.")] = None,
     test_batches: Annotated[str | None, typer.Option(metavar="C,...", help="Batches to be judged by.")] = None,
+    train_cells: Annotated[
+        int | None, typer.Option(help="Learn from this many of the training cells only, drawn by the seed.", min=1)
+    ] = None,
     modalities: Modalities = None,
     layer: Layer = None,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of each split.", min=1)] = 3,
@@ -280,7 +318,14 @@ def benchmark(
     chosen = _config(preset, 0, config)
     names = line_up(chosen, device, _names(methods), _names(peers), genes=genes, ablation=ablation)
     is_named = train_batches is not None or test_batches is not None
-    protocol = Protocol("batches" if is_named else split, seeds, donor_key, _names(train_batches), _names(test_batches))
+    protocol = Protocol(
+        "batches" if is_named else split,
+        seeds,
+        donor_key,
+        _names(train_batches),
+        _names(test_batches),
+        train_cells,
+    )
 
     from unisono.benchmarking.dataset import Dataset
 
@@ -400,6 +445,22 @@ def _mapping(text: str | None) -> dict[str, str] | None:
     if any(len(pair) != 2 or not all(pair) for pair in pairs):
         raise refuse("E053", "--modalities", f"{text!r} is not NAME=KIND,...", "as in --modalities gex=rna,ab=adt")
     return {name.strip(): kind.strip() for name, kind in pairs}
+
+
+def _known_as(model: Any, path: Path | None) -> Any:
+    """The model with the aliases of a file, if one is given."""
+    if path is None:
+        return model
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise refuse("E001", str(path), f"cannot be read ({type(error).__name__}).", "check the path") from error
+    rows = [line.split("\t") for line in lines if line.strip() and not line.startswith("#")]
+    wrong = [row for row in rows if len(row) != 2 or not all(row)]
+    if wrong:
+        what = f"{len(wrong)} of {len(rows)} lines are not two names with a tab between (first: {wrong[0][0]!r})."
+        raise refuse("E053", path.name, what, "write name, tab, name it stands for")
+    return model.with_aliases(dict(rows))
 
 
 def _kind(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
@@ -35,6 +35,8 @@ class View:
         cells: unique cell names, one a row.
         features: unique feature names, one a column.
         batch: technical batch of each cell.
+        ids: a second name of each feature, such as Ensembl ids beside symbols, '' where it has none; None where none
+            has.
 
     Raises:
         ValueError: lengths disagree, a name stands twice, or a count is negative or not an integer.
@@ -45,6 +47,7 @@ class View:
     cells: NDArray[np.str_]
     features: NDArray[np.str_]
     batch: NDArray[np.str_]
+    ids: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         wanted = (len(self.cells), len(self.features))
@@ -52,6 +55,8 @@ class View:
             raise ValueError(f"{self.modality}: counts are {self.counts.shape}, names say {wanted}")
         if len(self.batch) != len(self.cells):
             raise ValueError(f"{self.modality}: {len(self.batch)} batch entries for {len(self.cells)} cells")
+        if self.ids is not None and len(self.ids) != len(self.features):
+            raise ValueError(f"{self.modality}: {len(self.ids)} ids for {len(self.features)} features")
         for what, names in (("cell", self.cells), ("feature", self.features)):
             if not pd.Index(names).is_unique:
                 raise ValueError(f"{self.modality}: {what} names are not unique")
@@ -146,6 +151,7 @@ class Prediction:
         codes: cell x code.
         loadings: feature x code.
         intercept: one a feature.
+        draws: draw x cell x code, codes drawn from the posterior; None where none were asked for.
     """
 
     source: Modality
@@ -156,6 +162,7 @@ class Prediction:
     loadings: NDArray[np.float32]
     intercept: NDArray[np.float32]
     link: Link
+    draws: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         found = (self.codes.shape, self.loadings.shape, self.intercept.shape)
@@ -163,6 +170,8 @@ class Prediction:
         wanted = ((len(self.cells), n_codes), (len(self.features), n_codes), (len(self.features),))
         if found != wanted:
             raise ValueError(f"prediction of {self.target}: shapes {found}, wanted {wanted}")
+        if self.draws is not None and self.draws.shape[1:] != self.codes.shape:
+            raise ValueError(f"prediction of {self.target}: draws are {self.draws.shape}, codes {self.codes.shape}")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -170,7 +179,29 @@ class Prediction:
 
     def dense(self, rows: slice = slice(None)) -> NDArray[np.float32]:
         """The values of some cells (all unless told), cell x feature, on the scale of the target modality."""
-        values: NDArray[np.float32] = self.codes[rows] @ self.loadings.T
+        return self._linked(self.codes[rows])
+
+    def spread(self, rows: slice = slice(None)) -> NDArray[np.float32]:
+        """Standard deviation over the draws of the values of some cells, cell x feature, on the target's scale.
+
+        Raises:
+            ValueError: the prediction was made without draws.
+        """
+        if self.draws is None:
+            raise ValueError(f"prediction of {self.target}: made without draws, which its spread is taken over")
+        mean = self.dense(rows)
+        squares, offset = np.zeros_like(mean), np.zeros_like(mean)
+        for codes in self.draws[:, rows]:
+            step = self._linked(codes) - mean
+            offset += step
+            squares += step * step
+        squares -= offset * offset / np.float32(len(self.draws))
+        np.maximum(squares, 0.0, out=squares)
+        spread: NDArray[np.float32] = np.sqrt(squares / np.float32(len(self.draws)))
+        return spread
+
+    def _linked(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = codes @ self.loadings.T
         values += self.intercept
         if self.link == "nonnegative":
             np.maximum(values, 0.0, out=values)
@@ -185,11 +216,6 @@ class Prediction:
             loadings=self.loadings[columns],
             intercept=self.intercept[columns],
         )
-
-    def chunks(self, size: int) -> Iterator[NDArray[np.float32]]:
-        """The values, `size` cells at a time."""
-        for start in range(0, len(self.cells), size):
-            yield self.dense(slice(start, start + size))
 
 
 def _logistic(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -52,6 +52,7 @@ class Protocol:
     donor_key: str | None = None
     training_batches: tuple[str, ...] | None = None
     test_batches: tuple[str, ...] | None = None
+    n_training: int | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ def _plan(dataset: Dataset, protocol: Protocol) -> _Plan:
         donor=donor,
         training=protocol.training_batches,
         test=protocol.test_batches,
+        n_training=protocol.n_training,
     )
     mark = fingerprint(cells)
     data = {"fingerprint": mark, "n_cells": len(cells.names), "modalities": list(cells.modalities)}

@@ -11,7 +11,7 @@ import numpy as np
 
 from unisono.findings import BadInput, Finding, InputWarning, refuse
 from unisono.fitted.record import Record
-from unisono.io.check import coverage_of
+from unisono.io.coverage import coverage_of, tolerated
 from unisono.io.naming import kind_of
 from unisono.io.read import cells_from_mudata
 from unisono.transforms.voice import Voice
@@ -23,15 +23,22 @@ if TYPE_CHECKING:
 
 
 def query_view(
-    data: MuData | AnnData, modality: Modality, voices: Mapping[Modality, Voice], record: Record, where: str = "query"
+    data: MuData | AnnData,
+    modality: Modality,
+    voices: Mapping[Modality, Voice],
+    record: Record,
+    where: str = "query",
+    *,
+    force: bool = False,
 ) -> View:
     """One modality of a query, once it is clear that the model can read it; the others are not looked at.
 
-    A bare AnnData is taken to hold that modality. Findings below an error are given as `InputWarning`.
+    A bare AnnData is taken to hold that modality. Findings below an error are given as `InputWarning`; with `force`
+    a query that holds too little of the model's input (E036) is only warned of.
 
     Raises:
         BadInput: the counts cannot be used; E007 the query lacks the modality, E036 and E037 it shares too few
-            features with the model, E043 the model lacks the modality.
+            features with the model, E039 and E040 its peaks cannot be compared, E043 the model lacks the modality.
     """
     require_modality(modality, voices)
     mdata = _as_mudata(data, modality)
@@ -48,9 +55,8 @@ def query_view(
     view = cells.views[modality]
     if record.batch_key is not None and batch_key is None:
         view = replace(view, batch=np.full(view.n_cells, "query batch"))
-    _, met = coverage_of(
-        modality, list(voices[modality].transform.features), list(view.features), f"{where}, {modality}"
-    )
+    _, met = coverage_of(voices[modality], view, f"{where}, {modality}")
+    met = tolerated(met) if force else met
     if any(finding.severity == "error" for finding in met):
         raise BadInput(met)
     warn([*findings, *met, *_new_batches(view, voices[modality], f"{where}, {modality}")])

@@ -16,6 +16,7 @@ from unisono.findings import refuse
 from unisono.fitted.query import kinds, query_view
 from unisono.fitted.unisono import Unisono
 from unisono.match import Rule, couple
+from unisono.transforms.align import aligned_counts
 from unisono.transforms.transform import on_scale
 from unisono.types import Cells, Modality, Prediction, View
 
@@ -28,13 +29,14 @@ _RULES: tuple[Rule, Rule] = ("soft", "one-to-one")
 _TOP = 1000
 
 
-def evaluate(model: Unisono, test: MuData, *, where: str = "test") -> dict[str, float]:
+def evaluate(model: Unisono, test: MuData, *, where: str = "test", force: bool = False) -> dict[str, float]:
     """Both tasks on cells that the model has not seen, paired by name.
 
     Args:
         model: fitted on other cells.
         test: raw counts, at least two of the model's modalities over shared cell names.
         where: what messages call the data.
+        force: go on even where the test cells hold less than a tenth of what the model reads.
 
     Returns:
         task → figure, of `unisono.evaluation.figures`. Prediction in average style, `rna->adt pearson` and so on, over
@@ -48,7 +50,7 @@ def evaluate(model: Unisono, test: MuData, *, where: str = "test") -> dict[str, 
         BadInput: the cells cannot be read by the model, or no cell has two modalities.
     """
     modalities = [m for m in model.modalities if m in kinds(test, model.record).values()]
-    cells = Cells({m: query_view(test, m, model.voices, model.record, where) for m in modalities})
+    cells = Cells({m: query_view(test, m, model.voices, model.record, where, force=force) for m in modalities})
     scores: dict[str, float] = {}
     for source, target in permutations(modalities, 2):
         paired = _paired(cells, source, target)
@@ -73,7 +75,7 @@ def _paired(cells: Cells, a: Modality, b: Modality) -> tuple[View, View] | None:
 
 def _prediction_scores(model: Unisono, source: View, target: View) -> dict[str, float]:
     prediction = model.prediction_of(source, target.modality)
-    truth, prediction = _over_shared_features(prediction, target)
+    truth, prediction = _over_shared_features(model, prediction, target)
     figures = prediction_figures(truth, _blocks(prediction), target.modality)
     return {f"{source.modality}->{target.modality} {name}": figure for name, figure in figures.items()}
 
@@ -86,12 +88,15 @@ def _blocks(prediction: Prediction) -> Iterator[NDArray[np.float32]]:
         yield prediction.take_features(slice(start, start + size)).dense()
 
 
-def _over_shared_features(prediction: Prediction, target: View) -> tuple[sparse.csc_matrix, Prediction]:
+def _over_shared_features(model: Unisono, prediction: Prediction, target: View) -> tuple[sparse.csc_matrix, Prediction]:
     """Measured values and prediction over the features that both have, in the prediction's order."""
-    place = {name: column for column, name in enumerate(target.features)}
-    shared = np.array([i for i, name in enumerate(prediction.features) if name in place], dtype=np.intp)
-    columns = np.array([place[prediction.features[i]] for i in shared], dtype=np.intp)
-    return on_scale(target).tocsc()[:, columns], prediction.take_features(shared)
+    alignment = model.voices[target.modality].transform.align(target)
+    shared = np.flatnonzero(alignment.is_present)
+    if alignment.weights is not None:
+        measured = (aligned_counts(target, alignment) > 0).astype(np.float32).tocsc()[:, shared]
+    else:
+        measured = on_scale(target).tocsc()[:, alignment.columns[shared]]
+    return measured, prediction.take_features(shared)
 
 
 def _matching_scores(model: Unisono, left: View, right: View) -> dict[str, float]:

@@ -24,6 +24,7 @@ from unisono.io.write import write_folder_atomically
 from unisono.match import DepthTerm
 from unisono.nn.model import Blueprint, Network
 from unisono.nn.styles import StyleBook
+from unisono.transforms.align import Known
 from unisono.transforms.kernel import KernelRidge
 from unisono.transforms.route import Route
 from unisono.transforms.standardise import Standardisation
@@ -60,6 +61,8 @@ class _Names(BaseModel):
 
     features: list[str]
     batches: list[str]
+    ids: list[str] | None = None
+    aliases: dict[str, str] = {}
 
 
 class _Terms(BaseModel):
@@ -147,10 +150,7 @@ def _write(parts: Parts, folder: Path) -> None:
     for pair, route in parts.routes.items():
         arrays |= _route_arrays(pair, route)
     weights = {name: np.ascontiguousarray(value.cpu().numpy()) for name, value in parts.network.state_dict().items()}
-    names = {
-        m: _Names(features=voice.transform.features.tolist(), batches=voice.standardisation.batches.tolist())
-        for m, voice in parts.voices.items()
-    }
+    names = {m: _names_of(voice) for m, voice in parts.voices.items()}
     terms = [
         _Terms(
             left=a,
@@ -179,14 +179,25 @@ def _write(parts: Parts, folder: Path) -> None:
     write_manifest(folder)
 
 
+def _names_of(voice: Voice) -> _Names:
+    known = voice.transform.known
+    return _Names(
+        features=known.names.tolist(),
+        batches=voice.standardisation.batches.tolist(),
+        ids=None if known.ids is None else known.ids.tolist(),
+        aliases=dict(known.aliases),
+    )
+
+
 def _text(folder: Path, name: str) -> str:
     return (folder / name).read_text(encoding="utf-8")
 
 
 def _voice(modality: Modality, names: _Names, arrays: Arrays) -> Voice:
+    ids = None if names.ids is None else np.array(names.ids, dtype=str)
     transform = Transform(
         modality=modality,
-        features=np.array(names.features, dtype=str),
+        known=Known(np.array(names.features, dtype=str), ids, names.aliases),
         **{name: arrays[f"{modality}.{name}"] for name in _TRANSFORM_ARRAYS},
     )
     standardisation = Standardisation(

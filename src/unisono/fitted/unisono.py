@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, final
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unisono.config import FitConfig
 from unisono.findings import refuse
 from unisono.fitted import store
+from unisono.fitted.draws import DRAWS, Chain, beside, direct_draws
 from unisono.fitted.query import kinds, only_modality, query_view, require_modality
 from unisono.fitted.record import Record
 from unisono.io.matching import Matching
@@ -81,6 +82,10 @@ class Unisono:
         target: Modality,
         style: str | MuData | AnnData = "average",
         interval: float | None = None,
+        *,
+        via: Modality | None = None,
+        n_draws: int = 0,
+        force: bool = False,
     ) -> AnnData:
         """One modality of each query cell from another, as it would have been measured.
 
@@ -91,10 +96,16 @@ class Unisono:
             style: whose voice the prediction is in: "average" over training cells, the name of a training batch, or
                 a few reference cells that have `target`.
             interval: coverage of prediction intervals; this version has none, so anything but None is refused.
+            via: a third modality to pass through, as chromatin → RNA → protein: the target is predicted from what is
+                predicted of `via`, with all that the first step leaves open carried into the second.
+            n_draws: draws from the posterior that `layers["spread"]` is the standard deviation of: what the model is
+                unsure about, not the noise of a measurement. 0 for none, but 32 with `via`.
+            force: predict even where the query holds less than a tenth of what the model reads.
 
         Returns:
             AnnData, obs the query cells, var the target features of the training data, X float32 on the target's
             scale: rna log1p of counts per 10,000 (≥ 0), adt per-cell CLR (≥ 0), atac probability of being accessible.
+            With draws, `layers["spread"]` in the same units.
 
         Raises:
             BadInput: the query cannot be read by this model, or it does not know the modality or style.
@@ -102,7 +113,8 @@ class Unisono:
         if interval is not None:
             what = f"interval={interval}: this version predicts means, without intervals."
             raise refuse("E053", "predict", what, "leave interval out")
-        return prediction_to_anndata(self.prediction(query, source=source, target=target, style=style))
+        found = self.prediction(query, source=source, target=target, style=style, via=via, n_draws=n_draws, force=force)
+        return prediction_to_anndata(found)
 
     def prediction(
         self,
@@ -111,30 +123,66 @@ class Unisono:
         target: Modality,
         style: str | MuData | AnnData = "average",
         *,
+        via: Modality | None = None,
+        n_draws: int = 0,
+        force: bool = False,
         where: str = "query",
     ) -> Prediction:
         """As `predict`, kept as codes x loadings: for many cells and features, dense only where asked."""
         require_modality(target, self.voices)
-        view = query_view(query, source, self.voices, self.record, where)
-        return self.prediction_of(view, target, self._style(target, style))
+        if via is not None:
+            _require_middle(via, source, target, self.voices)
+        view = query_view(query, source, self.voices, self.record, where, force=force)
+        return self.prediction_of(view, target, self._style(target, style), via=via, n_draws=n_draws)
 
-    def prediction_of(self, view: View, target: Modality, style: Style | None = None) -> Prediction:
+    def prediction_of(
+        self,
+        view: View,
+        target: Modality,
+        style: Style | None = None,
+        *,
+        via: Modality | None = None,
+        n_draws: int = 0,
+    ) -> Prediction:
         """As `prediction`, from a view whose counts are known to be sound; in average style unless told."""
         chosen = style if style is not None else self.styles[target].average
-        reading, route = self.voices[view.modality].read(view), self.routes[view.modality, target]
-        z = infer.contents(self.network, view.modality, reading.x)
-        codes = infer.decoded(self.network, target, z, chosen.latent, chosen.offset)
-        if route.kernel is not None:
-            average = self.styles[target].average
-            of_network = infer.decoded(self.network, target, z, average.latent, average.offset)
-            codes += np.float32(route.share) * (route.kernel.predict(reading.x) - of_network)
+        source, reading = view.modality, self.voices[view.modality].read(view)
+        draws = self._draws(source, reading.x, target, chosen, via, n_draws)
+        if via is None or draws is None:
+            z = infer.contents(self.network, source, reading.x)
+            codes = infer.decoded(self.network, target, z, chosen.latent, chosen.offset)
+            codes += self._beside(source, reading.x, target)
+        else:
+            codes = draws.mean(axis=0)
         loadings, intercept = infer.readout(self.network, target)
-        expected_depth = route.expected_depth(reading)
+        expected_depth = self.routes[source, target].expected_depth(reading)
         if expected_depth is not None:
-            codes = np.column_stack([codes, expected_depth])
-            loadings = np.column_stack([loadings, np.ones(len(loadings), dtype=np.float32)])
+            codes = _beside_depth(codes, expected_depth)
+            draws = None if draws is None else _beside_depth(draws, expected_depth)
+            loadings = _beside_depth(loadings, np.ones(len(loadings), dtype=np.float32))
         features = self.voices[target].transform.features
-        return Prediction(view.modality, target, view.cells, features, codes, loadings, intercept, _LINKS[target])
+        return Prediction(source, target, view.cells, features, codes, loadings, intercept, _LINKS[target], draws)
+
+    def _draws(
+        self,
+        source: Modality,
+        x: NDArray[np.float32],
+        target: Modality,
+        style: Style,
+        via: Modality | None,
+        n_draws: int,
+    ) -> NDArray[np.float32] | None:
+        """Draw x cell x code; None where none are asked for."""
+        if via is not None:
+            chain = Chain(self.network, self.styles, self.routes, via)
+            return chain.draws(source, x, target, style, n_draws or DRAWS)
+        if n_draws == 0:
+            return None
+        of_network = direct_draws(self.network, source, x, target, style, n_draws)
+        return of_network + self._beside(source, x, target)
+
+    def _beside(self, source: Modality, x: NDArray[np.float32], target: Modality) -> NDArray[np.float32]:
+        return beside(self.network, source, x, target, self.styles[target].average, self.routes[source, target])
 
     def match(
         self,
@@ -146,6 +194,7 @@ class Unisono:
         depth: bool = False,
         top: int = 100,
         between: Pair | None = None,
+        force: bool = False,
     ) -> Matching:
         """Which right cell is which left cell, by content; names are never used to pair them.
 
@@ -158,6 +207,7 @@ class Unisono:
                 cells, where it helps; between separate experiments it misleads.
             top: most partners a row, for rule "soft"; at most 1,000.
             between: modalities of left and right, needed only where an object holds several.
+            force: match even where a side holds less than a tenth of what the model reads.
 
         Raises:
             BadInput: a side cannot be read by this model, or a left group has no right cells.
@@ -166,8 +216,8 @@ class Unisono:
             only_modality(left, self.voices, self.record, "left"),
             only_modality(right, self.voices, self.record, "right"),
         )
-        left_view = query_view(left, pair[0], self.voices, self.record, "left")
-        right_view = query_view(right, pair[1], self.voices, self.record, "right")
+        left_view = query_view(left, pair[0], self.voices, self.record, "left", force=force)
+        right_view = query_view(right, pair[1], self.voices, self.record, "right", force=force)
         groups = None
         if within is not None:
             groups = (
@@ -220,24 +270,35 @@ class Unisono:
         """Cells in the shared space, cell x dimension, unit length: inner products are similarities of content."""
         return self._vectors(view.modality, self.voices[view.modality].read(view))
 
-    def embed(self, mdata: MuData) -> MuData:
+    def embed(self, mdata: MuData, *, force: bool = False) -> MuData:
         """Write `obsm["X_unisono"]` into each modality of `mdata`, which is changed, and return it.
 
         One shared space for all modalities, unit vectors: the inner product of two cells is the similarity of their
-        contents. Rows of cells without counts are NaN.
+        contents. Rows of cells without counts are NaN. `force` as in `predict`.
 
         Raises:
             BadInput: a modality cannot be read by this model, or none is there.
         """
         for name, modality in _names(mdata, self.record, self.voices).items():
             part = mdata.mod[name]
-            view = query_view(mdata, modality, self.voices, self.record)
+            view = query_view(mdata, modality, self.voices, self.record, force=force)
             vectors = self.vectors_of(view)
             rows = part.obs_names.get_indexer(view.cells)
             embedded = np.full((part.n_obs, vectors.shape[1]), np.nan, dtype=np.float32)
             embedded[rows] = vectors
             part.obsm[EMBEDDING] = embedded
         return mdata
+
+    def with_aliases(self, aliases: Mapping[str, str]) -> Unisono:
+        """The same model, which also knows its features by other names: name in a query → name that it stands for.
+
+        For spellings that the built-in tables lack, such as {"myCD3": "CD3"}; they are saved with the model.
+        """
+        voices = {}
+        for m, voice in self.voices.items():
+            known = replace(voice.transform.known, aliases={**voice.transform.known.aliases, **aliases})
+            voices[m] = replace(voice, transform=replace(voice.transform, known=known))
+        return replace(self, voices=voices)
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model to a folder of JSON and safetensors with a manifest, whole or not at all.
@@ -280,6 +341,19 @@ class Unisono:
         spread = np.broadcast_to(offset, scaled.shape)
         latent = infer.styles(self.network, modality, scaled - spread, reading.depth, np.ascontiguousarray(spread))
         return Style(latent.mean(axis=1), offset)
+
+
+def _require_middle(via: Modality, source: Modality, target: Modality, voices: Mapping[Modality, Voice]) -> None:
+    require_modality(via, voices)
+    if via in (source, target) or source == target:
+        what = f"via={via} does not stand between {source} and {target}."
+        raise refuse("E053", "predict", what, "name a third modality, or leave via out")
+
+
+def _beside_depth(values: NDArray[np.float32], depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One more column along the last axis, the same for every draw."""
+    column = np.broadcast_to(depth, values.shape[:-1])[..., None]
+    return np.concatenate([values, column], axis=-1)
 
 
 def _labels(data: MuData | AnnData, view: View, column: str, record: Record, side: str) -> NDArray[np.str_]:

@@ -27,6 +27,22 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+_GENE_COLUMNS = (
+    "gene_ids",
+    "gene_id",
+    "ensembl_id",
+    "ensembl",
+    "feature_id",
+    "gene_symbols",
+    "gene_symbol",
+    "gene_name",
+    "gene_names",
+    "feature_name",
+    "symbol",
+)
+"""Where the readers of 10x, CELLxGENE and scanpy put the names of genes that are not var_names."""
+
+
 @dataclass(frozen=True, eq=False)
 class Inspection:
     """The views that could be read from a MuData, and everything that was noticed on the way."""
@@ -123,7 +139,20 @@ def _view(source: Source, layer: str | None, batches: Batches) -> tuple[View | N
     cells = source.adata.obs_names.to_numpy(dtype=str)[rows]
     features = source.adata.var_names.to_numpy(dtype=str)
     kept = counts if len(rows) == counts.shape[0] else counts[rows]
-    return View(source.kind, kept, cells, features, batches[source.kind][rows]), findings
+    return View(source.kind, kept, cells, features, batches[source.kind][rows], _second_names(source)), findings
+
+
+def _second_names(source: Source) -> NDArray[np.str_] | None:
+    """Another name of each gene, from the first of the usual columns of var that says more than var_names do."""
+    if source.kind != "rna":
+        return None
+    for column in _GENE_COLUMNS:
+        if column in source.adata.var:
+            values = source.adata.var[column]
+            names = values.astype(object).where(values.notna(), "").to_numpy(dtype=str)
+            if not np.array_equal(names, source.adata.var_names.to_numpy(dtype=str)):
+                return np.asarray(names)
+    return None
 
 
 def _name_findings(source: Source) -> list[Finding]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from unisono.io.write import write_atomically
 from unisono.types import Modality, Prediction
@@ -21,6 +23,9 @@ SCALES: dict[Modality, str] = {
 }
 """The unit of a prediction of each modality."""
 
+SPREAD = "spread"
+"""Layer of the standard deviation over draws."""
+
 CHUNK = 4096
 """Cells made dense at a time; the last bit of a product may depend on it."""
 
@@ -29,10 +34,16 @@ _ROWS, _COLUMNS = 512, 512
 
 
 def prediction_to_anndata(prediction: Prediction) -> AnnData:
-    """Cells x features, float32, dense; `uns["unisono"]` says source, target and scale."""
+    """Cells x features, float32, dense; `uns["unisono"]` says source, target and scale.
+
+    Where the prediction has draws, their standard deviation is `layers["spread"]`.
+    """
     table = _without_values(prediction)
     table.X = np.empty(prediction.shape, dtype=np.float32)
-    _fill(table.X, prediction, CHUNK)
+    _fill(table.X, prediction.dense, CHUNK)
+    if prediction.draws is not None:
+        table.layers[SPREAD] = np.empty(prediction.shape, dtype=np.float32)
+        _fill(table.layers[SPREAD], prediction.spread, CHUNK)
     return table
 
 
@@ -66,15 +77,22 @@ def _write(prediction: Prediction, path: Path, chunk: int) -> None:
     with h5py.File(path, "r+") as file:
         if "X" in file:
             del file["X"]
-        values = file.create_dataset("X", prediction.shape, np.float32, **_storage(prediction.shape, chunk))
-        values.attrs["encoding-type"], values.attrs["encoding-version"] = "array", "0.2.0"
-        _fill(values, prediction, chunk)
+        _fill(_dataset(file, "X", prediction.shape, chunk), prediction.dense, chunk)
+        if prediction.draws is not None:
+            _fill(_dataset(file, f"layers/{SPREAD}", prediction.shape, chunk), prediction.spread, chunk)
 
 
-def _fill(values: Any, prediction: Prediction, chunk: int) -> None:
-    """Write into `values`, an array in memory or in a file."""
-    for start, rows in zip(range(0, len(prediction.cells), chunk), prediction.chunks(chunk), strict=True):
-        values[start : start + len(rows)] = rows
+def _dataset(file: Any, name: str, shape: tuple[int, int], chunk: int) -> Any:
+    values = file.create_dataset(name, shape, np.float32, **_storage(shape, chunk))
+    values.attrs["encoding-type"], values.attrs["encoding-version"] = "array", "0.2.0"
+    return values
+
+
+def _fill(values: Any, rows_of: Callable[[slice], NDArray[np.float32]], chunk: int) -> None:
+    """Write into `values`, an array in memory or in a file, some rows at a time."""
+    for start in range(0, len(values), chunk):
+        rows = slice(start, min(start + chunk, len(values)))
+        values[rows] = rows_of(rows)
 
 
 def _storage(shape: tuple[int, int], chunk: int) -> dict[str, object]:

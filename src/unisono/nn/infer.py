@@ -1,4 +1,4 @@
-"""The networks at work on cells they did not train on: posterior means, in chunks, as numpy arrays; draws nothing."""
+"""The networks at work on cells they did not train on: posteriors and decodings, in chunks, as numpy arrays."""
 
 from __future__ import annotations
 
@@ -25,6 +25,26 @@ def n_members(network: Network) -> int:
 def contents(network: Network, modality: Modality, x: Array) -> Array:
     """Mean content of each cell, member x cell x content, from batch-centred codes."""
     return _in_chunks(lambda rows: network.content(modality, _members(network, x[rows]))[0].mu, len(x))
+
+
+@torch.inference_mode()
+def drawn_contents(network: Network, modality: Modality, x: Array, noise: Array) -> Array:
+    """One draw from the posterior of each cell's content, member x cell x content.
+
+    Args:
+        x: batch-centred codes, cell x code, or member x cell x code where each member has codes of its own.
+        noise: member x content, standard normal; the same for all cells, so that a cell's draw is its own whatever
+            cells stand beside it.
+    """
+    x = x if x.ndim == 3 else np.broadcast_to(x, (n_members(network), *x.shape))
+    device = network.log_scale.device
+    epsilon = torch.as_tensor(noise, device=device)[:, None]
+
+    def draw(rows: slice) -> torch.Tensor:
+        mu, log_var = network.content(modality, torch.as_tensor(np.ascontiguousarray(x[:, rows]), device=device))[0]
+        return mu + torch.exp(0.5 * log_var) * epsilon
+
+    return _in_chunks(draw, x.shape[1])
 
 
 @torch.inference_mode()
@@ -61,9 +81,15 @@ def styles(network: Network, modality: Modality, x: Array, depth: Array, offset:
     return _in_chunks(style, len(x))
 
 
-@torch.inference_mode()
 def decoded(network: Network, target: Modality, z: Array, style: Array, offset: Array) -> Array:
-    """Scaled codes of the target, cell x code, mean over members, all cells in one style.
+    """Scaled codes of the target, cell x code, mean over members, all cells in one style; see `decoded_by_members`."""
+    codes: Array = decoded_by_members(network, target, z, style, offset).mean(axis=0)
+    return codes
+
+
+@torch.inference_mode()
+def decoded_by_members(network: Network, target: Modality, z: Array, style: Array, offset: Array) -> Array:
+    """Scaled codes of the target, member x cell x code, all cells in one style.
 
     Args:
         z: member x cell x content.
@@ -77,12 +103,9 @@ def decoded(network: Network, target: Modality, z: Array, style: Array, offset: 
     def decode(rows: slice) -> torch.Tensor:
         some = torch.as_tensor(z[:, rows], device=device)
         n_cells = some.shape[1]
-        return network.decode(target, some, voice.expand(-1, n_cells, -1), shift.expand(len(some), n_cells, -1)).mean(
-            dim=0, keepdim=True
-        )
+        return network.decode(target, some, voice.expand(-1, n_cells, -1), shift.expand(len(some), n_cells, -1))
 
-    codes: Array = _in_chunks(decode, z.shape[1])[0]
-    return codes
+    return _in_chunks(decode, z.shape[1])
 
 
 @torch.inference_mode()

@@ -78,6 +78,11 @@ class Network(nn.Module):
         self.reach = nn.Parameter(self.first_reach.expand(n_members, 1, 1).clone())
         self.log_scale = nn.Parameter(torch.full((n_members,), math.log(10.0)))
 
+    @property
+    def content_dim(self) -> int:
+        """Dimensions of content."""
+        return int(self.first_metric.shape[0])
+
     def content(
         self, modality: Modality, x: Float[Tensor, "member cell code"]
     ) -> tuple[Posterior, Float[Tensor, "member cell statistic"]]:

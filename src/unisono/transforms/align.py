@@ -1,22 +1,56 @@
-"""Columns of a query put into the model's order by feature name, never by place."""
+"""How a query's features meet a model's: by name, by another name of the same thing, or by overlap; never by place."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.types import View
+from unisono.features.genes import match_genes
+from unisono.features.peaks import overlap_weights
+from unisono.features.proteins import match_proteins
+from unisono.types import Modality, View
+
+Names = NDArray[np.str_]
+
+_SAME_PEAKS = 0.5
+"""Share of the query's peaks, or of the model's, known by name from which on both are taken to be one peak set."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What a model knows its features by.
+
+    Attributes:
+        names: unique.
+        ids: a second name of each, '' where it has none; None where none has.
+        aliases: names that a query may use → names that they stand for.
+    """
+
+    names: Names
+    ids: Names | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Where each feature of the model stands in the query (-1: missing), and how many of the query's are unknown."""
+    """Where each feature of the model stands in the query.
+
+    Attributes:
+        columns: column of the query, -1 where the feature is missing; of several that overlap the one that counts most.
+        is_exact: whether the two have the very same name.
+        weights: query feature x model feature, how counts are divided where peaks overlap; None where each feature
+            has one column.
+        n_unknown: features of the query that meet none of the model's.
+    """
 
     columns: NDArray[np.intp]
+    is_exact: NDArray[np.bool_]
+    weights: sparse.csr_matrix | None
     n_unknown: int
 
     @property
@@ -28,15 +62,38 @@ class Alignment:
         return int((~self.is_present).sum())
 
 
-def align(wanted: NDArray[np.str_], found: NDArray[np.str_]) -> Alignment:
-    """Match two sets of unique feature names."""
-    columns = pd.Index(found).get_indexer(pd.Index(wanted))
-    return Alignment(columns, n_unknown=len(found) - int((columns >= 0).sum()))
+def align(
+    modality: Modality, known: Known, view_names: Names, view_ids: Names | None = None, *, where: str = "query"
+) -> Alignment:
+    """Match a model's features with a query's, unique names on both sides.
+
+    Genes are matched by symbol or id (see `unisono.features.genes`), proteins by any spelling of the same antigen
+    (`unisono.features.proteins`), peaks by name where both are one peak set, by overlap of intervals where they are not
+    (`unisono.features.peaks`). `where` is what messages call the query.
+
+    Raises:
+        BadInput: E039 or E040, the peaks cannot be compared.
+    """
+    found = _renamed(view_names, known.aliases)
+    exact = pd.Index(found).get_indexer(pd.Index(known.names))
+    if modality == "atac" and not _is_one_peak_set(exact, len(found)):
+        return _overlapping(known.names, found, where)
+    if modality == "rna" and (exact < 0).any():
+        columns = match_genes(known.names, found, known.ids, view_ids)
+    elif modality == "adt" and (exact < 0).any():
+        columns = match_proteins(known.names, found, known.aliases)
+    else:
+        columns = exact
+    return Alignment(columns, (exact >= 0) & (columns == exact), None, len(found) - int((columns >= 0).sum()))
 
 
 def aligned_counts(view: View, alignment: Alignment) -> sparse.csr_matrix:
     """The view's counts over the model's features, in the model's order; a missing feature is an empty column."""
     columns = alignment.columns
+    if alignment.weights is not None:
+        divided = sparse.csr_matrix(view.counts.astype(np.float32) @ alignment.weights)
+        divided.sort_indices()
+        return divided
     if np.array_equal(columns, np.arange(len(view.features))):
         return view.counts
     place = np.full(len(view.features), -1, dtype=np.int64)
@@ -50,3 +107,26 @@ def aligned_counts(view: View, alignment: Alignment) -> sparse.csr_matrix:
     )
     aligned.sort_indices()
     return aligned
+
+
+def _renamed(names: Names, aliases: Mapping[str, str]) -> Names:
+    """Names with the user's aliases in place, but where two features would then have one name."""
+    if not aliases:
+        return names
+    renamed = np.array([aliases.get(str(name), str(name)) for name in names])
+    return renamed if pd.Index(renamed).is_unique else names
+
+
+def _is_one_peak_set(exact: NDArray[np.intp], n_found: int) -> bool:
+    n_shared = int((exact >= 0).sum())
+    return n_shared > _SAME_PEAKS * min(len(exact), n_found)
+
+
+def _overlapping(wanted: Names, found: Names, where: str) -> Alignment:
+    weights = overlap_weights(wanted, found, where)
+    by_model = sparse.csc_matrix(weights)
+    is_met = np.diff(by_model.indptr) > 0
+    columns = np.full(len(wanted), -1, dtype=np.intp)
+    columns[is_met] = np.asarray(by_model.argmax(axis=0)).ravel()[is_met]
+    is_exact = is_met & (found[columns] == wanted)
+    return Alignment(columns, is_exact, weights, int((np.diff(weights.indptr) == 0).sum()))

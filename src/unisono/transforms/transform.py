@@ -12,7 +12,7 @@ from scipy import sparse
 from unisono.config import FitConfig
 from unisono.findings import refuse
 from unisono.transforms import normalise, selection
-from unisono.transforms.align import Alignment, align, aligned_counts
+from unisono.transforms.align import Alignment, Known, align, aligned_counts
 from unisono.transforms.svd import truncated_svd
 from unisono.transforms.thinning import thin
 from unisono.types import MODALITIES, Modality, View
@@ -62,7 +62,7 @@ class Transform:
     """Frozen recipe of one modality: normalise, weight, centre, project.
 
     Attributes:
-        features: every feature of the training view, G of them.
+        known: names of every feature of the training view, G of them.
         selected: positions of the S features that make the code.
         share: each feature's share of all training counts; tells what missing ones would have added to the total.
         weight: of each selected feature in the code.
@@ -73,7 +73,7 @@ class Transform:
     """
 
     modality: Modality
-    features: NDArray[np.str_]
+    known: Known
     selected: NDArray[np.intp]
     share: NDArray[np.float64]
     weight: NDArray[np.float64]
@@ -81,6 +81,11 @@ class Transform:
     basis: NDArray[np.float32]
     loadings: NDArray[np.float32]
     intercept: NDArray[np.float32]
+
+    @property
+    def features(self) -> NDArray[np.str_]:
+        """Names of all features."""
+        return self.known.names
 
     @property
     def n_codes(self) -> int:
@@ -114,17 +119,28 @@ class Transform:
         loadings, intercept = _regress(on_scale(view), codes)
         seen = np.asarray(view.counts.sum(axis=0), dtype=np.float64).ravel()
         share = seen / max(seen.sum(), 1.0)
-        return cls(view.modality, view.features, selected, share, weight, centre, basis, loadings, intercept)
+        known = Known(view.features, view.ids)
+        return cls(view.modality, known, selected, share, weight, centre, basis, loadings, intercept)
+
+    def align(self, view: View, *, where: str = "query") -> Alignment:
+        """How a view's features meet this transform's; `where` is what messages call the view.
+
+        Raises:
+            ValueError: the view is of another modality.
+            BadInput: E039 or E040, the peaks cannot be compared.
+        """
+        if view.modality != self.modality:
+            raise ValueError(f"a transform of {self.modality} was given a view of {view.modality}")
+        return align(self.modality, self.known, view.features, view.ids, where=where)
 
     def counts(self, view: View) -> Counts:
         """A view's counts in this transform's order: reordered by name, unknown features ignored.
 
         Raises:
             ValueError: the view is of another modality, or shares no feature with the model.
+            BadInput: E039 or E040, the peaks cannot be compared.
         """
-        if view.modality != self.modality:
-            raise ValueError(f"a transform of {self.modality} was given a view of {view.modality}")
-        alignment = align(self.features, view.features)
+        alignment = self.align(view)
         if not alignment.is_present.any():
             raise ValueError(f"{self.modality}: none of the {len(view.features)} features is known to the model")
         counts = aligned_counts(view, alignment)

@@ -59,6 +59,16 @@ class Voice:
     def modality(self) -> Modality:
         return self.transform.modality
 
+    @property
+    def signal(self) -> NDArray[np.float64]:
+        """Share of the variance of the training codes that each feature carries, one a feature, adding up to 1."""
+        scale = self.standardisation.scale
+        variance = (scale**2 / scale.max()) ** 2
+        carried = self.transform.basis.astype(np.float64) ** 2 @ variance
+        signal = np.zeros(len(self.transform.features))
+        signal[self.transform.selected] = carried / carried.sum()
+        return signal
+
     def read(self, view: View) -> Reading:
         """The view in this voice's order and units; nothing is refitted.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.transforms import normalise
-from unisono.transforms.align import align, aligned_counts
+from unisono.transforms.align import Known, align, aligned_counts
 from unisono.transforms.standardise import Standardisation
 from unisono.transforms.svd import truncated_svd
 from unisono.types import MODALITIES, Modality, View
@@ -93,7 +93,7 @@ class InputCodes:
     def _aligned(self, view: View) -> tuple[sparse.csr_matrix, NDArray[np.bool_]]:
         if view.modality != self.modality:
             raise ValueError(f"codes of {self.modality} were given a view of {view.modality}")
-        alignment = align(self.features, view.features)
+        alignment = align(self.modality, Known(self.features), view.features)
         if not alignment.is_present.any():
             raise ValueError(f"{self.modality}: none of the {len(view.features)} features is in the training view")
         return aligned_counts(view, alignment), alignment.is_present

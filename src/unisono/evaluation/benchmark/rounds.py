@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -39,6 +39,7 @@ def rounds(
     donor: Labels | None = None,
     training: Sequence[str] | None = None,
     test: Sequence[str] | None = None,
+    n_training: int | None = None,
 ) -> tuple[Round, ...]:
     """All rounds, seed by seed: with `random` the seed draws the split too, else each split is run with each seed.
 
@@ -49,10 +50,26 @@ def rounds(
         donor: for `leave-one-donor-out` the donor of each of `cells.names`.
         training: for `batches` those to learn from; all that are no test batch unless told.
         test: for `batches` those to be judged by.
+        n_training: how many of the training cells of a split to learn from, drawn by the seed; all unless told.
 
     Raises:
-        BadInput: E062 a named batch is not there, or stands on both sides; else as `split_cells`.
+        BadInput: E061 fewer training cells than asked for, E062 a named batch is not there, or stands on both sides;
+            else as `split_cells`.
     """
+    turns = _whole_rounds(cells, choice, n_seeds, donor, training, test)
+    if n_training is None:
+        return turns
+    return tuple(replace(turn, split=_thinned_out(turn.split, n_training, turn.seed)) for turn in turns)
+
+
+def _whole_rounds(
+    cells: Cells,
+    choice: str,
+    n_seeds: int,
+    donor: Labels | None,
+    training: Sequence[str] | None,
+    test: Sequence[str] | None,
+) -> tuple[Round, ...]:
     if choice == "batches":
         named = _named(cells, training, test)
         return tuple(Round(named.name, named, seed) for seed in range(n_seeds))
@@ -62,6 +79,16 @@ def rounds(
         )
     splits = split_cells(cells, choice, donor=donor)
     return tuple(Round(split.name, split, seed) for seed in range(n_seeds) for split in splits)
+
+
+def _thinned_out(split: Split, n_training: int, seed: int) -> Split:
+    """The same test cells, and of the training cells the first few of a permutation drawn by the seed."""
+    n_there = len(split.training)
+    if not 0 < n_training <= n_there:
+        what = f"{n_training} training cells are wanted of {n_there}."
+        raise refuse("E061", f"split {split.name}", what, f"ask for 1 to {n_there} with --train-cells")
+    order = np.random.default_rng([seed, 1]).permutation(n_there)
+    return replace(split, training=np.sort(split.training[order[:n_training]]))
 
 
 def _named(cells: Cells, training: Sequence[str] | None, test: Sequence[str] | None) -> Split:

@@ -1,0 +1,104 @@
+"""Peaks as intervals, and how a query's peaks meet a model's by overlap; never sees a count or a sequence."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from unisono.features.genome import Genome, check_same_genome, either, genome_of, prefix_of
+from unisono.findings import BadInput, refuse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Names = NDArray[np.str_]
+
+_PLACE = "[0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,12}"
+_PEAK = re.compile(rf"^(?P<chrom>\S*[^\s:_-])(?:(?P<low>_)|[:-])(?P<start>{_PLACE})(?(low)_|-)(?P<end>{_PLACE})\Z")
+"""The name of a chromosome may hold any of the three marks; the last two places are the peak's."""
+
+
+def parse_peaks(names: Names, where: str) -> pd.DataFrame:
+    """Chromosome, start and end of each peak, in the order of the names.
+
+    Known spellings are chr1:100-200, chr1-100-200 and chr1_100_200, with or without chr and with or without commas
+    between thousands. A peak is from start up to, not including, end, as in a BED file: 100-200 is 100 base pairs long
+    and does not overlap 200-300.
+
+    Raises:
+        BadInput: E040 a name is no peak or its end is not after its start, or the set names some primary chromosomes
+            chr1 and some 1.
+    """
+    import pandas as pd
+
+    parts = pd.Series(np.asarray(names, dtype=str), dtype=object).str.extract(_PEAK)
+    is_peak = parts["chrom"].notna().to_numpy(dtype=bool)
+    place = {side: _integers(parts[side], is_peak) for side in ("start", "end")}
+    is_peak &= place["start"] < place["end"]
+    if not is_peak.all():
+        raise _no_peaks(names[~is_peak], len(names), where)
+    prefix_of(parts["chrom"].unique(), where)
+    return pd.DataFrame({"chrom": parts["chrom"], **place})
+
+
+def overlap_weights(wanted: Names, found: Names, where: str) -> sparse.csr_matrix:
+    """How the counts of the query's peaks are divided among the model's peaks that they overlap.
+
+    `counts @ weights` are the query's counts over the model's peaks. A peak that overlaps several is divided in
+    proportion to the base pairs shared with each; base pairs outside of all of them are not counted as lost.
+
+    Args:
+        wanted: the model's peaks.
+        found: the query's peaks.
+        where: file and modality of the query, for messages.
+
+    Returns:
+        found x wanted, float32; a row sums to 1, or to 0 where the peak shares no base pair with any.
+
+    Raises:
+        BadInput: E039 the two name their chromosomes differently, lie on other genomes or do not overlap; E040 a set
+            cannot be read.
+    """
+    model, query = parse_peaks(wanted, f"{where}, the model's peaks"), parse_peaks(found, where)
+    of_model, of_query = genome_of(model, where), genome_of(query, where)
+    check_same_genome(of_query, of_model, where)
+    row, column, shared = _overlaps(query, model)
+    if not len(row):
+        raise _apart(of_query, of_model, (len(query), len(model)), where)
+    total = np.bincount(row, weights=shared, minlength=len(query))
+    weight = (shared / total[row]).astype(np.float32)
+    return sparse.csr_matrix((weight, (row, column)), shape=(len(query), len(model)))
+
+
+def _integers(places: pd.Series[str], is_peak: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Places without their commas, 0 where the name is no peak."""
+    return places.where(is_peak, "0").str.replace(",", "").to_numpy().astype(np.int64)
+
+
+def _overlaps(
+    query: pd.DataFrame, model: pd.DataFrame
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Position in the query, position in the model and number of shared base pairs of each pair that overlaps."""
+    import bioframe
+
+    pairs = bioframe.overlap(query, model, how="inner", return_input=False, return_index=True, return_overlap=True)
+    row, column, start, end = (
+        pairs[name].to_numpy(dtype=np.int64) for name in ("index", "index_", "overlap_start", "overlap_end")
+    )
+    return row, column, end - start
+
+
+def _no_peaks(names: Names, n_names: int, where: str) -> BadInput:
+    what = f"{len(names)} of {n_names} names are not chr:start-end with start before end (first: {str(names[0])!r})."
+    return refuse("E040", where, what, "name peaks like chr1:100-200, or remove those that are none")
+
+
+def _apart(query: Genome, model: Genome, n_peaks: tuple[int, int], where: str) -> BadInput:
+    sides = {"query": query.builds, "model": model.builds}
+    told = " and ".join(f"the {side} fits {either(builds)}" for side, builds in sides.items() if builds)
+    what = f"no peak of {n_peaks[0]} overlaps any of the model's {n_peaks[1]}{f'; {told}' if told else ''}."
+    return refuse("E039", where, what, "count the query's fragments over the model's peaks")

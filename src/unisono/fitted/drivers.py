@@ -1,0 +1,172 @@
+"""Drivers: which features of one modality move which of another in a fitted model; a read-out, it predicts no cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from unisono.fitted.query import require_modality
+from unisono.fitted.unisono import Unisono
+from unisono.nn import infer
+from unisono.nn.jacobian import mean_jacobian
+from unisono.transforms import normalise
+from unisono.transforms.transform import Counts, Transform
+from unisono.transforms.voice import Voice
+from unisono.types import Modality, View
+
+_EFFECTS_AT_A_TIME = 2**23
+
+Names = NDArray[np.str_]
+Matrix = NDArray[np.float32]
+Places = slice | NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Drivers:
+    """Effect of every source feature on every target feature, kept as factors: dense only where asked.
+
+    The effect of s on t is how far the prediction of t rises, on average over cells, when s rises by one of its
+    standard deviations and all other source features stay: in the units of the target's scale, which are log1p CP10k
+    for rna, CLR for adt, and logits of being open for atac.
+
+    Attributes:
+        source_features: those that make the code of the source, the others have no say.
+        target_features: every feature that the model predicts.
+        pushes: source feature x target code, how far one standard deviation of a feature moves the codes.
+        loadings: target feature x target code.
+    """
+
+    source: Modality
+    target: Modality
+    source_features: Names
+    target_features: Names
+    pushes: Matrix
+    loadings: Matrix
+
+    def __post_init__(self) -> None:
+        found, n_codes = (self.pushes.shape, self.loadings.shape), self.loadings.shape[-1]
+        wanted = ((len(self.source_features), n_codes), (len(self.target_features), n_codes))
+        if found != wanted:
+            raise ValueError(f"drivers of {self.target}: factors are {found}, names say {wanted}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.source_features), len(self.target_features)
+
+    def effects(self, sources: Places = slice(None), targets: Places = slice(None)) -> Matrix:
+        """The effects of some source features on some target features (all unless told), source x target."""
+        block: Matrix = self.pushes[sources] @ self.loadings[targets].T
+        return block
+
+    def table(self, top: int, per: Literal["target", "source"] = "target") -> pd.DataFrame:
+        """The strongest pairs, one a row: source, target, effect.
+
+        Args:
+            top: how many for each target feature, or for each source feature; all where there are fewer.
+            per: "target" lists the drivers of each target feature, "source" what each source feature drives.
+
+        Returns:
+            Rows grouped by the `per` feature, in the model's order, the largest absolute effect first.
+        """
+        if top < 1:
+            raise ValueError(f"top={top}: wanted at least 1")
+        n_rows, n_columns = self.shape if per == "source" else self.shape[::-1]
+        size = max(1, _EFFECTS_AT_A_TIME // max(n_columns, 1))
+        picked = [self._strongest(slice(s, s + size), min(top, n_columns), per) for s in range(0, n_rows, size)]
+        columns, effects = (np.concatenate(part).ravel() for part in zip(*picked, strict=True))
+        rows = np.repeat(np.arange(n_rows), min(top, n_columns))
+        sources, targets = (rows, columns) if per == "source" else (columns, rows)
+        named = {"source": self.source_features[sources], "target": self.target_features[targets]}
+        return pd.DataFrame(named | {"effect": effects})
+
+    def _strongest(self, rows: slice, top: int, per: str) -> tuple[NDArray[np.intp], Matrix]:
+        """For some of the `per` features, the `top` others with the largest absolute effect, and the effects."""
+        block = self.effects(sources=rows) if per == "source" else self.effects(targets=rows).T
+        columns = np.sort(np.argpartition(-np.abs(block), top - 1, axis=1)[:, :top], axis=1)
+        effects = np.take_along_axis(block, columns, axis=1)
+        order = np.argsort(-np.abs(effects), axis=1, kind="stable")
+        return np.take_along_axis(columns, order, axis=1), np.take_along_axis(effects, order, axis=1)
+
+
+def drivers_of(model: Unisono, view: View, target: Modality) -> Drivers:
+    """What drives a modality in the predictions of a model, by the Jacobian of its networks averaged over cells.
+
+    With loadings W of the target, mean Jacobian J of its codes by the codes of the source, basis B and scale c of the
+    source, the effect of s on t is deviation[s] · W[t] · J (B[s] / c). A feature's value is what enters its code:
+    log1p CP10k, CLR, or for atac the entry of the TF-IDF row of unit length. The weight that a feature has in the code
+    is in its derivative and, inversely, in its deviation, and so drops out.
+
+    It is the networks that are read out, in average style and before a target is kept from falling below zero. Left
+    out are the kernel, which has a share in predictions (`model.routes`), and for atac the expected depth, which moves
+    all peaks alike. Totals of cells and offsets of batches stay as they are while a feature rises.
+
+    Args:
+        model: fitted.
+        view: the source in the cells to average over, training cells as a rule.
+        target: modality whose prediction is read out.
+
+    Raises:
+        BadInput: E043, the model lacks one of the modalities.
+        ValueError: source and target are one, or the view lacks features that the code is made of.
+    """
+    source = view.modality
+    for modality in (source, target):
+        require_modality(modality, model.voices)
+    if source == target:
+        raise ValueError(f"source and target are both {source}: drivers lead from one modality to another")
+    voice = model.voices[source]
+    steps = steps_of(voice, view)
+    jacobian = mean_jacobian(model.network, source, target, voice.read(view).x, *model.styles[target].average)
+    return Drivers(
+        source=source,
+        target=target,
+        source_features=voice.transform.features[voice.transform.selected],
+        target_features=model.voices[target].transform.features,
+        pushes=steps @ jacobian.T,
+        loadings=infer.readout(model.network, target)[0],
+    )
+
+
+def steps_of(voice: Voice, view: View) -> Matrix:
+    """How far one standard deviation of a feature over these cells moves what the networks read: feature x code.
+
+    Raises:
+        ValueError: the view lacks features that the code is made of.
+    """
+    transform, counts = voice.transform, voice.transform.counts(view)
+    _require_all(transform, counts)
+    per_code = transform.basis / voice.standardisation.scale
+    return np.asarray(_deviations(_coded_values(transform, counts))[:, None] * per_code, dtype=np.float32)
+
+
+def _require_all(transform: Transform, counts: Counts) -> None:
+    is_missing = ~counts.alignment.is_present[transform.selected]
+    if is_missing.any():
+        first = transform.features[transform.selected][is_missing][0]
+        raise ValueError(
+            f"{transform.modality}: {is_missing.sum()} of {len(is_missing)} features of the code are not in the view "
+            f"(first: {str(first)!r}); give cells in which they were measured, such as those of training"
+        )
+
+
+def _coded_values(transform: Transform, counts: Counts) -> sparse.csr_matrix:
+    """The values that the basis projects to codes, weights included, where no feature of the code is missing."""
+    total = counts.total / max(float(transform.share[counts.alignment.is_present].sum()), 1e-9)
+    if transform.modality == "rna":
+        return normalise.scale_columns(normalise.log1p_cp10k(counts.selected, total), transform.weight)
+    if transform.modality == "adt":
+        return normalise.clr(counts.selected)
+    return normalise.tf_idf(counts.selected, total, transform.weight)
+
+
+def _deviations(values: sparse.csr_matrix) -> NDArray[np.float64]:
+    """Standard deviation of each column over all cells."""
+    values = values.astype(np.float64)
+    mean = np.asarray(values.mean(axis=0)).ravel()
+    square = np.asarray(values.multiply(values).mean(axis=0)).ravel()
+    return np.sqrt(np.maximum(square - mean**2, 0.0))

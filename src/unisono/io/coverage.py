@@ -1,0 +1,163 @@
+"""Coverage: how far a query holds what a model reads, and what was taken for what; judges names, reads no count."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from unisono.findings import BadInput, Finding
+from unisono.transforms.align import Alignment, Known, align
+from unisono.transforms.voice import Voice
+from unisono.types import Modality, View
+
+Names = NDArray[np.str_]
+
+MIN_SIGNAL = 0.1
+"""Below this share of the model's signal a query is refused (E036), unless told to go on."""
+
+_ENSEMBL = re.compile(r"ENS(?P<species>[A-Z]*)G\d{6,}")
+_SPECIES = {"": "human", "MUS": "mouse", "RNO": "rat", "DAR": "zebrafish", "MMU": "macaque"}
+_REWRITES: dict[str, Callable[[str], str]] = {
+    "upper and lower case are ignored": str.casefold,
+    "what follows the last dot is dropped": lambda name: re.sub(r"\.\d+$", "", name),
+    "separators and 'chr' are ignored": lambda name: re.sub(r"^chr|[-_:.\s]", "", name.casefold()),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """How much of a model's input of one modality a query has.
+
+    Attributes:
+        wanted: features of the model.
+        by_name: of these found under the very same name.
+        otherwise: found under another name, or by overlap.
+        signal: share of the variance of the model's codes that the found features carry, 0 to 1.
+        mapped: model's name → query's name, of those found otherwise.
+    """
+
+    modality: Modality
+    wanted: int
+    by_name: int
+    otherwise: int
+    signal: float
+    mapped: dict[str, str]
+
+    @property
+    def found(self) -> int:
+        return self.by_name + self.otherwise
+
+
+def coverage_of(voice: Voice, view: View, where: str) -> tuple[Coverage, list[Finding]]:
+    """Compare a view's features with a model's: I035, W036, I036, I038, I039, and E036, E037, E039, E040."""
+    return coverage_of_names(view.modality, voice.transform.known, voice.signal, view.features, view.ids, where)
+
+
+def coverage_of_names(
+    modality: Modality, known: Known, signal: NDArray[np.float64], found: Names, found_ids: Names | None, where: str
+) -> tuple[Coverage, list[Finding]]:
+    """As `coverage_of`, from names alone; `signal` is the share that each of the known features carries."""
+    nothing = Coverage(modality, len(known.names), 0, 0, 0.0, {})
+    try:
+        alignment = align(modality, known, found, found_ids, where=where)
+    except BadInput as error:
+        return nothing, list(error.findings)
+    model, query = pd.Index(known.names), pd.Index(found)
+    if not alignment.is_present.any():
+        return nothing, [_no_match(modality, model, query, where)]
+    coverage = _coverage(modality, known.names, found, alignment, signal)
+    findings = [*_mapped(coverage, alignment, where), *_missing(coverage, model[~alignment.is_present], where)]
+    places = alignment.columns[alignment.is_present]
+    if alignment.weights is None and np.any(np.diff(places) < 0):
+        findings.append(Finding("I035", where, "features are in another order than the model's; matched by name."))
+    if alignment.n_unknown:
+        what = f"{alignment.n_unknown} of {len(query)} features are unknown to the model"
+        findings.append(Finding("I036", where, f"{what}{_first_unknown(alignment, query)}; ignored."))
+    return coverage, findings
+
+
+def tolerated(findings: list[Finding]) -> list[Finding]:
+    """The same findings where too little coverage is no reason to stop: E036 as W036."""
+    return [
+        Finding("W036", each.where, each.what, "the answer rests on little") if each.code == "E036" else each
+        for each in findings
+    ]
+
+
+def _coverage(
+    modality: Modality, wanted: Names, found: Names, alignment: Alignment, signal: NDArray[np.float64]
+) -> Coverage:
+    is_otherwise = alignment.is_present & ~alignment.is_exact
+    mapped = {str(wanted[i]): str(found[alignment.columns[i]]) for i in np.flatnonzero(is_otherwise)}
+    share = float(signal[alignment.is_present].sum())
+    return Coverage(modality, len(wanted), int(alignment.is_exact.sum()), len(mapped), share, mapped)
+
+
+def _mapped(coverage: Coverage, alignment: Alignment, where: str) -> list[Finding]:
+    if not coverage.mapped:
+        return []
+    first = "; ".join(f"{ours} ← {theirs}" for ours, theirs in list(coverage.mapped.items())[:3])
+    if alignment.weights is not None:
+        what = (
+            f"{coverage.by_name} of {coverage.wanted} peaks found by name, {coverage.otherwise} by overlap "
+            f"(first: {first})."
+        )
+        return [Finding("I039", where, what)]
+    what = f"{coverage.otherwise} of {coverage.wanted} features found under another name (first: {first})."
+    return [Finding("I038", where, what)]
+
+
+def _missing(coverage: Coverage, names: pd.Index, where: str) -> list[Finding]:
+    if not len(names):
+        return []
+    first = ", ".join(names[:3])
+    what = (
+        f"{len(names)} of {coverage.wanted} features of the model are missing (first: {first}), and with them "
+        f"{1 - coverage.signal:.0%} of its signal"
+    )
+    if coverage.signal < MIN_SIGNAL:
+        what += f"; {coverage.signal:.1%} is left, at least {MIN_SIGNAL:.0%} is needed."
+        remedy = "give all measured features, fit on the shared ones, or go on with --force"
+        return [Finding("E036", where, what, remedy)]
+    return [Finding("W036", where, f"{what}; read as unknown.", "give the query all measured features, unfiltered")]
+
+
+def _first_unknown(alignment: Alignment, query: pd.Index) -> str:
+    if alignment.weights is not None:
+        is_known = np.diff(alignment.weights.indptr) > 0
+    else:
+        is_known = np.isin(np.arange(len(query)), alignment.columns)
+    return f" (first: {query[~is_known][0]})"
+
+
+def _no_match(modality: Modality, model: pd.Index, query: pd.Index, where: str) -> Finding:
+    what = f"0 % of {modality} features match; yours look like {_style(query)}, the model uses {_style(model)}"
+    for condition, rewrite in _REWRITES.items():
+        n_met = len(set(map(rewrite, model)) & set(map(rewrite, query)))
+        if n_met:
+            what += f"; {n_met} of {len(model)} would match if {condition}"
+            break
+    return Finding(
+        "E037", where, f"{what}.", "rename var_names to the model's kind of name; nothing is matched by place"
+    )
+
+
+def _style(names: pd.Index) -> str:
+    """How names look, judged by the commonest look, with the first name as example."""
+    example = f" ({str(names[0])!r})" if len(names) else ""
+    ensembl = [match for match in map(_ENSEMBL.match, names) if match]
+    if len(ensembl) > len(names) / 2:
+        species = ensembl[0]["species"]
+        return f"Ensembl {_SPECIES.get(species, species)} identifiers{example}"
+    if sum(bool(re.match(r"(chr)?[\w.]+[:_-]\d+[-_]\d+$", name)) for name in names) > len(names) / 2:
+        return f"genomic intervals{example}"
+    if sum(name.isupper() for name in names) > len(names) / 2:
+        return f"upper-case symbols, as in human{example}"
+    if sum(name[:1].isupper() and name[1:].islower() for name in names) > len(names) / 2:
+        return f"capitalised symbols, as in mouse{example}"
+    return f"other names{example}"
