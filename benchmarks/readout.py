@@ -32,7 +32,7 @@ import unisono as un
 from unisono.config import FitConfig
 from unisono.evaluation.enrichment import Effects, Enrichment, cis_enrichment, cis_pairs
 from unisono.evaluation.peers.links import protein_links
-from unisono.fitted.drivers import Drivers, drivers_of, steps_of
+from unisono.fitted.drivers import Drivers, steps_of
 from unisono.fitted.unisono import Unisono
 from unisono.io.read import cells_from_mudata, read_mudata
 from unisono.transforms.transform import on_scale
@@ -155,7 +155,7 @@ def chromatin(name: str, models: dict[str, Unisono], cells: Cells) -> list[Row]:
         rows.append({"model": "", "direction": "none", "way": "correlation", "effects": kind, **asdict(found)})
     for label, model in models.items():
         for source, target in (("rna", "atac"), ("atac", "rna")):
-            found = drivers_of(model, cells.views[source], target)
+            found = model.drivers_of(cells.views[source], target)
             for way, drivers in (("networks", found), ("ridge", effects_by_ridge(found, model, cells))):
                 made = enrichments(drivers, starts)
                 about = {"model": label, "direction": f"{source}->{target}", "way": way}
@@ -185,7 +185,7 @@ def proteins(name: str, models: dict[str, Unisono], cells: Cells) -> list[Row]:
     """For each protein, the genes with the largest positive effects and the place of its own."""
     rows = []
     for label, model in models.items():
-        found = drivers_of(model, cells.views["rna"], "adt")
+        found = model.drivers_of(cells.views["rna"], "adt")
         genes = found.source_features
         chosen = pd.Index(cells.views["rna"].features).get_indexer(pd.Index(genes))
         ways = {

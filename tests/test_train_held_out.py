@@ -16,6 +16,7 @@ from unisono.types import Cells
 
 CPU = torch.device("cpu")
 CONFIG = FitConfig(
+    linear_decoder_from=0,
     n_members=2,
     n_codes=7,
     max_genes=61,

@@ -13,10 +13,11 @@ from unisono.device import choose_device, one_thread
 from unisono.fitted import store
 from unisono.fitted.checkpoint import load_checkpoint, save_checkpoint
 from unisono.fitted.query import warn
-from unisono.fitted.record import EpochRecord, Record
+from unisono.fitted.record import EpochRecord, Record, Unlabelled
 from unisono.fitted.unisono import Unisono
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
+from unisono.io.unlabelled import with_unlabelled
 from unisono.train.feed import Feed
 from unisono.train.held_out import Figures, HeldOut
 from unisono.train.loop import Epoch, Training, train
@@ -48,6 +49,7 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     where: str = "data",
+    also: MuData | None = None,
 ) -> Unisono:
     """Learn to predict and match from cells measured in two or three modalities.
 
@@ -65,6 +67,9 @@ def fit(
         checkpoint: folder for checkpoints, written every few seconds; None for none.
         resume: go on from that checkpoint if it is there; the weights end up the same to the bit.
         where: what messages call the data, usually a file name.
+        also: cells without labels, such as the query to come: they take part in the terms within a modality, and how
+            they pair is not looked at. Figures on these cells are transductive then, which the model's record says and
+            every later evaluation repeats.
 
     Returns:
         The fitted model. `mdata` is not changed.
@@ -84,9 +89,19 @@ def fit(
         mdata, batch_key=batch_key, modalities=modalities, layer=layer, where=where, need=2
     )
     warn(findings)
+    unlabelled: tuple[Unlabelled, ...] = ()
+    if also is not None:
+        beside, findings = cells_from_mudata(
+            also, batch_key=batch_key, modalities=modalities, layer=layer, where=f"{where}, also", need=1
+        )
+        warn(findings)
+        seen = {m: beside.views[m].n_cells for m in beside.modalities if m in cells.views}
+        unlabelled = (Unlabelled(how="also", fingerprint=fingerprint(beside), n_cells=seen),)
+        cells = with_unlabelled(cells, beside, f"{where}, also")
     return fit_cells(
         cells,
         chosen,
+        unlabelled=unlabelled,
         device=device,
         batch_key=batch_key,
         modalities=modalities,  # type: ignore[arg-type]  # the reader has refused other kinds
@@ -107,6 +122,7 @@ def fit_cells(
     on_epoch: OnEpoch | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
+    unlabelled: tuple[Unlabelled, ...] = (),
 ) -> Unisono:
     """As `fit`, from cells whose counts are known to be sound."""
     began = time.perf_counter()
@@ -152,6 +168,7 @@ def fit_cells(
             device=str(where),
             curve=tuple(_epoch_record(epoch, epoch.figures) for epoch in training.evaluated if epoch.figures),
             seconds=round(time.perf_counter() - began, 3),
+            unlabelled=unlabelled,
         ),
     )
 

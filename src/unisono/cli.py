@@ -104,6 +104,9 @@ def fit(
     layer: Layer = None,
     preset: PresetName = "default",
     config: Annotated[Path | None, typer.Option(metavar="F.toml", help="Fields of FitConfig, over the preset.")] = None,
+    also: Annotated[
+        Path | None, typer.Option(metavar="QUERY.h5mu", help="Cells without labels to learn from too (transductive).")
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted fit to -o was.")] = False,
@@ -133,6 +136,7 @@ def fit(
             checkpoint=checkpoint,
             resume=resume,
             where=data.name,
+            also=None if also is None else read_mudata(also),
         )
     model.save(out, force=force)
     discard_checkpoint(checkpoint)

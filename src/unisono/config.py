@@ -82,6 +82,9 @@ class FitConfig(_Frozen):
     weight_decay: float = Field(1e-2, ge=0)
     held_out: float = Field(0.1, ge=0, lt=1)
     """Share of the training cells kept aside to stop training and to choose shares and temperatures."""
+    linear_decoder_from: int = Field(3000, ge=0)
+    """Training cells from which on decoders start from the loadings of the linear path, which overfit where cells are
+    few; with fewer cells the networks decode alone."""
     refit_below: int = Field(3000, ge=0)
     """Training cells below which the model is then fitted anew on all of them, the held-out ones too."""
 

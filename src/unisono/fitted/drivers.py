@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,11 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.fitted.query import require_modality
-from unisono.fitted.unisono import Unisono
 from unisono.nn import infer
 from unisono.nn.jacobian import mean_jacobian
-from unisono.transforms import normalise
+from unisono.nn.model import Network
+from unisono.nn.styles import StyleBook
 from unisono.transforms.transform import Counts, Transform
 from unisono.transforms.voice import Voice
 from unisono.types import Modality, View
@@ -93,8 +93,14 @@ class Drivers:
         return np.take_along_axis(columns, order, axis=1), np.take_along_axis(effects, order, axis=1)
 
 
-def drivers_of(model: Unisono, view: View, target: Modality) -> Drivers:
-    """What drives a modality in the predictions of a model, by the Jacobian of its networks averaged over cells.
+def read_out(
+    network: Network,
+    voices: Mapping[Modality, Voice],
+    styles: Mapping[Modality, StyleBook],
+    view: View,
+    target: Modality,
+) -> Drivers:
+    """What drives a modality in the predictions of networks, by the Jacobian of its networks averaged over cells.
 
     With loadings W of the target, mean Jacobian J of its codes by the codes of the source, basis B and scale c of the
     source, the effect of s on t is deviation[s] · W[t] · J (B[s] / c). A feature's value is what enters its code:
@@ -102,33 +108,32 @@ def drivers_of(model: Unisono, view: View, target: Modality) -> Drivers:
     is in its derivative and, inversely, in its deviation, and so drops out.
 
     It is the networks that are read out, in average style and before a target is kept from falling below zero. Left
-    out are the kernel, which has a share in predictions (`model.routes`), and for atac the expected depth, which moves
-    all peaks alike. Totals of cells and offsets of batches stay as they are while a feature rises.
+    out are the kernel, which has a share in predictions (`Unisono.routes`), and for atac the expected depth, which
+    moves all peaks alike. Totals of cells and offsets of batches stay as they are while a feature rises.
 
     Args:
-        model: fitted.
+        network: encoders, decoders and heads.
+        voices: by modality.
+        styles: by modality.
         view: the source in the cells to average over, training cells as a rule.
         target: modality whose prediction is read out.
 
     Raises:
-        BadInput: E043, the model lacks one of the modalities.
         ValueError: source and target are one, or the view lacks features that the code is made of.
     """
     source = view.modality
-    for modality in (source, target):
-        require_modality(modality, model.voices)
     if source == target:
         raise ValueError(f"source and target are both {source}: drivers lead from one modality to another")
-    voice = model.voices[source]
+    voice = voices[source]
     steps = steps_of(voice, view)
-    jacobian = mean_jacobian(model.network, source, target, voice.read(view).x, *model.styles[target].average)
+    jacobian = mean_jacobian(network, source, target, voice.read(view).x, *styles[target].average)
     return Drivers(
         source=source,
         target=target,
         source_features=voice.transform.features[voice.transform.selected],
-        target_features=model.voices[target].transform.features,
+        target_features=voices[target].transform.features,
         pushes=steps @ jacobian.T,
-        loadings=infer.readout(model.network, target)[0],
+        loadings=infer.readout(network, target)[0],
     )
 
 
@@ -141,7 +146,7 @@ def steps_of(voice: Voice, view: View) -> Matrix:
     transform, counts = voice.transform, voice.transform.counts(view)
     _require_all(transform, counts)
     per_code = transform.basis / voice.standardisation.scale
-    return np.asarray(_deviations(_coded_values(transform, counts))[:, None] * per_code, dtype=np.float32)
+    return np.asarray(_deviations(transform.values(counts))[:, None] * per_code, dtype=np.float32)
 
 
 def _require_all(transform: Transform, counts: Counts) -> None:
@@ -152,16 +157,6 @@ def _require_all(transform: Transform, counts: Counts) -> None:
             f"{transform.modality}: {is_missing.sum()} of {len(is_missing)} features of the code are not in the view "
             f"(first: {str(first)!r}); give cells in which they were measured, such as those of training"
         )
-
-
-def _coded_values(transform: Transform, counts: Counts) -> sparse.csr_matrix:
-    """The values that the basis projects to codes, weights included, where no feature of the code is missing."""
-    total = counts.total / max(float(transform.share[counts.alignment.is_present].sum()), 1e-9)
-    if transform.modality == "rna":
-        return normalise.scale_columns(normalise.log1p_cp10k(counts.selected, total), transform.weight)
-    if transform.modality == "adt":
-        return normalise.clr(counts.selected)
-    return normalise.tf_idf(counts.selected, total, transform.weight)
 
 
 def _deviations(values: sparse.csr_matrix) -> NDArray[np.float64]:

@@ -15,11 +15,15 @@ from unisono.io.coverage import coverage_of, tolerated
 from unisono.io.naming import kind_of
 from unisono.io.read import cells_from_mudata
 from unisono.transforms.voice import Voice
-from unisono.types import Modality, View
+from unisono.types import Cells, Modality, View
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+
+NEW_BATCH = "query batch"
+"""What the cells of a query are called that comes without the column of the batch."""
 
 
 def query_view(
@@ -54,13 +58,29 @@ def query_view(
     cells, findings = cells_from_mudata(mdata, batch_key=batch_key, modalities=names, where=where, need=1)
     view = cells.views[modality]
     if record.batch_key is not None and batch_key is None:
-        view = replace(view, batch=np.full(view.n_cells, "query batch"))
+        view = replace(view, batch=np.full(view.n_cells, NEW_BATCH))
     _, met = coverage_of(voices[modality], view, f"{where}, {modality}")
     met = tolerated(met) if force else met
     if any(finding.severity == "error" for finding in met):
         raise BadInput(met)
     warn([*findings, *met, *_new_batches(view, voices[modality], f"{where}, {modality}")])
     return view
+
+
+def query_cells(
+    mdata: MuData, voices: Mapping[Modality, Voice], record: Record, where: str = "query", *, force: bool = False
+) -> Cells:
+    """Every modality of a query that the model knows, joined by cell name; see `query_view`.
+
+    Raises:
+        BadInput: E043 the query has none of them; or a modality cannot be read.
+    """
+    found = kinds(mdata, record).values()
+    shared = [modality for modality in voices if modality in found]
+    if not shared:
+        what = f"holds {', '.join(mdata.mod)}; this model knows {', '.join(voices)}."
+        raise refuse("E043", where, what, "give a modality of the model")
+    return Cells({m: query_view(mdata, m, voices, record, where, force=force) for m in shared})
 
 
 def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 from unisono.types import Modality
@@ -18,6 +20,22 @@ class EpochRecord(BaseModel):
     is_best: bool
 
 
+class Unlabelled(BaseModel):
+    """Cells of which the model has seen the counts, but not which belong together: figures on them are transductive.
+
+    Attributes:
+        how: `also`, given to the fit beside the training cells; or `adapt`, adapted to later.
+        fingerprint: SHA-256 over names, batches and counts.
+        n_cells: by modality.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    how: Literal["also", "adapt"]
+    fingerprint: str
+    n_cells: dict[str, int]
+
+
 class Record(BaseModel):
     """Provenance of a fitted model.
 
@@ -31,6 +49,7 @@ class Record(BaseModel):
         device: where the networks were trained.
         curve: the evaluated epochs.
         seconds: wall time of the fit.
+        unlabelled: cells that the model has seen beside those it was trained on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,3 +63,4 @@ class Record(BaseModel):
     device: str
     curve: tuple[EpochRecord, ...]
     seconds: float
+    unlabelled: tuple[Unlabelled, ...] = ()

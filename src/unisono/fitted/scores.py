@@ -12,9 +12,11 @@ from scipy import sparse
 
 from unisono.evaluation.figures import matching_figures, prediction_figures
 from unisono.evaluation.metrics.arrays import Groups
-from unisono.findings import refuse
-from unisono.fitted.query import kinds, query_view
+from unisono.findings import Finding, refuse
+from unisono.fitted.query import query_cells, warn
+from unisono.fitted.record import Unlabelled
 from unisono.fitted.unisono import Unisono
+from unisono.io.fingerprint import fingerprint
 from unisono.match import Rule, couple
 from unisono.transforms.align import aligned_counts
 from unisono.transforms.transform import on_scale
@@ -49,8 +51,9 @@ def evaluate(model: Unisono, test: MuData, *, where: str = "test", force: bool =
     Raises:
         BadInput: the cells cannot be read by the model, or no cell has two modalities.
     """
-    modalities = [m for m in model.modalities if m in kinds(test, model.record).values()]
-    cells = Cells({m: query_view(test, m, model.voices, model.record, where, force=force) for m in modalities})
+    cells = query_cells(test, model.voices, model.record, where, force=force)
+    modalities = cells.modalities
+    warn(_seen(model.record.unlabelled, cells, where))
     scores: dict[str, float] = {}
     for source, target in permutations(modalities, 2):
         paired = _paired(cells, source, target)
@@ -63,6 +66,18 @@ def evaluate(model: Unisono, test: MuData, *, where: str = "test", force: bool =
     if not scores:
         raise refuse("E027", where, "no cell has two modalities of this model.", "give cells measured in both")
     return scores
+
+
+def _seen(unlabelled: tuple[Unlabelled, ...], cells: Cells, where: str) -> list[Finding]:
+    """What a reader of the figures has to know where the model has learnt from cells without labels."""
+    mark = fingerprint(cells)
+    found = []
+    for each in unlabelled:
+        n_cells = ", ".join(f"{n:,} {m}" for m, n in each.n_cells.items())
+        same = "these very cells" if each.fingerprint == mark else "perhaps these among them"
+        what = f"the model has seen unlabelled cells ({each.how}: {n_cells}; {same}): figures are transductive."
+        found.append(Finding("W064", where, what, "compare with a model that has not, on the same cells"))
+    return found
 
 
 def _paired(cells: Cells, a: Modality, b: Modality) -> tuple[View, View] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, final
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from unisono.config import FitConfig
 from unisono.findings import refuse
 from unisono.fitted import store
+from unisono.fitted.adapt import adapted
 from unisono.fitted.draws import DRAWS, Chain, beside, direct_draws
-from unisono.fitted.query import kinds, only_modality, query_view, require_modality
+from unisono.fitted.drivers import Drivers, read_out
+from unisono.fitted.query import NEW_BATCH, kinds, only_modality, query_cells, query_view, require_modality
 from unisono.fitted.record import Record
 from unisono.io.matching import Matching
 from unisono.io.tables import prediction_to_anndata
@@ -25,11 +27,13 @@ from unisono.nn.styles import Style, StyleBook
 from unisono.transforms.route import Route
 from unisono.transforms.standardise import shrunken_mean
 from unisono.transforms.voice import Reading, Voice
-from unisono.types import MODALITIES, Link, Modality, Pair, Prediction, View
+from unisono.types import MODALITIES, Cells, Link, Modality, Pair, Prediction, View
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+    from unisono.train.loop import Epoch
 
 EMBEDDING = "X_unisono"
 _LINKS: dict[Modality, Link] = {"rna": "nonnegative", "adt": "nonnegative", "atac": "logistic"}
@@ -270,6 +274,30 @@ class Unisono:
         """Cells in the shared space, cell x dimension, unit length: inner products are similarities of content."""
         return self._vectors(view.modality, self.voices[view.modality].read(view))
 
+    def drivers(self, cells: MuData | AnnData, source: Modality, target: Modality) -> Drivers:
+        """Which features of `source` move which features of `target` in the predictions, averaged over some cells.
+
+        Args:
+            cells: raw counts, those of training as a rule; all features that the model reads have to be there.
+            source: such as "rna".
+            target: such as "atac" or "adt".
+
+        Returns:
+            Effects of one standard deviation of each source feature, `.table(top=10)` of them the strongest.
+
+        Raises:
+            BadInput: the cells cannot be read by this model, or it does not know the modality.
+            ValueError: source and target are one, or features are missing.
+        """
+        require_modality(target, self.voices)
+        return self.drivers_of(query_view(cells, source, self.voices, self.record, "cells"), target)
+
+    def drivers_of(self, view: View, target: Modality) -> Drivers:
+        """As `drivers`, from a view whose counts are known to be sound."""
+        for modality in (view.modality, target):
+            require_modality(modality, self.voices)
+        return read_out(self.network, self.voices, self.styles, view, target)
+
     def embed(self, mdata: MuData, *, force: bool = False) -> MuData:
         """Write `obsm["X_unisono"]` into each modality of `mdata`, which is changed, and return it.
 
@@ -288,6 +316,41 @@ class Unisono:
             embedded[rows] = vectors
             part.obsm[EMBEDDING] = embedded
         return mdata
+
+    def adapt(
+        self,
+        query: MuData,
+        *,
+        batch_key: str | None = None,
+        n_epochs: int = 20,
+        seed: int = 0,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> Unisono:
+        """The same model with the style of new batches learnt from some of their cells.
+
+        Style encoders, the layers that drive AdaIN, and the offsets of the new batches are fitted to the cells; content
+        encoders and all else stand still. Then `style="NAME OF THE BATCH"` predicts in its voice, and cells of the
+        batch are read with the offset that was found here, however few of them are asked about. Cells with two
+        modalities teach more than cells with one, but none is needed.
+
+        Args:
+            query: raw counts of cells of batches that are new to the model, in any of its modalities.
+            batch_key: obs column of the batch; that of the training unless told. With neither, all cells are taken as
+                one batch, "query batch".
+            n_epochs: passes over the cells.
+            seed: equal seeds give equal models on one CPU.
+            on_epoch: called after each epoch.
+
+        Raises:
+            BadInput: the query cannot be read by this model, or E063 none of its batches is new.
+        """
+        record = self.record if batch_key is None else self.record.model_copy(update={"batch_key": batch_key})
+        cells = query_cells(query, self.voices, record)
+        if record.batch_key is None:
+            one = {m: replace(view, batch=np.full(view.n_cells, NEW_BATCH)) for m, view in cells.views.items()}
+            cells = Cells(one)
+        parts = store.Parts(*(getattr(self, name) for name in store.Parts._fields))
+        return Unisono(*adapted(parts, cells, n_epochs, seed, on_epoch))
 
     def with_aliases(self, aliases: Mapping[str, str]) -> Unisono:
         """The same model, which also knows its features by other names: name in a query → name that it stands for.

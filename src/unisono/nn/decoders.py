@@ -12,7 +12,10 @@ from unisono.nn.layers import MemberLinear, adaptive_instance_norm, tokens_of
 
 
 class Decoder(nn.Module):
-    """Content in the voice of a style: the linear decoder of probabilistic CCA plus a network driven by AdaIN."""
+    """Content in the voice of a style: the linear decoder of probabilistic CCA plus a network driven by AdaIN.
+
+    Where the linear decoder is all zero, the network is alone, and does not start at zero.
+    """
 
     linear: Tensor
 
@@ -32,7 +35,8 @@ class Decoder(nn.Module):
         self.styles = nn.ModuleList(
             MemberLinear(n_members, shape.style_dim, 2 * shape.n_channels, generator) for _ in range(shape.n_blocks)
         )
-        self.to_codes = MemberLinear(n_members, width, n_codes, generator, starts_at_zero=shape.linear_path)
+        has_path = shape.linear_path and bool(linear.any())
+        self.to_codes = MemberLinear(n_members, width, n_codes, generator, starts_at_zero=has_path)
 
     def forward(
         self,

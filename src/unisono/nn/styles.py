@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,6 +42,16 @@ class StyleBook:
     def average(self) -> Style:
         """The mean over all training cells, whose codes have no offset."""
         return Style(self.average_latent, np.zeros(self.offsets.shape[1], dtype=np.float32))
+
+    def with_batches(self, other: StyleBook, names: Sequence[str]) -> StyleBook:
+        """The same book with some batches of another one of the same networks behind its own."""
+        rows = [int(np.flatnonzero(other.batches == name)[0]) for name in names]
+        return StyleBook(
+            np.concatenate([self.batches, other.batches[rows]]),
+            np.concatenate([self.latents, other.latents[rows]]),
+            np.concatenate([self.offsets, other.offsets[rows]]),
+            self.average_latent,
+        )
 
     def of_batch(self, name: str) -> Style:
         """The style of a training batch.

@@ -49,6 +49,8 @@ def prepare(cells: Cells, config: FitConfig, device: torch.device) -> Prepared:
     training, held_out = _split(cells, config)
     views = {m: _training_view(training, m, config) for m in training.modalities}
     path = _linear_path(views, config)
+    if len(cells.names) < config.linear_decoder_from:
+        path = path.without_decoders()
     blueprints = {m: _blueprint(view, path) for m, view in views.items()}
     generator = torch.Generator().manual_seed(config.seed)
     network = Network(blueprints, torch.as_tensor(path.correlation), config, generator)

@@ -91,12 +91,13 @@ def routes(views: Views, choices: Choices, config: FitConfig) -> dict[Pair, Rout
 
 
 def style_book(network: Network, view: TrainingView) -> StyleBook:
-    """Mean style of the training cells of each batch."""
-    modality, reading = view.voice.modality, view.reading
+    """Mean style of the cells of each batch, which the voice has to know."""
+    modality, reading, known = view.voice.modality, view.reading, view.voice.standardisation
     styles = infer.styles(network, modality, reading.x, reading.depth, reading.offset)
     batches, index = np.unique(reading.batch, return_inverse=True)
     means = np.stack([styles[:, index == b].mean(axis=1) for b in range(len(batches))])
-    return StyleBook(batches, means, view.voice.standardisation.offsets, styles.mean(axis=1))
+    place = [int(np.flatnonzero(known.batches == name)[0]) for name in batches]
+    return StyleBook(batches, means, known.offsets[place], styles.mean(axis=1))
 
 
 def _rivals(network: Network, held_out: HeldOut, a: Modality, b: Modality) -> Rivals | None:

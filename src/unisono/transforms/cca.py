@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -38,6 +38,10 @@ class LinearPath:
     encoders: Mapping[Modality, NDArray[np.float32]]
     decoders: Mapping[Modality, NDArray[np.float32]]
     correlation: NDArray[np.float32]
+
+    def without_decoders(self) -> LinearPath:
+        """The same encoders beside decoders that say nothing."""
+        return replace(self, decoders={m: np.zeros_like(decoder) for m, decoder in self.decoders.items()})
 
 
 def fit_linear_path(codes: Codes, has: Has, content_dim: int, rng: np.random.Generator) -> LinearPath:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,26 @@ class Standardisation:
         offsets = ((means - mean) / scale).astype(np.float32)
         batch_depths = np.array([log_depth[batch == name].mean() for name in batches])
         return cls(mean, scale, batches, offsets, depth, batch_depths)
+
+    def with_batches(
+        self, scaled: NDArray[np.float32], batch: NDArray[np.str_], log_depth: NDArray[np.float64]
+    ) -> Standardisation:
+        """The same statistics with those batches added that are new, as far as these cells tell where they lie.
+
+        Args:
+            scaled: scaled codes of cells of the new batches; a batch that is known already stays as it is.
+            batch: of each cell.
+            log_depth: of each cell.
+        """
+        new = np.setdiff1d(batch, self.batches)
+        offsets = [shrunken_mean(scaled[batch == name]) for name in new]
+        relative = [shrunken_mean(log_depth[batch == name] - self.depth[0]) for name in new]
+        return replace(
+            self,
+            batches=np.concatenate([self.batches, new]),
+            offsets=np.stack([*self.offsets, *offsets]),
+            batch_depths=np.concatenate([self.batch_depths, self.depth[0] + np.asarray(relative, dtype=np.float64)]),
+        )
 
     def scaled(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Codes about the modality's mean, their batch's offset still in them."""

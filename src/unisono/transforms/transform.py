@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class Counts:
     def n_cells(self) -> int:
         return len(self.rest)
 
-    @property
+    @cached_property
     def total(self) -> NDArray[np.float64]:
         return np.asarray(self.selected.sum(axis=1), dtype=np.float64).ravel() + self.rest
 
@@ -150,17 +151,21 @@ class Transform:
 
     def codes(self, counts: Counts) -> NDArray[np.float32]:
         """Codes of cells, cell x code; where features are missing, the least-squares code given those present."""
-        recipe = _RECIPES[self.modality]
-        is_present = counts.alignment.is_present
-        total = counts.total / max(float(self.share[is_present].sum()), 1e-9)
-        seen = is_present[self.selected]
+        seen = counts.alignment.is_present[self.selected]
         project = self.basis if seen.all() else _least_squares_projection(self.basis, seen)
         offset = (self.centre @ project).astype(np.float32)
         codes = np.empty((counts.n_cells, self.n_codes), dtype=np.float32)
         for start in range(0, len(codes), _ROWS_AT_A_TIME):
             rows = slice(start, start + _ROWS_AT_A_TIME)
-            codes[rows] = recipe.normalise(counts.selected[rows], total[rows], self.weight, int(seen.sum())) @ project
+            codes[rows] = self.values(counts, rows) @ project
         return codes - offset
+
+    def values(self, counts: Counts, rows: slice = slice(None)) -> sparse.csr_matrix:
+        """Normalised and weighted values of some cells, cell x selected feature: what the basis projects to codes."""
+        is_present = counts.alignment.is_present
+        total = counts.total[rows] / max(float(self.share[is_present].sum()), 1e-9)
+        n_measured = int(is_present[self.selected].sum())
+        return _RECIPES[self.modality].normalise(counts.selected[rows], total, self.weight, n_measured)
 
 
 def on_scale(view: View) -> sparse.csr_matrix:

@@ -1,0 +1,52 @@
+"""Training cells with cells beside them of which nobody says how they pair; looks at no count's value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import sparse
+
+from unisono.findings import refuse
+from unisono.transforms.align import Known, align, aligned_counts
+from unisono.types import Cells, Modality, View
+
+_LEAST_COVERED = 0.95
+"""Share of the training features that cells without labels must have: a missing one would be learnt as a zero."""
+
+
+def with_unlabelled(training: Cells, unlabelled: Cells, where: str) -> Cells:
+    """Training cells, and each unlabelled view as cells that have one modality alone, whatever their names say.
+
+    Features of the unlabelled cells are found as those of a query are; those that training does not have are left out.
+
+    Raises:
+        BadInput: E036 a modality lacks more than a twentieth of the training features, E043 none is of training.
+    """
+    shared = [m for m in training.modalities if m in unlabelled.views]
+    if not shared:
+        what = f"holds {', '.join(unlabelled.modalities)}, training {', '.join(training.modalities)}."
+        raise refuse("E043", where, what, "give cells of a modality of the training data")
+    views = dict(training.views)
+    for modality in shared:
+        views[modality] = _joined(views[modality], unlabelled.views[modality], modality, f"{where}, {modality}")
+    return Cells(views)
+
+
+def _joined(training: View, unlabelled: View, modality: Modality, where: str) -> View:
+    alignment = align(
+        modality, Known(training.features, training.ids), unlabelled.features, unlabelled.ids, where=where
+    )
+    covered = float(alignment.is_present.mean())
+    if covered < _LEAST_COVERED:
+        what = f"{alignment.n_missing} of {len(training.features)} training features are missing ({covered:.0%} there)."
+        raise refuse("E036", where, what, "count the same features in both, or leave these cells out")
+    whole = replace(alignment, weights=None)
+    counts = aligned_counts(unlabelled, whole).astype(training.counts.dtype)
+    names = np.array([f"unlabelled/{modality}/{name}" for name in unlabelled.cells])
+    return replace(
+        training,
+        counts=sparse.vstack([training.counts, counts], format="csr"),
+        cells=np.concatenate([training.cells, names]),
+        batch=np.concatenate([training.batch, unlabelled.batch]),
+    )

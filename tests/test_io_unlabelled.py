@@ -1,0 +1,81 @@
+"""Tests of cells without labels: they join a view, never a pair, and what they lack is refused rather than zero."""
+
+from __future__ import annotations
+
+import numpy as np
+from fitted_fixtures import noticed, rebuilt, take, test_cells, tiny, training
+from io_fixtures import refusal
+
+from unisono.api import fit
+from unisono.fitted.scores import evaluate
+from unisono.io.read import cells_from_mudata
+from unisono.io.unlabelled import with_unlabelled
+from unisono.types import Cells
+
+
+def cells_of(mdata) -> Cells:
+    return cells_from_mudata(mdata, batch_key="batch", need=1)[0]
+
+
+def test_unlabelled_cells_pair_with_nobody_even_under_the_same_names():
+    given = cells_of(training())
+    joined = with_unlabelled(given, given, "here")
+    n_views = np.sum([joined.rows[m] >= 0 for m in joined.modalities], axis=0)
+    assert (n_views == 3).sum() == len(given.names)
+    assert (n_views == 1).sum() == sum(given.views[m].n_cells for m in given.modalities)
+    assert [view.n_cells for view in joined.views.values()] == [2 * view.n_cells for view in given.views.values()]
+
+
+def test_their_counts_stand_in_the_order_of_training_and_their_batches_are_kept():
+    given, query = cells_of(training()), test_cells()
+    turned = {name: part[:, ::-1].copy() for name, part in query.mod.items()}
+    for part in turned.values():
+        part.obs["batch"] = "b7"
+    joined = with_unlabelled(given, cells_of(rebuilt(turned)), "here").views["rna"]
+    np.testing.assert_array_equal(joined.counts[: training().n_obs].toarray(), given.views["rna"].counts.toarray())
+    np.testing.assert_array_equal(joined.counts[training().n_obs :].toarray(), query["rna"].X.toarray())
+    assert set(joined.batch[training().n_obs :]) == {"b7"}
+
+
+def test_cells_that_lack_training_features_are_refused():
+    fewer = take(test_cells(), slice(None))
+    fewer.mod["rna"] = fewer["rna"][:, 6:].copy()
+    found = refusal(with_unlabelled, cells_of(training()), cells_of(rebuilt(dict(fewer.mod))), "here")
+    assert (found.code, found.where) == ("E036", "here, rna")
+    assert "6 of 60 training features are missing" in found.what
+
+
+def test_the_fit_learns_from_them_and_says_so():
+    config = tiny(max_epochs=1)
+    alone = fit(training(), batch_key="batch", config=config, device="cpu")
+    beside = fit(training(), batch_key="batch", config=config, device="cpu", also=test_cells())
+    (seen,) = beside.record.unlabelled
+    assert (seen.how, seen.n_cells) == ("also", {"atac": 43, "rna": 43, "adt": 43})
+    assert alone.record.unlabelled == ()
+    first, second = (model.voices["rna"].transform.centre for model in (alone, beside))
+    assert np.abs(first - second).max() > 1e-3
+
+
+def test_their_pairing_is_not_looked_at():
+    """Shuffled against each other the unlabelled views give the very same model."""
+    config, query = tiny(max_epochs=2), test_cells()
+    shuffled = test_cells()
+    names = shuffled["rna"].obs_names.to_numpy().copy()
+    for batch in ("b1", "b2"):
+        rows = np.flatnonzero(shuffled["rna"].obs["batch"] == batch)
+        names[rows] = np.roll(names[rows], 7)
+    shuffled["rna"].obs_names = names
+    models = [
+        fit(training(), batch_key="batch", config=config, device="cpu", also=rebuilt(dict(one.mod)))
+        for one in (query, shuffled)
+    ]
+    first, second = (model.network.state_dict() for model in models)
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_every_later_evaluation_repeats_it():
+    model = fit(training(), batch_key="batch", config=tiny(max_epochs=1), device="cpu", also=test_cells())
+    with noticed() as said:
+        evaluate(model, test_cells())
+    (line,) = [line for line in said if line.startswith("W064 ")]
+    assert "(also: 43 atac, 43 rna, 43 adt; these very cells)" in line
