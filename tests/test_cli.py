@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from fitted_fixtures import N_TEST, counts, rebuilt, small_model, take, test_cells, tiny, training
 from io_fixtures import snapshot
@@ -110,6 +112,95 @@ def test_predict_takes_reference_cells_from_a_file(unisono, store):
     np.testing.assert_allclose(anndata.read_h5ad("out.h5ad").X, wanted.X, rtol=1e-6)
     average = small_model().predict(test_cells(), source="rna", target="adt")
     assert np.abs(wanted.X - average.X).max() > 1e-3
+
+
+def test_predict_goes_through_a_third_modality_and_says_how_sure_it_is(unisono):
+    assert unisono("predict @model @query.h5mu --from atac --to adt --via rna -o out.h5ad --device cpu").code == 0
+    found, wanted = anndata.read_h5ad("out.h5ad"), small_model().predict(test_cells(), "atac", "adt", via="rna")
+    np.testing.assert_allclose(found.X, wanted.X, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.layers["spread"], wanted.layers["spread"], rtol=1e-4, atol=1e-6)
+    assert found.uns["unisono"]["via"] == "rna"
+    assert unisono("predict @model @query.h5mu --from atac --to adt --draws 6 -o two.h5ad --device cpu").code == 0
+    direct = small_model().predict(test_cells(), "atac", "adt", n_draws=6)
+    np.testing.assert_allclose(anndata.read_h5ad("two.h5ad").layers["spread"], direct.layers["spread"], rtol=1e-4)
+
+
+def test_aliases_are_read_from_a_file(unisono):
+    query, names = test_cells(), training()["adt"].var_names
+    query["adt"].var_names = [f"mine {i}" for i in range(8)]
+    query.write_h5mu("mine.h5mu")
+    Path("aliases.tsv").write_text("# a comment\n" + "".join(f"mine {i}\t{name}\n" for i, name in enumerate(names)))
+    line = "predict @model mine.h5mu --from adt --to rna -o out.h5ad --device cpu"
+    assert refused(unisono, line).startswith("E037 mine.h5mu, adt: ")
+    assert unisono(f"{line} --aliases aliases.tsv").code == 0
+    wanted = small_model().predict(test_cells(), "adt", "rna")
+    np.testing.assert_allclose(anndata.read_h5ad("out.h5ad").X, wanted.X, rtol=1e-5)
+    Path("aliases.tsv").write_text("one name alone\n")
+    Path("out.h5ad").unlink()
+    assert "1 of 1 lines are not two names" in refused(unisono, f"{line} --aliases aliases.tsv")
+
+
+def test_check_says_what_was_mapped_to_what(unisono):
+    query = test_cells()
+    query["adt"].var_names = [f"anti-{name}_TotalSeqB" for name in query["adt"].var_names]
+    query.write_h5mu("mine.h5mu")
+    name = training()["adt"].var_names[0]
+    ended = unisono("check mine.h5mu --model @model --batch-key batch")
+    assert ended.code == 0
+    assert f"anti-{name}_TotalSeqB" in ended.out
+    document = json.loads(unisono("check mine.h5mu --model @model --batch-key batch --json").out)
+    (mapped,) = [one["mapped"] for one in document["coverage"] if one["modality"] == "adt"]
+    assert mapped[name] == f"anti-{name}_TotalSeqB"
+    assert len(mapped) == 8
+
+
+def test_little_coverage_is_refused_unless_forced(unisono):
+    few = test_cells()["rna"][:, :3].copy()
+    few = few[np.asarray(few.X.sum(axis=1)).ravel() > 0].copy()
+    rebuilt({"rna": few}).write_h5mu("few.h5mu")
+    line = "predict @model few.h5mu --from rna --to adt -o out.h5ad --device cpu"
+    ended = unisono(line)
+    assert ended.code == 2
+    assert "E036 few.h5mu, rna: " in ended.err
+    assert "--force" in ended.err
+    assert unisono(f"{line} --force").code == 0
+
+
+def test_fit_learns_from_cells_without_labels_and_evaluate_repeats_it(unisono):
+    line = "fit @training.h5mu -o model --batch-key batch --config @tiny.toml --device cpu --also @query.h5mu"
+    assert unisono(line).code == 0
+    assert load("model", device="cpu").record.unlabelled[0].how == "also"
+    assert "W064 query.h5mu: the model has seen unlabelled cells" in unisono("evaluate model @query.h5mu -o out").err
+
+
+def test_adapt_writes_a_model_that_knows_the_new_batch(unisono):
+    query = test_cells()
+    for part in query.mod.values():
+        part.obs["batch"] = "b9"
+    query.write_h5mu("new.h5mu")
+    ended = unisono("adapt @model new.h5mu -o adapted --epochs 2 --device cpu")
+    assert ended.code == 0, ended.err
+    assert "also knows b9" in ended.err
+    assert load("adapted", device="cpu").batches == ("b1", "b2", "b9")
+    assert unisono("predict adapted new.h5mu --from rna --to adt -o out.h5ad --style b9 --device cpu").code == 0
+    assert "E063" in refused(unisono, "adapt @model @query.h5mu -o again --epochs 2 --device cpu")
+
+
+def test_drivers_are_written_as_a_table_and_their_neighbourhood_is_judged(unisono):
+    line = "drivers @model @training.h5mu --from rna --to atac --device cpu"
+    assert unisono(f"{line} -o table.tsv --top 3").code == 0
+    found = pd.read_csv("table.tsv", sep="\t")
+    wanted = small_model().drivers(training(), "rna", "atac").table(3)
+    assert found["source"].tolist() == wanted["source"].tolist()
+    np.testing.assert_allclose(found["effect"], wanted["effect"], rtol=1e-4)
+    peaks = [re.split("[:-]", name) for name in training()["atac"].var_names]
+    genes = training()["rna"].var_names
+    rows = [(gene, chrom, int(start) + 900) for gene, (chrom, start, _) in zip(genes, peaks, strict=False)]
+    pd.DataFrame(rows, columns=["gene", "chrom", "tss"]).to_csv("genes.tsv", sep="\t", index=False)
+    ended = unisono(f"{line} -o again.tsv --genes genes.tsv")
+    assert ended.code == 0, ended.err
+    assert "auroc" in ended.out
+    assert "E053" in refused(unisono, f"{line.replace('atac', 'adt')} -o more.tsv --genes genes.tsv")
 
 
 @pytest.mark.parametrize(

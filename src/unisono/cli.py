@@ -256,6 +256,67 @@ def embed(
 
 
 @app.command()
+def adapt(
+    model: Model,
+    query: Query,
+    out: Out,
+    batch_key: BatchKey = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the cells.", min=1)] = 20,
+    seed: Seed = 0,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Learn the style of new batches, content untouched; writes a model folder that knows them by name."""
+    from unisono.io.write import refuse_existing_folder
+
+    refuse_existing_folder(out, force)
+    from unisono.api import load
+    from unisono.io.read import read_mudata
+
+    fitted = load(model, device=device)
+    known = set(fitted.batches)
+    found = fitted.adapt(read_mudata(query), batch_key=batch_key, n_epochs=epochs, seed=seed)
+    found.save(out, force=force)
+    _say(f"model that also knows {', '.join(sorted(set(found.batches) - known))} written to {out}")
+
+
+@app.command()
+def drivers(
+    model: Model,
+    cells: Annotated[Path, typer.Argument(metavar="CELLS.h5mu", help="Raw counts to average over, as of training.")],
+    source: Annotated[str, typer.Option("--from", help="Modality whose features drive: rna, atac or adt.")],
+    target: Annotated[str, typer.Option("--to", help="Modality whose features are driven.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="TABLE.tsv", help="Where to write the table.")],
+    top: Annotated[int, typer.Option(help="Strongest drivers of each target feature.", min=1)] = 10,
+    genes: Annotated[
+        Path | None, typer.Option(metavar="GENES.tsv", help="Gene starts (gene, chrom, tss): enrichment within 100 kb.")
+    ] = None,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Say which features of one omics drive which of another in the model; writes a table."""
+    from unisono.io.write import refuse_existing, write_atomically
+
+    refuse_existing(out, force)
+    from unisono.api import load
+    from unisono.io.read import read_mudata
+
+    if genes is not None and not genes.is_file():
+        raise refuse("E001", str(genes), "no such file.", "check the path")
+    if genes is not None and {_kind(source), _kind(target)} != {"rna", "atac"}:
+        raise refuse("E053", "--genes", f"{source} to {target} has no genes and peaks.", "use it with rna and atac")
+    found = load(model, device=device).drivers(read_mudata(cells), _kind(source), _kind(target))
+    table = found.table(top)
+    write_atomically(out, lambda place: table.to_csv(place, sep="\t", index=False, float_format="%.6g"), force=force)
+    _say(f"{len(table):,} pairs written to {out}")
+    if genes is not None:
+        import pandas as pd
+
+        near = found.enrichment(pd.read_csv(genes, sep="\t"))
+        _table([("pairs within 100 kb", "figure"), *((name, f"{value:.4g}") for name, value in vars(near).items())])
+
+
+@app.command()
 def evaluate(
     model: Model,
     test: Annotated[Path, typer.Argument(metavar="TEST.h5mu", help="Cells with known partners, unseen in training.")],

@@ -151,6 +151,7 @@ class Prediction:
         codes: cell x code.
         loadings: feature x code.
         intercept: one a feature.
+        via: modality that the prediction went through, None for the direct way.
         draws: draw x cell x code, codes drawn from the posterior; None where none were asked for.
     """
 
@@ -162,6 +163,7 @@ class Prediction:
     loadings: NDArray[np.float32]
     intercept: NDArray[np.float32]
     link: Link
+    via: Modality | None = None
     draws: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:

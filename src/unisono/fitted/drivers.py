@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from unisono.evaluation.enrichment import Effects, Enrichment, cis_enrichment, cis_pairs
+from unisono.findings import refuse
 from unisono.nn import infer
 from unisono.nn.jacobian import mean_jacobian
 from unisono.nn.model import Network
@@ -62,6 +64,33 @@ class Drivers:
         """The effects of some source features on some target features (all unless told), source x target."""
         block: Matrix = self.pushes[sources] @ self.loadings[targets].T
         return block
+
+    def enrichment(self, starts: pd.DataFrame, *, n_draws: int = 200, seed: int = 0) -> Enrichment:
+        """Whether genes and peaks within 100 kb have larger effects than distance-matched random pairs.
+
+        Effects are standardised first, see `unisono.evaluation.enrichment`.
+
+        Args:
+            starts: a row for each start of transcription, with the columns gene, chrom and tss.
+            n_draws: times that all genes are swapped.
+            seed: of the swaps.
+
+        Raises:
+            BadInput: E053, the table lacks a column.
+            ValueError: source and target are not rna and atac, or no gene lies within 100 kb of a peak.
+        """
+        sides = {self.source: (self.source_features, self.pushes), self.target: (self.target_features, self.loadings)}
+        if set(sides) != {"rna", "atac"}:
+            raise ValueError(f"{self.source} to {self.target}: enrichment is of genes and peaks, wanted rna and atac")
+        missing = {"gene", "chrom", "tss"} - set(starts.columns)
+        if missing:
+            what = f"no column {', '.join(sorted(missing))} (there are: {', '.join(map(str, starts.columns[:8]))})."
+            raise refuse("E053", "gene starts", what, "give a table with the columns gene, chrom and tss")
+        (genes, of_genes), (peaks, of_peaks) = sides["rna"], sides["atac"]
+        pairs = cis_pairs(genes.tolist(), peaks.tolist(), starts)
+        return cis_enrichment(
+            Effects(of_genes, of_peaks).standardised().of, pairs, np.random.default_rng(seed), n_draws
+        )
 
     def table(self, top: int, per: Literal["target", "source"] = "target") -> pd.DataFrame:
         """The strongest pairs, one a row: source, target, effect.

@@ -79,6 +79,11 @@ class Unisono:
         """The modalities the model knows, in the order of the central dogma."""
         return tuple(m for m in MODALITIES if m in self.voices)
 
+    @property
+    def batches(self) -> tuple[str, ...]:
+        """The batches whose style the model knows in some modality, by name."""
+        return tuple(sorted({str(name) for book in self.styles.values() for name in book.batches}))
+
     def predict(
         self,
         query: MuData | AnnData,
@@ -165,7 +170,8 @@ class Unisono:
             draws = None if draws is None else _beside_depth(draws, expected_depth)
             loadings = _beside_depth(loadings, np.ones(len(loadings), dtype=np.float32))
         features = self.voices[target].transform.features
-        return Prediction(source, target, view.cells, features, codes, loadings, intercept, _LINKS[target], draws)
+        link = _LINKS[target]
+        return Prediction(source, target, view.cells, features, codes, loadings, intercept, link, via, draws)
 
     def _draws(
         self,

@@ -63,6 +63,8 @@ def _without_values(prediction: Prediction) -> AnnData:
     from anndata import AnnData
 
     names = {"source": prediction.source, "target": prediction.target, "scale": SCALES[prediction.target]}
+    if prediction.via is not None:
+        names["via"] = prediction.via
     return AnnData(
         obs=pd.DataFrame(index=pd.Index(prediction.cells.astype(object))),
         var=pd.DataFrame(index=pd.Index(prediction.features.astype(object))),
