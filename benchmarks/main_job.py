@@ -31,6 +31,7 @@ from pathlib import Path
 import mudata
 import numpy as np
 from sklearn.linear_model import RidgeCV
+from written import DATA
 
 from unisono.config import FitConfig
 from unisono.datasets import simulate
@@ -41,7 +42,6 @@ from unisono.transforms.standardise import Standardisation
 from unisono.transforms.transform import Transform, on_scale
 from unisono.transforms.voice import Voice
 
-DATA = Path(os.environ.get("UNISONO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 HELD_OUT_BATCH = {"bmmc_cite": "s1d2", "snareseq_cortex": "09H"}
 
 

@@ -14,19 +14,14 @@ on all cells, or loaded. Beside the networks stand two plain ways to the same ef
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import sys
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from main_job import DATA
 from mudata import MuData
 from sklearn.linear_model import RidgeCV
+from written import DATA, write_report
 
 import unisono as un
 from unisono.config import FitConfig
@@ -61,22 +56,10 @@ def main() -> None:
     else:
         models = {f"seed {seed}": fitted(mdata, arguments, seed) for seed in range(arguments.seeds)}
     results = judge(arguments.data, models, cells)
-    document = {
-        "command": f"python benchmarks/readout.py {' '.join(sys.argv[1:])}",
-        "versions": {name: version(name) for name in ("unisono", "torch", "numpy", "scipy", "scikit-learn")},
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "kernel_shares_not_read_out": {label: kernel_shares(model) for label, model in models.items()},
-        "results": results,
-    }
     text = (chromatin_table if judge is chromatin else protein_table)(results)
-    print(text)
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        written = json.dumps(document, indent=1) + "\n"
-        (arguments.out / f"{arguments.data}.json").write_text(written, encoding="utf-8")
-        text = f"# Read-out: {arguments.data}\n\n`{document['command']}`\n\n{text}"
-        (arguments.out / f"{arguments.data}.md").write_text(text, encoding="utf-8")
+    shares = {label: kernel_shares(model) for label, model in models.items()}
+    found = {"kernel_shares_not_read_out": shares, "rows": results}
+    write_report(arguments.out, arguments.data, f"Read-out: {arguments.data}", text, found)
 
 
 def parsed() -> argparse.Namespace:
