@@ -16,6 +16,7 @@ LEVELS = {
     "types": 1,
     "config": 1,
     "findings": 1,
+    "processes": 1,
     "features": 2,
     "transforms": 2,
     "match": 2,

@@ -183,7 +183,7 @@ def test_adapt_writes_a_model_that_knows_the_new_batch(unisono):
     assert "also knows b9" in ended.err
     assert load("adapted", device="cpu").batches == ("b1", "b2", "b9")
     assert unisono("predict adapted new.h5mu --from rna --to adt -o out.h5ad --style b9 --device cpu").code == 0
-    assert "E063" in refused(unisono, "adapt @model @query.h5mu -o again --epochs 2 --device cpu")
+    assert "E065" in refused(unisono, "adapt @model @query.h5mu -o again --epochs 2 --device cpu")
 
 
 def test_drivers_are_written_as_a_table_and_their_neighbourhood_is_judged(unisono):

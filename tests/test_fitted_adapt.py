@@ -112,7 +112,7 @@ def test_equal_seeds_give_equal_models_and_other_seeds_others():
 
 def test_batches_that_are_all_known_are_refused():
     said = refusal(late_model().adapt, training())
-    assert said.code == "E063"
+    assert said.code == "E065"
     assert "b1" in said.what
 
 

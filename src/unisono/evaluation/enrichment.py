@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from unisono.features.peaks import places_of
 
 Positions = NDArray[np.intp]
 Values = NDArray[np.float64]
@@ -18,7 +19,6 @@ EffectOf = Callable[[Positions, Positions], Values]
 WINDOW = 100_000
 """Base pairs between a peak's centre and a start of transcription up to which the two count as neighbours."""
 
-_PEAK = re.compile(r"^(?P<chrom>[^:\s]+)[:_-](?P<start>\d+)[-_](?P<end>\d+)$")
 _BINS = (0.01, 0.05, 0.1, 0.25, 0.5)
 """Inner edges of the bins of distance, in parts of the window."""
 _TOP = 0.01
@@ -181,9 +181,9 @@ def cis_pairs(genes: Sequence[str], peaks: Sequence[str], table: pd.DataFrame, w
 
 def peak_places(peaks: Sequence[str]) -> pd.DataFrame:
     """Position, chromosome and centre of every peak whose name says where it lies."""
-    matches = [(place, _PEAK.match(name)) for place, name in enumerate(peaks)]
-    rows = [(i, m["chrom"], (int(m["start"]) + int(m["end"])) / 2) for i, m in matches if m is not None]
-    return pd.DataFrame(rows, columns=["peak", "chrom", "centre"])
+    places = places_of(np.array(peaks, dtype=str))
+    centre = ((places["start"] + places["end"]) / 2).to_numpy()
+    return pd.DataFrame({"peak": places.index.to_numpy(), "chrom": places["chrom"].to_numpy(), "centre": centre})
 
 
 def cis_enrichment(effect_of: EffectOf, pairs: CisPairs, rng: np.random.Generator, n_draws: int = 200) -> Enrichment:

@@ -33,16 +33,22 @@ def parse_peaks(names: Names, where: str) -> pd.DataFrame:
         BadInput: E040 a name is no peak or its end is not after its start, or the set names some primary chromosomes
             chr1 and some 1.
     """
+    peaks = places_of(names)
+    if len(peaks) < len(names):
+        raise _no_peaks(np.delete(names, peaks.index.to_numpy()), len(names), where)
+    prefix_of(peaks["chrom"].unique(), where)
+    return peaks
+
+
+def places_of(names: Names) -> pd.DataFrame:
+    """Chromosome, start and end of the names that are peaks, indexed by place among the names; see `parse_peaks`."""
     import pandas as pd
 
     parts = pd.Series(np.asarray(names, dtype=str), dtype=object).str.extract(_PEAK)
     is_peak = parts["chrom"].notna().to_numpy(dtype=bool)
     place = {side: _integers(parts[side], is_peak) for side in ("start", "end")}
     is_peak &= place["start"] < place["end"]
-    if not is_peak.all():
-        raise _no_peaks(names[~is_peak], len(names), where)
-    prefix_of(parts["chrom"].unique(), where)
-    return pd.DataFrame({"chrom": parts["chrom"], **place})
+    return pd.DataFrame({"chrom": parts["chrom"], **place}).loc[is_peak]
 
 
 def overlap_weights(wanted: Names, found: Names, where: str) -> sparse.csr_matrix:

@@ -34,13 +34,13 @@ def adapted(
     two; everything else stands still, content encoders above all.
 
     Raises:
-        BadInput: E063, no batch among the cells is new to the model.
+        BadInput: E065, no batch among the cells is new to the model.
     """
     views = {m: _view(cells, m, parts.voices[m]) for m in cells.modalities}
     fresh = {m: sorted(set(cells.views[m].batch) - set(parts.voices[m].standardisation.batches)) for m in views}
     if not any(fresh.values()):
         what = f"all batches are known to the model ({', '.join(parts.styles[cells.modalities[0]].batches[:5])})."
-        raise refuse("E063", "adapt", what, "name the new batch in the obs column of the batch")
+        raise refuse("E065", "adapt", what, "name the new batch in the obs column of the batch")
     network = _trained(parts, views, cells, n_epochs, seed, on_epoch)
     voices, styles = dict(parts.voices), dict(parts.styles)
     for m, view in views.items():

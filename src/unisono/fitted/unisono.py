@@ -348,7 +348,7 @@ class Unisono:
             on_epoch: called after each epoch.
 
         Raises:
-            BadInput: the query cannot be read by this model, or E063 none of its batches is new.
+            BadInput: the query cannot be read by this model, or E065 none of its batches is new.
         """
         record = self.record if batch_key is None else self.record.model_copy(update={"batch_key": batch_key})
         cells = query_cells(query, self.voices, record)

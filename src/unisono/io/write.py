@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from unisono.findings import refuse
+from unisono.processes import is_alive
 
 MANIFEST = "manifest.json"
 """What makes a folder a model folder of ours."""
@@ -131,19 +132,9 @@ def _temporary(target: Path) -> Path:
     pattern = re.compile(re.escape(f".{target.name}.tmp-") + r"(\d+)")
     for entry in target.parent.iterdir():
         owner = pattern.fullmatch(entry.name)
-        if owner and (int(owner[1]) == os.getpid() or not _is_alive(int(owner[1]))):
+        if owner and (int(owner[1]) == os.getpid() or not is_alive(int(owner[1]))):
             _remove(entry)
     return target.with_name(f".{target.name}.tmp-{os.getpid()}")
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _explained(error: OSError, target: Path, temporary: Path) -> OSError:

@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from unisono.processes import is_alive
+
 CACHE_VARIABLE = "UNISONO_CACHE"
 """Where environments are kept, if not under ~/.cache/unisono."""
 
@@ -201,15 +203,5 @@ def _remove_left_over(home: Path) -> None:
     """Remove what builds of dead processes left."""
     for entry in home.iterdir():
         owner = _LEFT_OVER.search(entry.name)
-        if owner and not _is_alive(int(owner[1])):
+        if owner and not is_alive(int(owner[1])):
             shutil.rmtree(entry, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

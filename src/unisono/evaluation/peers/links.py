@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from unisono.features.peaks import places_of
 from unisono.types import Cells
 
 PROMOTER = 2000
 """Base pairs upstream of the gene that count as its own, as in SCGLUE's `rna_anchored_guidance_graph`."""
 
-_PEAK = re.compile(r"^(?P<chrom>[^:\s]+)[:_-](?P<start>\d+)[-_](?P<end>\d+)$")
 
 GENES_OF: dict[str, tuple[str, ...]] = {
     "b7-h1": ("CD274",),
@@ -212,13 +212,14 @@ def peak_links(peaks: Sequence[str], genes: Sequence[str], table: pd.DataFrame) 
     """
     regions = _regions(table[table["gene"].isin(set(genes))])
     found = []
-    for peak in peaks:
-        place = _PEAK.match(peak)
-        if place is None or place["chrom"] not in regions:
+    places = places_of(np.array(peaks, dtype=str))
+    columns = (places[name].tolist() for name in ("chrom", "start", "end"))
+    for number, chrom, start, end in zip(places.index.tolist(), *columns, strict=True):
+        if chrom not in regions:
             continue
-        names, starts, ends = regions[place["chrom"]]
-        overlaps = (starts < int(place["end"])) & (ends > int(place["start"]))
-        found += [(peak, gene) for gene in dict.fromkeys(names[overlaps].tolist())]
+        names, starts, ends = regions[chrom]
+        overlaps = (starts < end) & (ends > start)
+        found += [(peaks[number], gene) for gene in dict.fromkeys(names[overlaps].tolist())]
     return found
 
 
