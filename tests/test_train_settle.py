@@ -115,7 +115,7 @@ def test_a_pair_with_fewer_than_five_held_out_cells_gets_the_guess_and_the_other
 
 def test_a_route_has_a_kernel_only_where_it_has_a_share_and_depth_only_to_atac(prepared, found):
     shares = dict.fromkeys(found.kernel_shares, 0.0) | {("rna", "adt"): 0.5}
-    made = routes(prepared.views, replace(found, kernel_shares=shares), CONFIG)
+    made = routes(prepared.views, replace(found, kernel_shares=shares), CONFIG, {})
     assert len(made) == 9
     for (source, target), route in made.items():
         assert (route.kernel is not None) == ((source, target) == ("rna", "adt"))
@@ -129,7 +129,7 @@ def test_without_the_kernel_member_no_route_has_a_kernel(prepared, judge):
     )
     choices = choose(prepared.network, prepared.views, judge, without)
     assert choices.kernel_shares == {}
-    assert all(route.kernel is None for route in routes(prepared.views, choices, without).values())
+    assert all(route.kernel is None for route in routes(prepared.views, choices, without, {}).values())
 
 
 def test_modalities_that_no_cell_shares_get_a_route_that_adds_nothing(prepared, found):
@@ -138,7 +138,17 @@ def test_modalities_that_no_cell_shares_get_a_route_that_adds_nothing(prepared, 
     half = np.arange(len(atac.rows)) < len(atac.rows) // 2
     views["atac"] = replace(atac, rows=np.where(half, atac.rows, -1))
     views["adt"] = replace(adt, rows=np.where(half, -1, adt.rows))
-    route = routes(views, replace(found, kernel_shares={("adt", "atac"): 0.5}), CONFIG)["adt", "atac"]
+    route = routes(views, replace(found, kernel_shares={("adt", "atac"): 0.5}), CONFIG, {})["adt", "atac"]
     assert route.kernel is None
     assert route.share == 0.0
     assert not route.expected_depth(adt.reading).any()
+
+
+def test_kernels_that_were_fitted_to_choose_are_the_ones_that_would_be_fitted_again(prepared, found):
+    shares = dict.fromkeys(found.kernel_shares, 0.5)
+    chosen = replace(found, kernel_shares=shares)
+    assert set(found.kernels) == set(shares)
+    taken, anew = (routes(prepared.views, chosen, CONFIG, kernels) for kernels in (found.kernels, {}))
+    for pair, kernel in found.kernels.items():
+        assert taken[pair].kernel is kernel
+        np.testing.assert_array_equal(kernel.weights, anew[pair].kernel.weights)

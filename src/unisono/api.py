@@ -146,9 +146,10 @@ def fit_cells(
             last_saved = time.monotonic()
     network, views = training.network, prepared.views
     choices = choose(network, views, held_out, config)
+    kernels = choices.kernels
     if held_out and len(cells.names) < config.refit_below:
         whole = refit(cells, config, training.best_epoch, where, on_epoch)
-        network, views = whole.network, whole.views
+        network, views, kernels = whole.network, whole.views, {}
         set_linear_vote(network, choices.linear_vote)
     return Unisono(
         config=config,
@@ -157,7 +158,7 @@ def fit_cells(
         styles={m: style_book(network, view) for m, view in views.items()},
         betas=choices.betas,
         depth_terms=choices.depth_terms,
-        routes=routes(views, choices, config),
+        routes=routes(views, choices, config, kernels),
         record=Record(
             versions={name: version(name) for name in _LIBRARIES},
             fingerprint=mark,

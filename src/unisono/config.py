@@ -73,7 +73,7 @@ class FitConfig(_Frozen):
     """Range of the rate at which counts are kept, drawn for each cell and epoch; (1, 1) switches thinning off."""
     n_sampled_features: int = Field(64, ge=1)
     """Features of a modality whose likelihood enters a step: bounds the cost of a step whatever the number of peaks."""
-    max_epochs: int = Field(50, ge=0)
+    max_epochs: int = Field(47, ge=0)
     patience: int = Field(6, ge=1)
     """Evaluations on held-out cells without progress before training stops."""
     epochs_per_evaluation: int = Field(2, ge=1)

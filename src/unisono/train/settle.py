@@ -38,12 +38,14 @@ class Choices:
         kernel_shares: share of the kernel ridge in the prediction of each (source, target).
         betas: inverse temperature of each pair of modalities, matched by content.
         depth_terms: the same when depth is added.
+        kernels: those that the shares were chosen with, fitted on the training cells without the held-out ones.
     """
 
     linear_vote: float
     kernel_shares: Mapping[Pair, float]
     betas: Mapping[Pair, float]
     depth_terms: Mapping[Pair, DepthTerm]
+    kernels: Mapping[Pair, KernelRidge]
 
 
 def choose(network: Network, views: Views, held_out: HeldOut | None, config: FitConfig) -> Choices:
@@ -56,18 +58,21 @@ def choose(network: Network, views: Views, held_out: HeldOut | None, config: Fit
     if held_out is None:
         shares = dict.fromkeys(directions, _SHARE_WITHOUT_HELD_OUT)
         betas = dict.fromkeys(pairs, _WITHOUT_HELD_OUT.beta)
-        return Choices(float(network.linear_vote), shares, betas, dict.fromkeys(pairs, _WITHOUT_HELD_OUT))
+        return Choices(float(network.linear_vote), shares, betas, dict.fromkeys(pairs, _WITHOUT_HELD_OUT), {})
     if config.architecture.chooses_vote:
         rivals = [each for each in (_rivals(network, held_out, a, b) for a, b in pairs) if each is not None]
         if rivals:
             set_linear_vote(network, fit_vote(rivals))
-    shares = {(a, b): _best_share(network, views, held_out, config, a, b) for a, b in directions}
+    found = {(a, b): _kernel_of(views, a, b, config) for a, b in directions if _has_pairs(held_out, a, b)}
+    kernels = {pair: kernel for pair, kernel in found.items() if kernel is not None}
+    shares = {pair: _best_share(network, kernels.get(pair), held_out, *pair) for pair in directions}
     terms = {(a, b): _terms_of(network, held_out, a, b) for a, b in pairs}
     return Choices(
         linear_vote=float(network.linear_vote),
         kernel_shares=shares,
         betas={pair: beta for pair, (beta, _) in terms.items()},
         depth_terms={pair: term for pair, (_, term) in terms.items()},
+        kernels=kernels,
     )
 
 
@@ -76,12 +81,14 @@ def set_linear_vote(network: Network, vote: float) -> None:
     network.linear_vote.fill_(vote)
 
 
-def routes(views: Views, choices: Choices, config: FitConfig) -> dict[Pair, Route]:
-    """The closed-form company of the networks for every source and target."""
+def routes(views: Views, choices: Choices, config: FitConfig, kernels: Mapping[Pair, KernelRidge]) -> dict[Pair, Route]:
+    """The closed-form company of the networks for every source and target; `kernels` are taken as they are if there."""
     found: dict[Pair, Route] = {}
     for source, target in product(views, views):
         share = choices.kernel_shares.get((source, target), 0.0)
-        kernel = _kernel_of(views, source, target, config) if share > 0 else None
+        kernel = kernels.get((source, target)) if share > 0 else None
+        if share > 0 and kernel is None:
+            kernel = _kernel_of(views, source, target, config)
         rows = _paired_rows(views, source, target)
         depth = None
         if target == "atac":
@@ -113,15 +120,18 @@ def _rivals(network: Network, held_out: HeldOut, a: Modality, b: Modality) -> Ri
     return Rivals(by_networks, by_linear_path, held_out.readings[a].batch[rows_a])
 
 
+def _has_pairs(held_out: HeldOut, source: Modality, target: Modality) -> bool:
+    return len(held_out.paired_rows(source, target)[0]) >= 5
+
+
 def _best_share(
-    network: Network, views: Views, held_out: HeldOut, config: FitConfig, source: Modality, target: Modality
+    network: Network, kernel: KernelRidge | None, held_out: HeldOut, source: Modality, target: Modality
 ) -> float:
-    rows, _ = held_out.paired_rows(source, target)
-    if len(rows) < 5:
+    if not _has_pairs(held_out, source, target):
         return _SHARE_WITHOUT_HELD_OUT
-    kernel = _kernel_of(views, source, target, config)
     if kernel is None:
         return 0.0
+    rows, _ = held_out.paired_rows(source, target)
     of_kernel = kernel.predict(held_out.readings[source].x[rows])
     of_network = held_out.predicted_codes(network, held_out.contents(network), source, target)
 
