@@ -78,6 +78,7 @@ def _panel(panel: Axes, runs: Sequence[Run], methods: Sequence[str], column: Col
     panel.set_yticks(range(len(methods)), methods, fontsize=8)
     panel.set_ylim(len(methods) - 0.5, -0.5)
     panel.tick_params(axis="x", labelsize=8)
+    panel.locator_params(axis="x", nbins=5)
     panel.grid(axis="x", alpha=0.3)
     better = "lower" if column.is_lower_better else "higher"
     panel.set_title(f"{column.title} ({better} is better)", fontsize=9)
