@@ -81,7 +81,7 @@ def check(
     if as_json:
         print(json.dumps(report.to_json(), indent=1))  # noqa: T201
     else:
-        _table(report.rows)
+        _table(report.rows, width=_PIPED_WIDTH)
         if report.mapped:
             shown = report.mapped[:_MOST_MAPPED]
             _table([("modality", "the model's name", "the query's name"), *shown])

@@ -45,14 +45,20 @@ class CheckReport:
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
-        """The table for display, its header first; the last column is empty where no model was given."""
-        shares = {
-            item.modality: f"{item.found} of {item.wanted} ({item.otherwise} under another name), "
-            f"{item.signal:.0%} of the signal"
+        """The table for display, its header first; the last three columns are there where a model was given.
+
+        They say how many of the model's features were found, how many of these under another name or by overlap, and
+        what share of the model's signal they carry.
+        """
+        header: tuple[str, ...] = ("modality", "cells", "features", "median depth", "density", "batches")
+        if not self.coverage:
+            return [header, *map(_display, self.modalities)]
+        found = {
+            item.modality: (f"{item.found} of {item.wanted}", str(item.otherwise), f"{item.signal:.0%}")
             for item in self.coverage
         }
-        header = ("modality", "cells", "features", "median depth", "density", "batches", "of the model's input")
-        return [header, *(_display(row, shares.get(row.modality, "")) for row in self.modalities)]
+        rows = [(*_display(row), *found.get(row.modality, ("", "", ""))) for row in self.modalities]
+        return [(*header, "of the model's", "renamed", "signal"), *rows]
 
     @property
     def mapped(self) -> list[tuple[str, str, str]]:
@@ -112,7 +118,7 @@ def _row(view: View) -> ModalityRow:
     )
 
 
-def _display(row: ModalityRow, share: str) -> tuple[str, ...]:
+def _display(row: ModalityRow) -> tuple[str, ...]:
     numbers = (
         f"{row.cells:,}",
         f"{row.features:,}",
@@ -120,4 +126,4 @@ def _display(row: ModalityRow, share: str) -> tuple[str, ...]:
         f"{row.density:.1%}",
         str(row.batches),
     )
-    return (row.modality, *numbers, share)
+    return (row.modality, *numbers)
