@@ -315,3 +315,18 @@ def test_real_peaks_shifted_by_50_base_pairs_map_to_themselves():
 def test_an_empty_set_overlaps_none():
     assert "no peak of 0 overlaps any of the model's 1;" in message(["chr1:1-9"], [])
     assert "no peak of 1 overlaps any of the model's 0;" in message([], ["chr1:1-9"])
+
+
+def test_a_stretch_counts_by_its_length_times_the_counts_expected_of_it():
+    """Of a peak over two others of 100 and 200 bases, seen 1 and 6 times: 50 · 1/100 against 100 · 6/200."""
+    wanted, found = np.array(["chr1:100-200", "chr1:300-500"]), np.array(["chr1:150-400"])
+    plain = overlap_weights(wanted, found, "here").toarray()[0]
+    weighed = overlap_weights(wanted, found, "here", np.array([1.0, 6.0])).toarray()[0]
+    np.testing.assert_allclose(plain, [50 / 150, 100 / 150], rtol=1e-6)
+    np.testing.assert_allclose(weighed, [0.5 / 3.5, 3.0 / 3.5], rtol=1e-6)
+
+
+def test_a_peak_never_seen_in_training_still_takes_counts_that_are_its_alone():
+    wanted, found = np.array(["chr1:100-200", "chr1:300-500"]), np.array(["chr1:120-180", "chr1:310-320"])
+    weights = overlap_weights(wanted, found, "here", np.array([0.0, 6.0])).toarray()
+    np.testing.assert_array_equal(weights, np.eye(2))

@@ -69,3 +69,29 @@ def test_aligning_leaves_the_view_unchanged():
     aligned_counts(view, align("rna", Known(WANTED), view.features))
     np.testing.assert_array_equal(view.counts.indices, before.indices)
     np.testing.assert_array_equal(view.counts.data, before.data)
+
+
+def peaks_of(*names):
+    return np.array(names)
+
+
+def test_peak_sets_that_share_some_names_alone_are_matched_by_overlap():
+    """A third of the peaks are merged with their neighbours; the others keep their names."""
+    model = peaks_of("chr1:100-200", "chr1:300-400", "chr1:900-950", "chr2:10-20", "chr2:50-60")
+    query = peaks_of("chr1:100-400", "chr1:900-950", "chr2:10-20", "chr2:50-60")
+    found = align("atac", Known(model), query)
+    assert found.is_present.all()
+    assert found.is_exact.tolist() == [False, False, True, True, True]
+    np.testing.assert_allclose(found.weights.toarray()[0], [0.5, 0.5, 0, 0, 0])
+
+
+def test_a_selection_of_the_models_own_peaks_is_matched_by_name():
+    model = peaks_of("chr1:100-200", "chr1:150-260", "chr2:10-20")
+    found = align("atac", Known(model), model[[2, 0]])
+    assert found.weights is None
+    assert found.columns.tolist() == [1, -1, 0]
+
+
+def test_peaks_whose_names_are_no_intervals_are_matched_by_name():
+    found = align("atac", Known(peaks_of("p1", "p2", "p3", "p4")), peaks_of("p4", "q9", "p1", "q8"))
+    assert found.columns.tolist() == [2, -1, -1, 0]

@@ -132,3 +132,13 @@ def test_normalisation_leaves_the_counts_unchanged(name, counts, weight):
     getattr(normalise, name)(counts, *arguments)
     np.testing.assert_array_equal(counts.toarray(), before.toarray())
     assert counts.dtype == before.dtype
+
+
+def test_parts_of_a_count_add_up_to_the_whole_in_tf_idf():
+    """Before rows are scaled: a peak divided in halves, both of weight 2, against the whole of it."""
+    total = np.array([5.0])
+    whole = normalise.tf_idf(sparse.csr_matrix([[1.0, 0.0, 4.0]], dtype=np.float32), total, np.array([2.0, 2.0, 1.0]))
+    halves = normalise.tf_idf(sparse.csr_matrix([[0.5, 0.5, 4.0]], dtype=np.float32), total, np.array([2.0, 2.0, 1.0]))
+    whole, halves = whole.toarray()[0], halves.toarray()[0]
+    assert halves[0] == halves[1]
+    np.testing.assert_allclose((halves[0] + halves[1]) / halves[2], whole[0] / whole[2], rtol=1e-5)

@@ -51,7 +51,9 @@ def places_of(names: Names) -> pd.DataFrame:
     return pd.DataFrame({"chrom": parts["chrom"], **place}).loc[is_peak]
 
 
-def overlap_weights(wanted: Names, found: Names, where: str) -> sparse.csr_matrix:
+def overlap_weights(
+    wanted: Names, found: Names, where: str, expected: NDArray[np.float64] | None = None
+) -> sparse.csr_matrix:
     """How the counts of the query's peaks are divided among the model's peaks that they overlap.
 
     `counts @ weights` are the query's counts over the model's peaks. A peak that overlaps several is divided in
@@ -61,6 +63,8 @@ def overlap_weights(wanted: Names, found: Names, where: str) -> sparse.csr_matri
         wanted: the model's peaks.
         found: the query's peaks.
         where: file and modality of the query, for messages.
+        expected: counts that each of the model's peaks is likely to get, in any unit: a stretch that is shared then
+            counts by its length times the counts per base pair of the model's peak. Length alone where none is given.
 
     Returns:
         found x wanted, float32; a row sums to 1, or to 0 where the peak shares no base pair with any.
@@ -75,8 +79,12 @@ def overlap_weights(wanted: Names, found: Names, where: str) -> sparse.csr_matri
     row, column, shared = _overlaps(query, model)
     if not len(row):
         raise _apart(of_query, of_model, (len(query), len(model)), where)
-    total = np.bincount(row, weights=shared, minlength=len(query))
-    weight = (shared / total[row]).astype(np.float32)
+    share = shared.astype(np.float64)
+    if expected is not None:
+        per_base = np.maximum(expected, expected[expected > 0].min(initial=1.0)) / (model["end"] - model["start"])
+        share *= per_base.to_numpy()[column]
+    total = np.bincount(row, weights=share, minlength=len(query))
+    weight = (share / total[row]).astype(np.float32)
     return sparse.csr_matrix((weight, (row, column)), shape=(len(query), len(model)))
 
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.features.genes import match_genes
-from unisono.features.peaks import overlap_weights
+from unisono.features.peaks import overlap_weights, places_of
 from unisono.features.proteins import match_proteins
 from unisono.types import Modality, View
 
 Names = NDArray[np.str_]
 
-_SAME_PEAKS = 0.5
+_SAME_PEAKS = 0.95
 """Share of the query's peaks, or of the model's, known by name from which on both are taken to be one peak set."""
 
 
@@ -63,21 +63,28 @@ class Alignment:
 
 
 def align(
-    modality: Modality, known: Known, view_names: Names, view_ids: Names | None = None, *, where: str = "query"
+    modality: Modality,
+    known: Known,
+    view_names: Names,
+    view_ids: Names | None = None,
+    *,
+    where: str = "query",
+    expected: NDArray[np.float64] | None = None,
 ) -> Alignment:
     """Match a model's features with a query's, unique names on both sides.
 
     Genes are matched by symbol or id (see `unisono.features.genes`), proteins by any spelling of the same antigen
     (`unisono.features.proteins`), peaks by name where both are one peak set, by overlap of intervals where they are not
-    (`unisono.features.peaks`). `where` is what messages call the query.
+    (`unisono.features.peaks`). `where` is what messages call the query; `expected` is how the model's training counts
+    fall on its peaks, by which counts of a peak that overlaps several are divided.
 
     Raises:
         BadInput: E039 or E040, the peaks cannot be compared.
     """
     found = _renamed(view_names, known.aliases)
     exact = pd.Index(found).get_indexer(pd.Index(known.names))
-    if modality == "atac" and not _is_one_peak_set(exact, len(found)):
-        return _overlapping(known.names, found, where)
+    if modality == "atac" and not _is_one_peak_set(exact, found, known.names):
+        return _overlapping(known.names, found, where, expected)
     if modality == "rna" and (exact < 0).any():
         columns = match_genes(known.names, found, known.ids, view_ids)
     elif modality == "adt" and (exact < 0).any():
@@ -117,13 +124,16 @@ def _renamed(names: Names, aliases: Mapping[str, str]) -> Names:
     return renamed if pd.Index(renamed).is_unique else names
 
 
-def _is_one_peak_set(exact: NDArray[np.intp], n_found: int) -> bool:
+def _is_one_peak_set(exact: NDArray[np.intp], found: Names, wanted: Names) -> bool:
+    """Whether names say it all: nearly all are known, or some are and not all names are intervals."""
     n_shared = int((exact >= 0).sum())
-    return n_shared > _SAME_PEAKS * min(len(exact), n_found)
+    if n_shared > _SAME_PEAKS * min(len(wanted), len(found)):
+        return True
+    return n_shared > 0 and any(len(places_of(names)) < len(names) for names in (found, wanted))
 
 
-def _overlapping(wanted: Names, found: Names, where: str) -> Alignment:
-    weights = overlap_weights(wanted, found, where)
+def _overlapping(wanted: Names, found: Names, where: str, expected: NDArray[np.float64] | None) -> Alignment:
+    weights = overlap_weights(wanted, found, where, expected)
     by_model = sparse.csc_matrix(weights)
     is_met = np.diff(by_model.indptr) > 0
     columns = np.full(len(wanted), -1, dtype=np.intp)

@@ -30,10 +30,14 @@ def clr(counts: sparse.csr_matrix, n_features: int | None = None) -> sparse.csr_
 def tf_idf(counts: sparse.csr_matrix, total: NDArray[np.float64], weight: NDArray[np.float64]) -> sparse.csr_matrix:
     """log1p(10,000 tf) · weight with tf = x / total, each row then scaled to unit length.
 
-    Unit rows keep a cell's depth from being its length. `weight` is `peak_weight` of the training cells.
+    Unit rows keep a cell's depth from being its length. `weight` is `peak_weight` of the training cells. A part of a
+    count, which is left where a peak of a query was divided among several, has that part of a whole count's value: the
+    logarithm would else make two halves nearly twice as much as the whole.
     """
     factor = np.divide(1e4, total, out=np.zeros_like(total), where=total > 0)
-    values = np.log1p(counts.data * _per_entry(counts, factor)) * weight.astype(np.float32)[counts.indices]
+    part = np.minimum(counts.data, 1)
+    logs = np.log1p(np.maximum(counts.data, 1) * _per_entry(counts, factor))
+    values = part * logs * weight.astype(np.float32)[counts.indices]
     weighted = _with_data(counts, values)
     length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1), dtype=np.float64).ravel())
     inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)

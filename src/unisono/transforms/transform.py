@@ -132,7 +132,7 @@ class Transform:
         """
         if view.modality != self.modality:
             raise ValueError(f"a transform of {self.modality} was given a view of {view.modality}")
-        return align(self.modality, self.known, view.features, view.ids, where=where)
+        return align(self.modality, self.known, view.features, view.ids, where=where, expected=self.share)
 
     def counts(self, view: View) -> Counts:
         """A view's counts in this transform's order: reordered by name, unknown features ignored.
