@@ -138,7 +138,7 @@ ASKED = {
 NOTES = {
     "panels": "Signal is the share of the model's input that the other file covers; below a tenth the prediction is "
     "refused, and was forced here. *Own* is a model of half of those cells on the other half.",
-    "peaks": "Library 09H of snareseq_cortex matched by a model of 09A–09G, with three sets of peaks for the same cells.",
+    "peaks": "Library 09H of snareseq_cortex matched by a model of 09A–09G, with three peak sets for the same cells.",
 }
 
 
