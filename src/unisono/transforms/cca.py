@@ -76,6 +76,8 @@ def fit_linear_path(codes: Codes, has: Has, content_dim: int, rng: np.random.Gen
 
 
 _LEAST, _MOST = 1e-3, 0.99
+_LEAST_VARIANCE = 1e-4
+"""Of a variate, where 1 is what cells vary by in a direction that shrinkage leaves alone."""
 
 
 def _directions(codes: Codes, has: Has, n_dims: int) -> dict[Modality, NDArray[np.float64]]:
@@ -93,7 +95,19 @@ def _directions(codes: Codes, has: Has, n_dims: int) -> dict[Modality, NDArray[n
     values, vectors = np.linalg.eigh(whitened)
     leading = vectors[:, np.argsort(-values)[:n_dims]]
     weights = {m: inverse_root[m] @ leading[place[m]] for m in names}
-    return {m: w / np.sqrt(np.maximum(np.diag(w.T @ covariance[m] @ w), 1e-12)) for m, w in weights.items()}
+    return {m: _of_unit_variance(w, covariance[m]) for m, w in weights.items()}
+
+
+def _of_unit_variance(weights: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Directions scaled so that their variates vary by 1; along which cells hardly vary, they say nothing and are 0."""
+    variance = np.einsum("cd,ce,ed->d", weights, covariance, weights)
+    scale = np.divide(
+        1.0,
+        np.sqrt(np.maximum(variance, _LEAST_VARIANCE)),
+        where=variance > _LEAST_VARIANCE,
+        out=np.zeros_like(variance),
+    )
+    return weights * scale
 
 
 def _cross_validated_correlation(codes: Codes, has: Has, n_dims: int, rng: np.random.Generator) -> NDArray[np.float64]:
