@@ -107,7 +107,8 @@ def _of_unit_variance(weights: NDArray[np.float64], covariance: NDArray[np.float
         where=variance > _LEAST_VARIANCE,
         out=np.zeros_like(variance),
     )
-    return weights * scale
+    scaled: NDArray[np.float64] = weights * scale
+    return scaled
 
 
 def _cross_validated_correlation(codes: Codes, has: Has, n_dims: int, rng: np.random.Generator) -> NDArray[np.float64]:
