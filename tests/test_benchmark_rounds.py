@@ -85,5 +85,5 @@ def test_the_smaller_training_set_lies_in_the_larger_one():
 
 
 def test_more_training_cells_than_there_are_is_refused():
-    with pytest.raises(BadInput, match="E061 split random: 99999 training cells are wanted of"):
+    with pytest.raises(BadInput, match="E061 split seed 0: 99999 training cells are wanted of"):
         rounds(twin_cells(), "random", 1, n_training=99_999)
