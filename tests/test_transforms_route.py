@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unisono.transforms.align import align
+from unisono.transforms.align import Known, align
 from unisono.transforms.route import Route, fit_depth
 from unisono.transforms.voice import Reading
 
@@ -11,7 +11,9 @@ def reading(relative, x):
     n_cells = len(relative)
     nothing = np.zeros(n_cells, dtype=np.float32)
     names = np.array(["a", "b"])
-    return Reading(x, 0 * x, nothing, relative, nothing.astype(float), np.full(n_cells, "b1"), align(names, names))
+    return Reading(
+        x, 0 * x, nothing, relative, nothing.astype(float), np.full(n_cells, "b1"), align("rna", Known(names), names)
+    )
 
 
 def example(slope, n_cells=400):
