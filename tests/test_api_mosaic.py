@@ -30,7 +30,7 @@ def bridged() -> Unisono:
     return fit(data, batch_key="batch", config=tiny(max_epochs=20, learning_rate=0.01), device="cpu")
 
 
-@pytest.mark.parametrize(("source", "target"), permutations(MODALITIES, 2))
+@pytest.mark.parametrize(("source", "target"), list(permutations(MODALITIES, 2)))
 def test_every_direction_is_predicted_though_no_cell_had_all_three(source, target):
     found = bridged().predict(test_cells(), source, target)
     assert np.isfinite(found.X).all()
@@ -38,7 +38,7 @@ def test_every_direction_is_predicted_though_no_cell_had_all_three(source, targe
         assert correlations(on_scale(test_cells()["adt"], "adt"), found.X).mean() > 0.3
 
 
-@pytest.mark.parametrize(("left", "right"), combinations(MODALITIES, 2))
+@pytest.mark.parametrize(("left", "right"), list(combinations(MODALITIES, 2)))
 def test_every_pair_is_matched_above_chance_though_no_cell_had_all_three(left, right):
     query = test_cells()
     found = bridged().match(query[left], query[right]).coupling.posterior.toarray()
