@@ -108,7 +108,7 @@ class FitConfig(_Frozen):
 
 
 _PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"n_members": 1, "max_epochs": 24},
+    "fast": {"n_members": 1, "max_epochs": 18},
     "default": {},
     "best": {"n_members": 8, "max_epochs": 200, "patience": 12},
 }
