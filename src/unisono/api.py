@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +19,15 @@ from unisono.fitted.unisono import Unisono
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
 from unisono.io.unlabelled import with_unlabelled
-from unisono.train.feed import Feed
+from unisono.nn.model import Network
+from unisono.train.feed import Feed, TrainingView
 from unisono.train.held_out import Figures, HeldOut
 from unisono.train.loop import Epoch, Training, train
 from unisono.train.prepare import prepare
 from unisono.train.refit import refit
-from unisono.train.settle import choose, routes, set_linear_vote, style_book
-from unisono.types import Cells, Modality
+from unisono.train.settle import Choices, choose, routes, set_linear_vote, style_book
+from unisono.transforms.kernel import KernelRidge
+from unisono.types import Cells, Modality, Pair
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -146,11 +149,39 @@ def fit_cells(
             last_saved = time.monotonic()
     network, views = training.network, prepared.views
     choices = choose(network, views, held_out, config)
-    kernels = choices.kernels
-    if held_out and len(cells.names) < config.refit_below:
-        whole = refit(cells, config, training.best_epoch, where, on_epoch)
-        network, views, kernels = whole.network, whole.views, {}
-        set_linear_vote(network, choices.linear_vote)
+    record = Record(
+        versions={name: version(name) for name in _LIBRARIES},
+        fingerprint=mark,
+        n_cells={m: cells.views[m].n_cells for m in cells.modalities},
+        n_held_out=len(prepared.held_out.names) if prepared.held_out else 0,
+        batch_key=batch_key,
+        modalities=dict(modalities) if modalities else None,
+        device=str(where),
+        curve=tuple(_epoch_record(epoch, epoch.figures) for epoch in training.evaluated if epoch.figures),
+        seconds=0.0,
+        unlabelled=unlabelled,
+    )
+    model = _assembled(network, views, choices, choices.kernels, config, record)
+    if prepared.held_out:
+        model = model.with_intervals(prepared.held_out, prepared.held_out.batch)
+        if len(cells.names) < config.refit_below:
+            whole = refit(cells, config, training.best_epoch, where, on_epoch)
+            set_linear_vote(whole.network, choices.linear_vote)
+            intervals = model.intervals
+            model = replace(_assembled(whole.network, whole.views, choices, {}, config, record), intervals=intervals)
+    seconds = round(time.perf_counter() - began, 3)
+    return replace(model, record=record.model_copy(update={"seconds": seconds}))
+
+
+def _assembled(
+    network: Network,
+    views: Mapping[Modality, TrainingView],
+    choices: Choices,
+    kernels: Mapping[Pair, KernelRidge],
+    config: FitConfig,
+    record: Record,
+) -> Unisono:
+    """The model of trained networks and settled choices, without intervals."""
     return Unisono(
         config=config,
         network=network,
@@ -159,18 +190,8 @@ def fit_cells(
         betas=choices.betas,
         depth_terms=choices.depth_terms,
         routes=routes(views, choices, config, kernels),
-        record=Record(
-            versions={name: version(name) for name in _LIBRARIES},
-            fingerprint=mark,
-            n_cells={m: cells.views[m].n_cells for m in cells.modalities},
-            n_held_out=len(prepared.held_out.names) if prepared.held_out else 0,
-            batch_key=batch_key,
-            modalities=dict(modalities) if modalities else None,
-            device=str(where),
-            curve=tuple(_epoch_record(epoch, epoch.figures) for epoch in training.evaluated if epoch.figures),
-            seconds=round(time.perf_counter() - began, 3),
-            unlabelled=unlabelled,
-        ),
+        intervals={},
+        record=record,
     )
 
 

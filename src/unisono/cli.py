@@ -159,6 +159,9 @@ def predict(
     style: Annotated[
         str, typer.Option(metavar="average|BATCH|FILE.h5mu", help="Whose voice the prediction is in.")
     ] = "average",
+    interval: Annotated[
+        float | None, typer.Option(help="Coverage of intervals in layers['lower'] and layers['upper'], such as 0.9.")
+    ] = None,
     via: Annotated[str | None, typer.Option(help="A third modality to pass through, as atac via rna to adt.")] = None,
     draws: Annotated[int, typer.Option(help="Posterior draws behind layers['spread']; 32 with --via.", min=0)] = 0,
     aliases: Aliases = None,
@@ -180,6 +183,7 @@ def predict(
         _kind(source),
         _kind(target),
         style=chosen,
+        interval=interval,
         via=None if via is None else _kind(via),
         n_draws=draws,
         force=force,

@@ -142,6 +142,31 @@ class Coupling:
 
 
 @dataclass(frozen=True, eq=False)
+class Bounds:
+    """How wide the intervals of a prediction are: half a width is factor · √(spread² + scale²).
+
+    Attributes:
+        coverage: share of measured values that the intervals are to hold.
+        factors: group x feature.
+        group: row of `factors` of each cell.
+        scale: typical error of each feature.
+    """
+
+    coverage: float
+    factors: NDArray[np.float32]
+    group: NDArray[np.intp]
+    scale: NDArray[np.float32]
+
+    def take_features(self, columns: slice | NDArray[np.intp]) -> Bounds:
+        """The bounds of some of the features."""
+        return replace(self, factors=self.factors[:, columns], scale=self.scale[columns])
+
+    def half_width(self, spread: NDArray[np.float32], rows: slice = slice(None)) -> NDArray[np.float32]:
+        """Of some cells (all unless told), cell x feature, from the spread of their draws."""
+        return np.asarray(self.factors[self.group[rows]] * np.hypot(spread, self.scale), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """Predicted values of one modality, kept as codes x loadings until they are asked for.
 
@@ -153,6 +178,7 @@ class Prediction:
         intercept: one a feature.
         via: modality that the prediction went through, None for the direct way.
         draws: draw x cell x code, codes drawn from the posterior; None where none were asked for.
+        bounds: widths of intervals; None where none were asked for.
     """
 
     source: Modality
@@ -165,6 +191,7 @@ class Prediction:
     link: Link
     via: Modality | None = None
     draws: NDArray[np.float32] | None = None
+    bounds: Bounds | None = None
 
     def __post_init__(self) -> None:
         found = (self.codes.shape, self.loadings.shape, self.intercept.shape)
@@ -202,6 +229,17 @@ class Prediction:
         spread: NDArray[np.float32] = np.sqrt(squares / np.float32(len(self.draws)))
         return spread
 
+    def interval(self, rows: slice = slice(None)) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lower and upper ends of the intervals of some cells, cell x feature, the lower at least 0.
+
+        Raises:
+            ValueError: the prediction was made without bounds or without draws.
+        """
+        if self.bounds is None:
+            raise ValueError(f"prediction of {self.target}: made without intervals")
+        values, half = self.dense(rows), self.bounds.half_width(self.spread(rows), rows)
+        return np.maximum(values - half, 0.0), values + half
+
     def _linked(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         values: NDArray[np.float32] = codes @ self.loadings.T
         values += self.intercept
@@ -217,6 +255,7 @@ class Prediction:
             features=self.features[columns],
             loadings=self.loadings[columns],
             intercept=self.intercept[columns],
+            bounds=None if self.bounds is None else self.bounds.take_features(columns),
         )
 
 

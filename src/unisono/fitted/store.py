@@ -31,8 +31,10 @@ from unisono.transforms.standardise import Standardisation
 from unisono.transforms.transform import Transform
 from unisono.transforms.voice import Voice
 from unisono.types import MODALITIES, Modality, Pair
+from unisono.uncertainty.conformal import Conformal
 
-_CONFIG, _RECORD, _VOICES, _MATCH, _ROUTES = "config.json", "record.json", "voices.json", "match.json", "routes.json"
+_CONFIG, _RECORD, _VOICES = "config.json", "record.json", "voices.json"
+_MATCH, _ROUTES, _INTERVALS = "match.json", "routes.json", "intervals.json"
 _WEIGHTS, _ARRAYS = "weights.safetensors", "voices.safetensors"
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -41,6 +43,7 @@ _TRANSFORM_ARRAYS = ("selected", "share", "weight", "centre", "basis", "loadings
 _STANDARDISATION_ARRAYS = ("mean", "scale", "offsets", "depth", "batch_depths")
 _KERNEL_ARRAYS = ("landmarks", "weights", "centre")
 _STYLE_ARRAYS = ("latents", "average_latent")
+_CONFORMAL_ARRAYS = ("scale", "scores")
 
 
 class Parts(NamedTuple):
@@ -53,6 +56,7 @@ class Parts(NamedTuple):
     betas: Mapping[Pair, float]
     depth_terms: Mapping[Pair, DepthTerm]
     routes: Mapping[Pair, Route]
+    intervals: Mapping[Pair, Conformal]
     record: Record
 
 
@@ -96,6 +100,21 @@ class _Share(BaseModel):
     share: float
 
 
+class _Widths(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Modality
+    target: Modality
+    groups: tuple[str, ...]
+    n_cells: tuple[int, ...]
+
+
+class _Intervals(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    widths: list[_Widths]
+
+
 class _Routes(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -125,6 +144,8 @@ def load(path: str | Path, device: torch.device) -> Parts:
         voices = {m: _voice(m, names[m], arrays) for m in names}
         styles = {m: _style_book(m, names[m], arrays) for m in names}
         shares = {(s.source, s.target): s.share for s in _Routes.model_validate_json(_text(folder, _ROUTES)).shares}
+        widths = _Intervals.model_validate_json(_text(folder, _INTERVALS)).widths
+        intervals = {(w.source, w.target): _conformal(w, arrays) for w in widths}
         routes = {pair: _route(pair, shares.get(pair, 0.0), arrays) for pair in product(voices, voices)}
         network = _network(config, voices, weights).to(device).eval()
     except (ValidationError, KeyError, FileNotFoundError, RuntimeError, SafetensorError) as error:
@@ -132,7 +153,7 @@ def load(path: str | Path, device: torch.device) -> Parts:
         raise refuse("E048", str(folder), what, "upgrade unisono, or fit the model again") from error
     betas = {(t.left, t.right): t.beta for t in terms}
     depth_terms = {(t.left, t.right): DepthTerm(t.depth_beta, t.depth_weight, t.depth_correlation) for t in terms}
-    return Parts(config, network, voices, styles, betas, depth_terms, routes, record)
+    return Parts(config, network, voices, styles, betas, depth_terms, routes, intervals, record)
 
 
 def _write(parts: Parts, folder: Path) -> None:
@@ -162,11 +183,16 @@ def _write(parts: Parts, folder: Path) -> None:
         )
         for a, b in combinations((m for m in MODALITIES if m in parts.voices), 2)
     ]
+    widths = []
+    for (source, target), found in parts.intervals.items():
+        arrays |= {f"{source}.{target}.{name}": getattr(found, name) for name in _CONFORMAL_ARRAYS}
+        widths.append(_Widths(source=source, target=target, groups=found.groups, n_cells=found.n_cells))
     documents: dict[str, BaseModel] = {
         _CONFIG: parts.config,
         _RECORD: parts.record,
         _VOICES: _Voices(voices=names),
         _MATCH: _Match(terms=terms),
+        _INTERVALS: _Intervals(widths=widths),
         _ROUTES: _Routes(
             shares=[_Share(source=a, target=b, share=route.share) for (a, b), route in parts.routes.items()]
         ),
@@ -211,6 +237,11 @@ def _style_book(modality: Modality, names: _Names, arrays: Arrays) -> StyleBook:
     batches = np.array(names.batches, dtype=str)
     latents, average = (arrays[f"{modality}.{name}"] for name in _STYLE_ARRAYS)
     return StyleBook(batches, latents, arrays[f"{modality}.offsets"], average)
+
+
+def _conformal(widths: _Widths, arrays: Arrays) -> Conformal:
+    scale, scores = (arrays[f"{widths.source}.{widths.target}.{name}"] for name in _CONFORMAL_ARRAYS)
+    return Conformal(scale, widths.groups, widths.n_cells, scores)
 
 
 def _route_arrays(pair: Pair, route: Route) -> dict[str, NDArray[Any]]:

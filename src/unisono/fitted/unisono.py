@@ -16,6 +16,8 @@ from unisono.fitted import store
 from unisono.fitted.adapt import adapted
 from unisono.fitted.draws import DRAWS, Chain, beside, direct_draws
 from unisono.fitted.drivers import Drivers, read_out
+from unisono.fitted.intervals import DRAWS as DRAWS_OF_INTERVALS
+from unisono.fitted.intervals import calibrated
 from unisono.fitted.query import NEW_BATCH, kinds, only_modality, query_cells, query_view, require_modality
 from unisono.fitted.record import Record
 from unisono.io.matching import Matching
@@ -27,7 +29,8 @@ from unisono.nn.styles import Style, StyleBook
 from unisono.transforms.route import Route
 from unisono.transforms.standardise import shrunken_mean
 from unisono.transforms.voice import Reading, Voice
-from unisono.types import MODALITIES, Cells, Link, Modality, Pair, Prediction, View
+from unisono.types import MODALITIES, Bounds, Cells, Link, Modality, Pair, Prediction, View
+from unisono.uncertainty.conformal import Conformal
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -62,6 +65,7 @@ class Unisono:
         betas: for each pair of modalities the inverse temperature of matching by content.
         depth_terms: the same when the agreement of depths is added.
         routes: for each (source, target) what stands beside the networks.
+        intervals: for each (source, target) how wide intervals are; none where too few cells were held out.
         record: where the model came from.
     """
 
@@ -72,6 +76,7 @@ class Unisono:
     betas: Mapping[Pair, float]
     depth_terms: Mapping[Pair, DepthTerm]
     routes: Mapping[Pair, Route]
+    intervals: Mapping[Pair, Conformal]
     record: Record
 
     @property
@@ -104,7 +109,9 @@ class Unisono:
             target: modality to predict.
             style: whose voice the prediction is in: "average" over training cells, the name of a training batch, or
                 a few reference cells that have `target`.
-            interval: coverage of prediction intervals; this version has none, so anything but None is refused.
+            interval: coverage of prediction intervals, such as 0.9, for `layers["lower"]` and `layers["upper"]`; None
+                for none. They hold for cells like those of training; a batch of training has widths of its own where
+                enough of its cells were held out.
             via: a third modality to pass through, as chromatin → RNA → protein: the target is predicted from what is
                 predicted of `via`, with all that the first step leaves open carried into the second.
             n_draws: draws from the posterior that `layers["spread"]` is the standard deviation of: what the model is
@@ -114,15 +121,15 @@ class Unisono:
         Returns:
             AnnData, obs the query cells, var the target features of the training data, X float32 on the target's
             scale: rna log1p of counts per 10,000 (≥ 0), adt per-cell CLR (≥ 0), atac probability of being accessible.
-            With draws, `layers["spread"]` in the same units.
+            With draws, `layers["spread"]` in the same units; with an interval `layers["lower"]` and
+            `layers["upper"]`, infinite where too few cells were held out to promise the coverage.
 
         Raises:
             BadInput: the query cannot be read by this model, or it does not know the modality or style.
         """
-        if interval is not None:
-            what = f"interval={interval}: this version predicts means, without intervals."
-            raise refuse("E053", "predict", what, "leave interval out")
-        found = self.prediction(query, source=source, target=target, style=style, via=via, n_draws=n_draws, force=force)
+        found = self.prediction(
+            query, source=source, target=target, style=style, interval=interval, via=via, n_draws=n_draws, force=force
+        )
         return prediction_to_anndata(found)
 
     def prediction(
@@ -132,6 +139,7 @@ class Unisono:
         target: Modality,
         style: str | MuData | AnnData = "average",
         *,
+        interval: float | None = None,
         via: Modality | None = None,
         n_draws: int = 0,
         force: bool = False,
@@ -142,7 +150,13 @@ class Unisono:
         if via is not None:
             _require_middle(via, source, target, self.voices)
         view = query_view(query, source, self.voices, self.record, where, force=force)
-        return self.prediction_of(view, target, self._style(target, style), via=via, n_draws=n_draws)
+        chosen = self._style(target, style)
+        if interval is None:
+            return self.prediction_of(view, target, chosen, via=via, n_draws=n_draws)
+        if via is not None:
+            raise refuse("E053", "predict", "intervals of a chain are not known.", "leave out interval or via")
+        found = self.prediction_of(view, target, chosen, n_draws=DRAWS_OF_INTERVALS)
+        return replace(found, bounds=self._bounds(source, target, interval, view))
 
     def prediction_of(
         self,
@@ -172,6 +186,45 @@ class Unisono:
         features = self.voices[target].transform.features
         link = _LINKS[target]
         return Prediction(source, target, view.cells, features, codes, loadings, intercept, link, via, draws)
+
+    def _bounds(self, source: Modality, target: Modality, interval: float, view: View) -> Bounds:
+        if not 0 < interval < 1:
+            raise refuse("E053", "predict", f"interval={interval} is no coverage.", "say a number between 0 and 1")
+        if target == "atac":
+            what = "a peak is measured as 0 or 1, which an interval about its probability would not hold."
+            raise refuse("E053", "predict", what, "leave interval out for atac")
+        if (source, target) not in self.intervals:
+            what = f"no intervals are known from {source} to {target}: too few cells were held out in the fit."
+            raise refuse("E053", "predict", what, "call model.calibrate with cells that it has not seen")
+        return self.intervals[source, target].bounds(interval, view.batch)
+
+    def calibrate(self, cells: MuData, by: str | None = None) -> Unisono:
+        """The same model with intervals learnt from cells that it has not seen, in place of those of its fit.
+
+        For cells unlike those of training, as of another donor: intervals then hold for cells like these.
+
+        Args:
+            cells: raw counts of cells with two modalities or more, some hundreds of them.
+            by: obs column whose groups of 20 cells or more get widths of their own, that of the batch unless told; a
+                later query takes the widths of the batch of its cells.
+
+        Raises:
+            BadInput: the cells cannot be read by this model, or E027 too few have two modalities.
+        """
+        record = self.record if by is None else self.record.model_copy(update={"batch_key": by})
+        known = query_cells(cells, self.voices, self.record)
+        groups = known.batch if by is None else query_cells(cells, self.voices, record).batch
+        found = self.with_intervals(known, groups)
+        if not found.intervals:
+            raise refuse("E027", "cells", "too few cells have two modalities.", "give some hundreds measured in both")
+        return found
+
+    def with_intervals(self, cells: Cells, groups: NDArray[np.str_]) -> Unisono:
+        """As `calibrate`, from cells whose counts are known to be sound, with the group of each."""
+        return replace(self, intervals=calibrated(self._with_draws, self.voices, cells, groups))
+
+    def _with_draws(self, view: View, target: Modality) -> Prediction:
+        return self.prediction_of(view, target, n_draws=DRAWS_OF_INTERVALS)
 
     def _draws(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ SCALES: dict[Modality, str] = {
 SPREAD = "spread"
 """Layer of the standard deviation over draws."""
 
+ENDS = ("lower", "upper")
+"""Layers of the ends of intervals."""
+
 CHUNK = 4096
 """Cells made dense at a time; the last bit of a product may depend on it."""
 
@@ -36,7 +40,8 @@ _ROWS, _COLUMNS = 512, 512
 def prediction_to_anndata(prediction: Prediction) -> AnnData:
     """Cells x features, float32, dense; `uns["unisono"]` says source, target and scale.
 
-    Where the prediction has draws, their standard deviation is `layers["spread"]`.
+    Where the prediction has draws, their standard deviation is `layers["spread"]`; where it has intervals, their ends
+    are `layers["lower"]` and `layers["upper"]`.
     """
     table = _without_values(prediction)
     table.X = np.empty(prediction.shape, dtype=np.float32)
@@ -44,6 +49,10 @@ def prediction_to_anndata(prediction: Prediction) -> AnnData:
     if prediction.draws is not None:
         table.layers[SPREAD] = np.empty(prediction.shape, dtype=np.float32)
         _fill(table.layers[SPREAD], prediction.spread, CHUNK)
+    if prediction.bounds is not None:
+        for end, name in enumerate(ENDS):
+            table.layers[name] = np.empty(prediction.shape, dtype=np.float32)
+            _fill(table.layers[name], partial(_end, prediction, end), CHUNK)
     return table
 
 
@@ -65,6 +74,8 @@ def _without_values(prediction: Prediction) -> AnnData:
     names = {"source": prediction.source, "target": prediction.target, "scale": SCALES[prediction.target]}
     if prediction.via is not None:
         names["via"] = prediction.via
+    if prediction.bounds is not None:
+        names["interval"] = str(prediction.bounds.coverage)
     return AnnData(
         obs=pd.DataFrame(index=pd.Index(prediction.cells.astype(object))),
         var=pd.DataFrame(index=pd.Index(prediction.features.astype(object))),
@@ -82,6 +93,14 @@ def _write(prediction: Prediction, path: Path, chunk: int) -> None:
         _fill(_dataset(file, "X", prediction.shape, chunk), prediction.dense, chunk)
         if prediction.draws is not None:
             _fill(_dataset(file, f"layers/{SPREAD}", prediction.shape, chunk), prediction.spread, chunk)
+        if prediction.bounds is not None:
+            for end, name in enumerate(ENDS):
+                place = _dataset(file, f"layers/{name}", prediction.shape, chunk)
+                _fill(place, partial(_end, prediction, end), chunk)
+
+
+def _end(prediction: Prediction, end: int, rows: slice) -> NDArray[np.float32]:
+    return prediction.interval(rows)[end]
 
 
 def _dataset(file: Any, name: str, shape: tuple[int, int], chunk: int) -> Any:

@@ -1,0 +1,105 @@
+"""Split-conformal intervals: how wide they have to be, from errors on unseen cells; knows arrays, no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unisono.types import Bounds
+
+Array = NDArray[np.float32]
+
+N_LEVELS = 200
+"""Order statistics of the scores are kept at 1/200, 2/200, …, 1: an interval is at most half a point too wide."""
+
+FEWEST_CELLS = 20
+"""Cells that a group needs to have widths of its own; a smaller one takes those of all cells."""
+
+
+@dataclass(frozen=True, eq=False)
+class Conformal:
+    """Widths of intervals, feature by feature, in units of how unsure a prediction is.
+
+    The score of a measured value is |y − ŷ| / u, with u² = spread² + scale²: the model's own spread for that cell and
+    feature, and the feature's typical error, which keeps u away from zero. An interval of coverage c is ŷ ± q u, with q
+    the ⌈(n + 1) c⌉-th smallest of n scores. If new cells are exchangeable with these, it covers a share of at least c
+    of them, whatever the distribution of errors.
+
+    Attributes:
+        scale: root mean square error of each feature.
+        groups: names of groups of cells with widths of their own.
+        n_cells: cells behind the widths: of all, then of each group.
+        scores: group x level x feature, order statistics of the scores; the first row is of all cells.
+
+    References:
+        Lei et al., "Distribution-free predictive inference for regression", 2018 (locally weighted split conformal).
+        Vovk, "Conditional validity of inductive conformal predictors", 2012 (groups).
+    """
+
+    scale: Array
+    groups: tuple[str, ...]
+    n_cells: tuple[int, ...]
+    scores: Array
+
+    @classmethod
+    def fit(cls, error: Array, spread: Array, groups: NDArray[np.str_] | None = None) -> Conformal:
+        """Learn widths from unseen cells.
+
+        Args:
+            error: measured minus predicted, cell x feature.
+            spread: the model's own, cell x feature, 0 or more.
+            groups: of each cell; each with 20 cells or more gets widths of its own.
+
+        Raises:
+            ValueError: no cell, or shapes disagree.
+        """
+        if error.shape != spread.shape or not len(error) or (groups is not None and len(groups) != len(error)):
+            raise ValueError(f"errors are {error.shape}, spreads {spread.shape}: wanted the same cells, 1 or more")
+        scale = np.maximum(np.sqrt(np.square(error, dtype=np.float64).mean(axis=0)), 1e-6).astype(np.float32)
+        scores = np.abs(error) / np.hypot(spread, scale)
+        rows = [np.ones(len(error), dtype=bool)]
+        names: list[str] = []
+        if groups is not None:
+            found, sizes = np.unique(groups, return_counts=True)
+            names = [str(name) for name, size in zip(found, sizes, strict=True) if size >= FEWEST_CELLS]
+            rows += [groups == name for name in names]
+        kept = np.stack([_order_statistics(scores[mask]) for mask in rows])
+        return cls(scale, tuple(names), tuple(int(mask.sum()) for mask in rows), kept)
+
+    def bounds(self, coverage: float, groups: NDArray[np.str_]) -> Bounds:
+        """The widths of intervals of some cells.
+
+        Infinite where too few cells are behind them to promise the coverage: fewer than coverage / (1 − coverage).
+
+        Args:
+            coverage: above 0 and below 1.
+            groups: of each cell; one that has no widths of its own takes those of all cells.
+
+        Raises:
+            ValueError: a coverage out of range.
+        """
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage is {coverage}, wanted a number between 0 and 1")
+        factors = np.stack([self._factor(row, coverage) for row in range(len(self.scores))])
+        place = {name: row for row, name in enumerate(self.groups, start=1)}
+        return Bounds(
+            coverage, factors, np.array([place.get(str(name), 0) for name in groups], dtype=np.intp), self.scale
+        )
+
+    def _factor(self, row: int, coverage: float) -> Array:
+        """The ⌈(n + 1) c⌉-th smallest score of each feature, rounded up to the levels that were kept."""
+        n_cells = self.n_cells[row]
+        rank = int(np.ceil((n_cells + 1) * coverage - 1e-9))
+        if rank > n_cells:
+            return np.full(self.scores.shape[2], np.inf, dtype=np.float32)
+        factor: Array = self.scores[row, (rank - 1) * N_LEVELS // n_cells]
+        return factor
+
+
+def _order_statistics(scores: Array) -> Array:
+    """The ⌈n k / 200⌉-th smallest score of each feature, level x feature."""
+    ranks = np.ceil(np.arange(1, N_LEVELS + 1) / N_LEVELS * len(scores) - 1e-9).astype(int)
+    ordered: Array = np.sort(scores, axis=0)[ranks - 1]
+    return ordered
