@@ -1,6 +1,7 @@
 """Figures of merit as functions of arrays: prediction, matching, calibration, shared space; never a model or names."""
 
 from unisono.evaluation.metrics.calibration import expected_calibration_error
+from unisono.evaluation.metrics.curves import Curve, abstention, reliability
 from unisono.evaluation.metrics.matching import (
     accuracy,
     foscttm,
@@ -13,6 +14,7 @@ from unisono.evaluation.metrics.matching import (
     pair_areas,
     probability_of_partner,
     recall_at,
+    top_answers,
     within_groups,
 )
 from unisono.evaluation.metrics.moments import Correlations, Moments
@@ -40,7 +42,9 @@ from unisono.evaluation.metrics.shared_space import shared_space
 __all__ = [
     "Areas",
     "Correlations",
+    "Curve",
     "Moments",
+    "abstention",
     "accuracy",
     "areas_per_cell",
     "areas_per_feature",
@@ -64,11 +68,13 @@ __all__ = [
     "pearson_per_feature",
     "probability_of_partner",
     "recall_at",
+    "reliability",
     "require_finite",
     "rmse",
     "shared_space",
     "spearman",
     "spearman_per_cell",
     "spearman_per_feature",
+    "top_answers",
     "within_groups",
 ]

@@ -160,7 +160,7 @@ def match_probability(posterior: sparse.csr_matrix, partner: Rows, groups: Group
 def accuracy(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> float:
     """The share of left cells with a partner whose most probable right cell it is; a tie counts its share."""
     inside = within_groups(posterior, groups)
-    correct, _ = _top_answers(inside, partner)
+    correct, _ = top_answers(inside, partner)
     return float(np.mean(correct[partner >= 0]))
 
 
@@ -190,9 +190,19 @@ def match_calibration_error(
     The probability is that of the best right cell; of several that tie, one is taken by chance. See
     `expected_calibration_error`. Other arguments as in `probability_of_partner`.
     """
-    correct, best = _top_answers(within_groups(posterior, groups), partner)
+    correct, best = top_answers(within_groups(posterior, groups), partner)
     has_partner = partner >= 0
     return expected_calibration_error(np.minimum(best[has_partner], 1.0), correct[has_partner], bins)
+
+
+def top_answers(posterior: sparse.csr_matrix, partner: Rows) -> tuple[Scores, Scores]:
+    """Of each left cell the chance that its best right cell, drawn if several tie, is its partner; and its best."""
+    own = np.nan_to_num(probability_of_partner(posterior, partner))
+    best = _best(posterior)
+    rows = _row_of_entries(posterior)
+    n_best = np.bincount(rows, weights=posterior.data == best[rows], minlength=len(best))
+    is_found = (own == best) & (own > 0)
+    return is_found / np.maximum(n_best, 1), best
 
 
 def pair_areas(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> tuple[float, float]:
@@ -262,16 +272,6 @@ def label_transfer_probability(
     _check_labels(inside, (left_labels, right_labels))
     is_same = left_labels[_row_of_entries(inside)] == right_labels[inside.indices]
     return float(inside.data[is_same].sum() / inside.shape[0])
-
-
-def _top_answers(posterior: sparse.csr_matrix, partner: Rows) -> tuple[Scores, Scores]:
-    """Of each left cell the chance that its best right cell, drawn if several tie, is its partner; and its best."""
-    own = np.nan_to_num(probability_of_partner(posterior, partner))
-    best = _best(posterior)
-    rows = _row_of_entries(posterior)
-    n_best = np.bincount(rows, weights=posterior.data == best[rows], minlength=len(best))
-    is_found = (own == best) & (own > 0)
-    return is_found / np.maximum(n_best, 1), best
 
 
 def _best(posterior: sparse.csr_matrix) -> Scores:
