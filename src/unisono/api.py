@@ -25,7 +25,7 @@ from unisono.train.held_out import Figures, HeldOut
 from unisono.train.loop import Epoch, Training, train
 from unisono.train.prepare import prepare
 from unisono.train.refit import refit
-from unisono.train.settle import Choices, choose, routes, set_linear_vote, style_book
+from unisono.train.settle import Choices, anchors, choose, routes, set_linear_vote, style_book
 from unisono.transforms.kernel import KernelRidge
 from unisono.types import Cells, Modality, Pair
 
@@ -187,7 +187,7 @@ def _assembled(
         network=network,
         voices={m: view.voice for m, view in views.items()},
         styles={m: style_book(network, view) for m, view in views.items()},
-        betas=choices.betas,
+        anchors=anchors(network, views, choices.betas),
         depth_terms=choices.depth_terms,
         routes=routes(views, choices, config, kernels),
         intervals={},

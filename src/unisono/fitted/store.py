@@ -21,7 +21,7 @@ from unisono.findings import refuse
 from unisono.fitted.record import Record
 from unisono.io.manifest import verify_manifest, write_manifest
 from unisono.io.write import write_folder_atomically
-from unisono.match import DepthTerm
+from unisono.match import Anchors, DepthTerm
 from unisono.nn.model import Blueprint, Network
 from unisono.nn.styles import StyleBook
 from unisono.transforms.align import Known
@@ -44,6 +44,7 @@ _STANDARDISATION_ARRAYS = ("mean", "scale", "offsets", "depth", "batch_depths")
 _KERNEL_ARRAYS = ("landmarks", "weights", "centre")
 _STYLE_ARRAYS = ("latents", "average_latent")
 _CONFORMAL_ARRAYS = ("scale", "scores")
+_ANCHOR_ARRAYS = ("left", "right", "left_potential", "right_potential")
 
 
 class Parts(NamedTuple):
@@ -53,7 +54,7 @@ class Parts(NamedTuple):
     network: Network
     voices: Mapping[Modality, Voice]
     styles: Mapping[Modality, StyleBook]
-    betas: Mapping[Pair, float]
+    anchors: Mapping[Pair, Anchors]
     depth_terms: Mapping[Pair, DepthTerm]
     routes: Mapping[Pair, Route]
     intervals: Mapping[Pair, Conformal]
@@ -146,14 +147,14 @@ def load(path: str | Path, device: torch.device) -> Parts:
         shares = {(s.source, s.target): s.share for s in _Routes.model_validate_json(_text(folder, _ROUTES)).shares}
         widths = _Intervals.model_validate_json(_text(folder, _INTERVALS)).widths
         intervals = {(w.source, w.target): _conformal(w, arrays) for w in widths}
+        anchors = {(t.left, t.right): _anchors(t, arrays) for t in terms}
         routes = {pair: _route(pair, shares.get(pair, 0.0), arrays) for pair in product(voices, voices)}
         network = _network(config, voices, weights).to(device).eval()
     except (ValidationError, KeyError, FileNotFoundError, RuntimeError, SafetensorError) as error:
         what = f"cannot be read by this version: {str(error).splitlines()[0]}."
         raise refuse("E048", str(folder), what, "upgrade unisono, or fit the model again") from error
-    betas = {(t.left, t.right): t.beta for t in terms}
     depth_terms = {(t.left, t.right): DepthTerm(t.depth_beta, t.depth_weight, t.depth_correlation) for t in terms}
-    return Parts(config, network, voices, styles, betas, depth_terms, routes, intervals, record)
+    return Parts(config, network, voices, styles, anchors, depth_terms, routes, intervals, record)
 
 
 def _write(parts: Parts, folder: Path) -> None:
@@ -170,13 +171,15 @@ def _write(parts: Parts, folder: Path) -> None:
         }
     for pair, route in parts.routes.items():
         arrays |= _route_arrays(pair, route)
+    for (a, b), anchors in parts.anchors.items():
+        arrays |= {f"{a}.{b}.anchors.{name}": np.ascontiguousarray(getattr(anchors, name)) for name in _ANCHOR_ARRAYS}
     weights = {name: np.ascontiguousarray(value.cpu().numpy()) for name, value in parts.network.state_dict().items()}
     names = {m: _names_of(voice) for m, voice in parts.voices.items()}
     terms = [
         _Terms(
             left=a,
             right=b,
-            beta=parts.betas[a, b],
+            beta=parts.anchors[a, b].beta,
             depth_beta=parts.depth_terms[a, b].beta,
             depth_weight=parts.depth_terms[a, b].weight,
             depth_correlation=parts.depth_terms[a, b].r,
@@ -242,6 +245,11 @@ def _style_book(modality: Modality, names: _Names, arrays: Arrays) -> StyleBook:
 def _conformal(widths: _Widths, arrays: Arrays) -> Conformal:
     scale, scores = (arrays[f"{widths.source}.{widths.target}.{name}"] for name in _CONFORMAL_ARRAYS)
     return Conformal(scale, widths.groups, widths.n_cells, scores)
+
+
+def _anchors(terms: _Terms, arrays: Arrays) -> Anchors:
+    prefix = f"{terms.left}.{terms.right}.anchors"
+    return Anchors(**{name: arrays[f"{prefix}.{name}"] for name in _ANCHOR_ARRAYS}, beta=terms.beta)
 
 
 def _route_arrays(pair: Pair, route: Route) -> dict[str, NDArray[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from unisono.fitted.query import NEW_BATCH, kinds, only_modality, query_cells, q
 from unisono.fitted.record import Record
 from unisono.io.matching import Matching
 from unisono.io.tables import prediction_to_anndata
-from unisono.match import DepthTerm, Rule, couple, standardise_depth, with_depth
+from unisono.match import Anchors, DepthTerm, Rule, couple, standardise_depth, with_depth
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.nn.styles import Style, StyleBook
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 EMBEDDING = "X_unisono"
 _LINKS: dict[Modality, Link] = {"rna": "nonnegative", "adt": "nonnegative", "atac": "logistic"}
-
-T = TypeVar("T")
 
 
 class MatchVectors(NamedTuple):
@@ -62,7 +60,7 @@ class Unisono:
         network: encoders, decoders and heads.
         voices: by modality, the way from counts to codes.
         styles: by modality, the styles known by name.
-        betas: for each pair of modalities the inverse temperature of matching by content.
+        anchors: for each pair of modalities what makes a log density ratio of the similarity of contents.
         depth_terms: the same when the agreement of depths is added.
         routes: for each (source, target) what stands beside the networks.
         intervals: for each (source, target) how wide intervals are; none where too few cells were held out.
@@ -73,7 +71,7 @@ class Unisono:
     network: Network
     voices: Mapping[Modality, Voice]
     styles: Mapping[Modality, StyleBook]
-    betas: Mapping[Pair, float]
+    anchors: Mapping[Pair, Anchors]
     depth_terms: Mapping[Pair, DepthTerm]
     routes: Mapping[Pair, Route]
     intervals: Mapping[Pair, Conformal]
@@ -321,13 +319,16 @@ class Unisono:
         """
         pair = left.modality, right.modality
         readings = self.voices[pair[0]].read(left), self.voices[pair[1]].read(right)
-        vectors = self._vectors(pair[0], readings[0]), self._vectors(pair[1], readings[1])
+        anchors = self.anchors[pair] if pair in self.anchors else self.anchors[pair[::-1]].swapped()
+        term = self.depth_terms[pair] if pair in self.depth_terms else self.depth_terms[pair[::-1]]
+        beta = term.beta if depth else anchors.beta
+        content = self._vectors(pair[0], readings[0]), self._vectors(pair[1], readings[1])
+        vectors = anchors.normalised(*content, beta)
         if not depth:
-            return MatchVectors(*vectors, self._of_pair(self.betas, pair))
-        term = self._of_pair(self.depth_terms, pair)
+            return MatchVectors(*vectors, beta)
         labels = groups or (None, None)
         depths = [standardise_depth(r.log_depth, g) for r, g in zip(readings, labels, strict=True)]
-        return MatchVectors(*with_depth(*vectors, depths[0], depths[1], term), term.beta)
+        return MatchVectors(*with_depth(*vectors, depths[0], depths[1], term), beta)
 
     def vectors_of(self, view: View) -> NDArray[np.float32]:
         """Cells in the shared space, cell x dimension, unit length: inner products are similarities of content."""
@@ -433,10 +434,6 @@ class Unisono:
 
     def _vectors(self, modality: Modality, reading: Reading) -> NDArray[np.float32]:
         return infer.vectors(self.network, modality, reading.x)
-
-    @staticmethod
-    def _of_pair(terms: Mapping[Pair, T], pair: Pair) -> T:
-        return terms[pair] if pair in terms else terms[pair[::-1]]
 
     def _style(self, target: Modality, style: str | MuData | AnnData) -> Style:
         book = self.styles[target]

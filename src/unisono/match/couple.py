@@ -9,6 +9,7 @@ from unisono.findings import refuse
 from unisono.match.candidates import Vectors, nearest
 from unisono.match.graph import row_of_entries
 from unisono.match.groups import Labels, Rows, blocks
+from unisono.match.presence import presence
 from unisono.match.rules import DEFAULT_TOP, Rule, apply_rule
 from unisono.match.sinkhorn import posterior
 from unisono.types import Coupling
@@ -23,6 +24,7 @@ def couple(
     top: int = DEFAULT_TOP,
     within: tuple[Labels, Labels] | None = None,
     k: int | None = None,
+    unmatched: float = 0.0,
 ) -> Coupling:
     """Match left to right cells, whose similarity is the inner product of their vectors.
 
@@ -34,6 +36,9 @@ def couple(
         top: most entries of a row, for rule `soft`.
         within: group labels of left and of right cells; no cell is matched out of its group.
         k: candidates from either side; min(200, n) if None.
+        unmatched: share of the smaller side that lacks its partner, for all one knows before looking, see `presence`;
+            it takes beta times an inner product at its word. With 0 the smaller side is matched whole, and only the
+            surplus of the larger one is left over.
 
     Returns:
         Rows and columns in the order of `left` and `right`. Shuffling the right cells shuffles the columns.
@@ -45,15 +50,22 @@ def couple(
     if len(right) == 0:
         raise refuse("E057", "match", f"no right cells for {len(left)} left cells.", "give cells on both sides")
     parts = [
-        (rows, columns, _couple_block(left[rows], right[columns], beta, rule, top, k))
+        (rows, columns, _couple_block(left[rows], right[columns], beta, rule, top, k, unmatched))
         for rows, columns in blocks(len(left), len(right), within)
         if len(rows)
     ]
     return _assemble(parts, (len(left), len(right)))
 
 
-def _couple_block(left: Vectors, right: Vectors, beta: float, rule: Rule, top: int, k: int | None) -> Coupling:
-    return apply_rule(posterior(nearest(left, right, k), beta), rule, top=top)
+def _couple_block(
+    left: Vectors, right: Vectors, beta: float, rule: Rule, top: int, k: int | None, unmatched: float
+) -> Coupling:
+    scores = nearest(left, right, k)
+    if unmatched == 0:
+        return apply_rule(posterior(scores, beta), rule, top=top)
+    p_left, p_right = presence(left, right, beta=beta, unmatched=unmatched)
+    found = posterior(scores, beta, masses=(1.0 - p_left, 1.0 - p_right))
+    return apply_rule(Coupling(found.posterior, p_left), rule, top=top)
 
 
 def _assemble(parts: list[tuple[Rows, Rows, Coupling]], shape: tuple[int, int]) -> Coupling:

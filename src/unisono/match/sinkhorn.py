@@ -29,17 +29,24 @@ _STRETCH = 10
 
 
 def posterior(
-    scores: sparse.csr_matrix, beta: float, *, n_iter: int = N_ITER, tolerance: float = TOLERANCE
+    scores: sparse.csr_matrix,
+    beta: float,
+    *,
+    masses: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    n_iter: int = N_ITER,
+    tolerance: float = TOLERANCE,
 ) -> Coupling:
     """The probability that a left cell's partner is each of its candidates.
 
-    Every cell has mass 1. The larger side's surplus goes to one slack cell of the other side, whose mass is the
-    difference of the sizes, so for equal sizes all rows and columns sum to 1. As that mass is fixed, the score of
-    the slack is taken up by its scaling and need not be chosen.
+    Unless masses are given, every cell has mass 1. The larger side's surplus then goes to one slack cell of the other
+    side, whose mass is the difference of the sizes, so for equal sizes all rows and columns sum to 1. As that mass is
+    fixed, the score of the slack is taken up by its scaling and need not be chosen.
 
     Args:
         scores: left x right CSR; entries that are not stored cannot be partners.
         beta: inverse temperature: beta * score is a log density ratio.
+        masses: of left and of right cells, the probabilities that their partners are there; those of the right are
+            scaled to the same total, and there is no slack.
         n_iter: most scaling steps. A sparse graph may have no matching that covers it; then the scaling cannot
             converge and this ends it. Rows sum to 1 in any case.
         tolerance: stop when the columns miss their masses by less than this share of the total mass.
@@ -56,12 +63,16 @@ def posterior(
     if (np.diff(scores.indptr) == 0).any():
         raise ValueError(f"{(np.diff(scores.indptr) == 0).sum()} of {n_left} left cells have no candidate")
     log_kernel = _times(scores, beta)
-    potential = _column_potential(*_with_slack(log_kernel), n_iter, tolerance)
+    if masses is None:
+        potential = _column_potential(*_with_slack(log_kernel), n_iter, tolerance)
+    else:
+        rows, columns = masses
+        potential = _column_potential(log_kernel, rows, columns * (rows.sum() / columns.sum()), n_iter, tolerance)
     log_weight = log_kernel.data + potential[log_kernel.indices]
     log_total = _log_sum_of_rows(log_weight, log_kernel)
     values = np.exp(log_weight - log_total[row_of_entries(log_kernel)])
     conditional = sparse.csr_matrix((values, scores.indices, scores.indptr), shape=scores.shape)
-    if n_left <= n_right:
+    if masses is not None or n_left <= n_right:
         return Coupling(conditional, np.zeros(n_left))
     return Coupling(conditional, expit(potential[n_right] - log_total))
 

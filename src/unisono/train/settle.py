@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
-from unisono.match import DepthTerm, Rivals, fit_beta, fit_beta_and_depth_weight, fit_vote
+from unisono.match import N_ANCHORS, Anchors, DepthTerm, Rivals, fit_beta, fit_beta_and_depth_weight, fit_vote
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.nn.styles import StyleBook
@@ -24,6 +24,7 @@ Views = Mapping[Modality, TrainingView]
 
 _MOST_PAIRS = 1500
 _PAIRS_FOR_VOTE = 1000
+_FEWEST_PAIRED_ANCHORS = 50
 _SHARES = (0.0, 0.25, 0.5)
 _SHARE_WITHOUT_HELD_OUT = 0.25
 _WITHOUT_HELD_OUT = DepthTerm(beta=10.0, weight=0.0, r=0.0)
@@ -95,6 +96,31 @@ def routes(views: Views, choices: Choices, config: FitConfig, kernels: Mapping[P
             depth = fit_depth(views[source].reading.take(rows[0]), views[target].reading.relative_depth[rows[1]])
         found[source, target] = Route(kernel, share if kernel else 0.0, depth)
     return found
+
+
+def anchors(network: Network, views: Views, betas: Mapping[Pair, float]) -> dict[Pair, Anchors]:
+    """Training cells that the similarities of each pair of modalities are normalised by.
+
+    Those measured in both, so that both sides are one population; where they are too few, all cells of either.
+    """
+    found = {}
+    for (a, b), beta in betas.items():
+        names_a, names_b = (np.flatnonzero(views[m].has) for m in (a, b))
+        both = np.intersect1d(names_a, names_b)
+        if len(both) >= _FEWEST_PAIRED_ANCHORS:
+            names_a = names_b = both
+        names_a, names_b = (names[_spread(len(names), N_ANCHORS)] for names in (names_a, names_b))
+        left, right = (
+            infer.vectors(network, m, views[m].reading.x[views[m].rows[names]])
+            for m, names in ((a, names_a), (b, names_b))
+        )
+        found[a, b] = Anchors.fit(left, right, beta)
+    return found
+
+
+def _spread(n_cells: int, most: int) -> NDArray[np.intp]:
+    """So many places among the cells, evenly spread."""
+    return np.unique(np.linspace(0, n_cells - 1, most).astype(np.intp))
 
 
 def style_book(network: Network, view: TrainingView) -> StyleBook:

@@ -14,7 +14,7 @@ Array = NDArray[np.float32]
 N_LEVELS = 200
 """Order statistics of the scores are kept at 1/200, 2/200, …, 1: an interval is at most half a point too wide."""
 
-FEWEST_CELLS = 20
+FEWEST_CELLS = 100
 """Cells that a group needs to have widths of its own; a smaller one takes those of all cells."""
 
 
