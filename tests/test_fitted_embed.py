@@ -28,15 +28,18 @@ def test_every_modality_gets_unit_vectors_of_its_cells():
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
-def test_inner_products_are_what_matching_compares(left, right):
+def test_inner_products_are_what_matching_compares_but_for_what_each_cell_adds(left, right):
     query = small_model().embed(test_cells())
     views = [query_view(query[m], m, small_model().voices, small_model().record) for m in (left, right)]
     compared = small_model().match_vectors(*views)
     similarity = vectors(query, left) @ vectors(query, right).T
-    np.testing.assert_allclose(compared.left @ compared.right.T, similarity, atol=1e-5)
+    added = compared.left.astype(np.float64) @ compared.right.T - similarity
+    by_cell = added.mean(axis=1, keepdims=True) + added.mean(axis=0) - added.mean()
+    np.testing.assert_allclose(added, by_cell, atol=1e-5)
+    assert added.std() > 1e-3
     np.testing.assert_allclose(small_model().vectors_of(views[0]), vectors(query, left), atol=1e-6)
-    best = small_model().match(query[left], query[right], top=1000).coupling.posterior
-    log_odds = small_model().betas[left, right] * similarity - np.log(best.toarray())
+    best = small_model().match(query[left], query[right], top=1000, unmatched=0).coupling.posterior
+    log_odds = small_model().anchors[left, right].beta * similarity - np.log(best.toarray())
     additive = log_odds - log_odds.mean(axis=1, keepdims=True) - log_odds.mean(axis=0) + log_odds.mean()
     np.testing.assert_allclose(additive, 0.0, atol=1e-3)
 

@@ -34,7 +34,8 @@ def sides(left: str = "rna", right: str = "adt"):
 
 
 def dense(left, right, **options):
-    return small_model().match(left, right, **options).coupling.posterior.toarray()
+    """Of sides that are known to be whole, unless told otherwise."""
+    return small_model().match(left, right, **{"unmatched": 0.0} | options).coupling.posterior.toarray()
 
 
 def view(part, modality, model=None):
@@ -56,7 +57,7 @@ def test_names_are_never_used(rule, depth):
     misled = adt.copy()
     misled.obs_names = np.roll(adt.obs_names, 1)
     for other in (renamed, misled):
-        found = small_model().match(rna, other, rule=rule, depth=depth)
+        found = small_model().match(rna, other, rule=rule, depth=depth, unmatched=0)
         np.testing.assert_array_equal(found.coupling.posterior.toarray(), wanted)
         assert list(found.right) == list(other.obs_names)
 
@@ -181,10 +182,10 @@ def test_depth_changes_the_matching_where_its_weight_is_positive():
 
 def test_depth_of_weight_0_is_content_alone():
     model, pair = small_model(), ("rna", "adt")
-    term = DepthTerm(beta=model.betas[pair], weight=0.0, r=0.6)
+    term = DepthTerm(beta=model.anchors[pair].beta, weight=0.0, r=0.6)
     without = replace(model, depth_terms={**model.depth_terms, pair: term})
     for rule in RULES:
-        found = without.match(*sides(), depth=True, rule=rule).coupling.posterior.toarray()
+        found = without.match(*sides(), depth=True, rule=rule, unmatched=0).coupling.posterior.toarray()
         np.testing.assert_allclose(found, dense(*sides(), rule=rule), atol=1e-6)
 
 
@@ -193,21 +194,22 @@ def test_with_depth_the_score_is_content_plus_the_gaussian_log_ratio_of_depths()
     term = model.depth_terms["rna", "adt"]
     found = model.match_vectors(view(rna, "rna"), view(adt, "adt"), depth=True)
     plain = model.match_vectors(view(rna, "rna"), view(adt, "adt"))
-    assert plain.beta == model.betas["rna", "adt"]
+    assert plain.beta == model.anchors["rna", "adt"].beta
     assert found.beta == term.beta
     x, y = (np.log1p(counts(part).sum(axis=1)) for part in (rna, adt))
     x, y = ((depth - depth.mean()) / depth.std() for depth in (x, y))
     r = term.r
     quadratic = 2 * r * np.outer(x, y) - r**2 * (x[:, None] ** 2 + y[None, :] ** 2)
     log_ratio = -0.5 * np.log(1 - r**2) + quadratic / (2 * (1 - r**2))
-    content = plain.left.astype(np.float64) @ plain.right.T
-    wanted = term.beta * content + term.weight * log_ratio
+    normalised = plain.beta * plain.left.astype(np.float64) @ plain.right.T
+    content = model.vectors_of(view(rna, "rna")).astype(np.float64) @ model.vectors_of(view(adt, "adt")).T
+    wanted = normalised + (term.beta - plain.beta) * content + term.weight * log_ratio
     np.testing.assert_allclose(term.beta * found.left.astype(np.float64) @ found.right.T, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_surplus_of_left_cells_is_unmatched():
     rna, adt = sides()
-    found = small_model().match(rna, adt[:30].copy(), top=1000).coupling
+    found = small_model().match(rna, adt[:30].copy(), top=1000, unmatched=0).coupling
     assert found.posterior.shape == (43, 30)
     assert found.p_unmatched.sum() == pytest.approx(13, abs=0.05)
     assert 0 <= found.p_unmatched.min() < found.p_unmatched.max() <= 1
@@ -225,9 +227,52 @@ def test_left_cells_that_have_no_partner_are_more_often_said_to_have_none():
 
 def test_a_surplus_of_right_cells_leaves_no_left_cell_unmatched():
     rna, adt = sides()
-    found = small_model().match(rna[:30].copy(), adt).coupling
+    found = small_model().match(rna[:30].copy(), adt, unmatched=0).coupling
     assert found.posterior.shape == (30, 43)
     np.testing.assert_array_equal(found.p_unmatched, np.zeros(30))
+
+
+def test_where_nothing_is_known_each_cell_may_lack_its_partner_and_the_rest_stays_as_it_was():
+    found = small_model().match(*sides(), top=1000).coupling
+    assert 0.001 < found.p_unmatched.min() < found.p_unmatched.mean() < 0.1
+    np.testing.assert_allclose(found.posterior.sum(axis=1), 1.0, atol=1e-6)
+    assert np.abs(found.posterior.toarray() - dense(*sides(), top=1000)).max() < 0.05
+
+
+def test_cells_whose_kind_the_right_side_lacks_are_said_to_be_unmatched():
+    rna, adt = sides("atac", "rna")
+    kind = np.argmax(small_model().vectors_of(view(rna, "atac")), axis=1)
+    lacks = kind == np.bincount(kind).argmax()
+    p = small_model().match(rna, adt[~lacks].copy()).coupling.p_unmatched
+    assert p[lacks].mean() > 1.5 * p[~lacks].mean()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_confidence_is_the_soft_probability_of_the_answer_whatever_the_rule(rule):
+    whole = small_model().match(*sides(), top=1000).coupling
+    found = small_model().match(*sides(), rule=rule).coupling
+    answer = found.posterior.toarray().argmax(axis=1)
+    stated = whole.posterior.toarray()[np.arange(N_TEST), answer] * (1 - whole.p_unmatched)
+    np.testing.assert_allclose(found.confidence, stated, atol=1e-9)
+
+
+def test_unsure_cells_get_no_answer_and_sure_ones_keep_theirs():
+    every = small_model().match(*sides())
+    threshold = float(np.median(every.coupling.confidence))
+    some = small_model().match(*sides(), min_probability=threshold)
+    assert 0.4 * N_TEST < some.is_answered.sum() < 0.6 * N_TEST
+    kept = every.pairs[every.pairs["left"].isin(some.left[some.is_answered])]
+    np.testing.assert_array_equal(some.pairs["right"], kept["right"])
+    table = some.to_anndata()
+    np.testing.assert_array_equal(table.obs["is_answered"], table.obs["confidence"] >= threshold)
+    np.testing.assert_allclose(np.asarray(table.X.sum(axis=1)).ravel(), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "value"), [("unmatched", 1.0), ("unmatched", -0.1), ("min_probability", 1.5)])
+def test_shares_out_of_range_are_refused(name, value):
+    found = refusal(small_model().match, *sides(), **{name: value})
+    assert found.code == "E053"
+    assert f"{name}={value}" in found.what
 
 
 def test_one_to_one_with_a_surplus_matches_as_many_as_there_are():

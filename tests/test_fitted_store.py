@@ -24,6 +24,7 @@ FILES = (
     "config.json",
     "record.json",
     "voices.json",
+    "intervals.json",
     "match.json",
     "routes.json",
     "weights.safetensors",
@@ -66,7 +67,10 @@ def test_a_loaded_model_knows_its_config_and_record(folder):
     found = load(folder, device="cpu")
     assert found.config == small_model().config
     assert found.record == small_model().record
-    assert found.betas == small_model().betas
+    for pair, wanted in small_model().anchors.items():
+        assert found.anchors[pair].beta == wanted.beta
+        for name in ("left", "right", "left_potential", "right_potential"):
+            np.testing.assert_array_equal(getattr(found.anchors[pair], name), getattr(wanted, name))
     assert found.depth_terms == small_model().depth_terms
     assert not found.network.training
 

@@ -12,7 +12,7 @@ from unisono.match import DepthTerm, fit_beta
 from unisono.nn import infer
 from unisono.train.held_out import HeldOut
 from unisono.train.prepare import prepare
-from unisono.train.settle import choose, routes, set_linear_vote, style_book
+from unisono.train.settle import anchors, choose, routes, set_linear_vote, style_book
 from unisono.types import Cells
 
 CPU = torch.device("cpu")
@@ -96,6 +96,25 @@ def test_the_linear_vote_is_large_where_the_networks_talk_nonsense_and_stays_as_
     told = CONFIG.model_copy(update={"architecture": CONFIG.architecture.model_copy(update={"linear_vote": 0.3})})
     set_linear_vote(network, 0.3)
     assert choose(network, prepared.views, judge, told).linear_vote == pytest.approx(0.3)
+
+
+def test_anchors_are_paired_training_cells_over_which_ratios_average_to_1(prepared, found):
+    of_pair = anchors(prepared.network, prepared.views, found.betas)["atac", "rna"]
+    assert of_pair.beta == found.betas["atac", "rna"]
+    both = prepared.views["atac"].has & prepared.views["rna"].has
+    assert len(of_pair.left) == len(of_pair.right) == both.sum()
+    one, other = of_pair.normalised(of_pair.left, of_pair.right, of_pair.beta)
+    ratio = np.exp(of_pair.beta * one.astype(np.float64) @ other.T)
+    np.testing.assert_allclose(ratio.mean(axis=0), 1.0, atol=1e-3)
+    np.testing.assert_allclose(ratio.mean(axis=1), 1.0, atol=1e-3)
+
+
+def test_where_few_cells_are_paired_all_cells_of_either_side_are_anchors(prepared, found):
+    atac = prepared.views["atac"]
+    rows = np.where(np.cumsum(atac.has) <= 20, atac.rows, -1)
+    few = {**prepared.views, "atac": replace(atac, rows=rows)}
+    of_pair = anchors(prepared.network, few, {("atac", "rna"): 5.0})["atac", "rna"]
+    assert (len(of_pair.left), len(of_pair.right)) == (20, prepared.views["rna"].has.sum())
 
 
 def test_depth_that_modalities_share_gets_a_weight(found):

@@ -205,6 +205,12 @@ def match(
         bool, typer.Option("--depth", help="Also use total counts: only if both sides are the same physical cells.")
     ] = False,
     top: Annotated[int, typer.Option(help="Most partners a cell, at most 1000.", min=1, max=1000)] = 100,
+    unmatched: Annotated[
+        float, typer.Option(help="Share of cells thought to lack a partner, before looking; 0 if none does.")
+    ] = 0.02,
+    min_probability: Annotated[
+        float, typer.Option(help="obs['is_answered'] is False where an answer is less likely to be right.")
+    ] = 0.0,
     aliases: Aliases = None,
     device: Device = "auto",
     force: ForceAll = False,
@@ -232,6 +238,8 @@ def match(
         depth=depth,
         top=top,
         between=(sides[0], sides[1]),
+        unmatched=unmatched,
+        min_probability=min_probability,
         force=force,
     )
     found.write(out, force=force)

@@ -126,10 +126,13 @@ class Coupling:
     Attributes:
         posterior: left x right CSR of probabilities, every row sums to 1.
         p_unmatched: probability that the right side lacks the left cell's partner.
+        confidence: probability that the likeliest right cell of each row is the partner: that it is there, times that
+            it is this one, before a rule made it a yes or no. None where no rule has given an answer yet.
     """
 
     posterior: sparse.csr_matrix
     p_unmatched: NDArray[np.float64]
+    confidence: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.posterior.nnz and self.posterior.data.min() < 0:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from unisono.train.loop import Epoch
 
 EMBEDDING = "X_unisono"
+UNMATCHED = 0.02
+"""Share of cells taken to have lost their partner to the filters of the other side, before looking."""
+
 _LINKS: dict[Modality, Link] = {"rna": "nonnegative", "adt": "nonnegative", "atac": "logistic"}
 
 
@@ -255,6 +258,8 @@ class Unisono:
         depth: bool = False,
         top: int = 100,
         between: Pair | None = None,
+        unmatched: float = UNMATCHED,
+        min_probability: float = 0.0,
         force: bool = False,
     ) -> Matching:
         """Which right cell is which left cell, by content; names are never used to pair them.
@@ -268,6 +273,11 @@ class Unisono:
                 cells, where it helps; between separate experiments it misleads.
             top: most partners a row, for rule "soft"; at most 1,000.
             between: modalities of left and right, needed only where an object holds several.
+            unmatched: share of the smaller side that lacks its partner on the other, for all you know before looking.
+                Cells of a kind that the other side lacks are said to be unmatched whatever it is. With 0 the smaller
+                side is matched whole, for cells that are known to be the same.
+            min_probability: left cells whose first answer is less likely than that to be right get none among
+                `.pairs`.
             force: match even where a side holds less than a tenth of what the model reads.
 
         Raises:
@@ -285,7 +295,16 @@ class Unisono:
                 _labels(left, left_view, within, self.record, "left"),
                 _labels(right, right_view, within, self.record, "right"),
             )
-        return self.match_views(left_view, right_view, groups=groups, rule=rule, depth=depth, top=top)
+        return self.match_views(
+            left_view,
+            right_view,
+            groups=groups,
+            rule=rule,
+            depth=depth,
+            top=top,
+            unmatched=unmatched,
+            min_probability=min_probability,
+        )
 
     def match_views(
         self,
@@ -296,14 +315,19 @@ class Unisono:
         rule: Rule = "soft",
         depth: bool = False,
         top: int = 100,
+        unmatched: float = UNMATCHED,
+        min_probability: float = 0.0,
     ) -> Matching:
         """As `match`, from views whose counts are known to be sound, with the group of each cell on both sides."""
         if left.modality == right.modality:
             what = f"both sides are {left.modality}; matching is between two modalities."
             raise refuse("E007", "match", what, "give two modalities")
+        for name, value in (("unmatched", unmatched), ("min_probability", min_probability)):
+            if not 0 <= value < 1:
+                raise refuse("E053", "match", f"{name}={value} is no share.", "say a number from 0 to below 1")
         vectors = self.match_vectors(left, right, depth=depth, groups=groups)
-        coupling = couple(vectors.left, vectors.right, beta=vectors.beta, rule=rule, top=top, within=groups)
-        return Matching(coupling, left.cells, right.cells, left.modality, right.modality, rule)
+        coupling = couple(*vectors[:2], beta=vectors.beta, rule=rule, top=top, within=groups, unmatched=unmatched)
+        return Matching(coupling, left.cells, right.cells, left.modality, right.modality, rule, min_probability)
 
     def match_vectors(
         self,

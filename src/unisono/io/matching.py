@@ -33,9 +33,10 @@ class Matching:
         left_modality: what the left cells were measured in.
         right_modality: what the right cells were measured in.
         rule: how the probabilities were turned into a matching.
+        min_probability: left cells whose confidence is below get no answer among `pairs`.
 
     Raises:
-        ValueError: the names are not as many as the coupling's rows and columns.
+        ValueError: the names are not as many as the coupling's rows and columns, or the threshold is no probability.
     """
 
     coupling: Coupling
@@ -44,30 +45,51 @@ class Matching:
     left_modality: Modality
     right_modality: Modality
     rule: str
+    min_probability: float = 0.0
 
     def __post_init__(self) -> None:
         wanted = (len(self.left), len(self.right))
         if self.coupling.posterior.shape != wanted:
             raise ValueError(f"matching: coupling is {self.coupling.posterior.shape}, names say {wanted}")
+        if not 0 <= self.min_probability <= 1:
+            raise ValueError(f"min_probability={self.min_probability}: a number from 0 to 1 is wanted")
+
+    @property
+    def is_answered(self) -> NDArray[np.bool_]:
+        """For each left cell, whether its answer is as likely as `min_probability` asks for."""
+        confidence = self.coupling.confidence
+        if confidence is None:
+            return np.full(len(self.left), self.min_probability == 0)
+        return confidence >= self.min_probability
 
     @property
     def pairs(self) -> pd.DataFrame:
-        """Columns left, right, probability: left cells in order, the likeliest partner of each first."""
+        """Columns left, right, probability: left cells in order, the likeliest partner of each first.
+
+        The probability is conditional on a partner being there, as in `to_anndata`; cells that are not answered have
+        no pairs.
+        """
         entries = self.coupling.posterior.tocoo()
         order = np.lexsort((entries.col, -entries.data, entries.row))
-        order = order[entries.data[order] > 0]
+        order = order[(entries.data[order] > 0) & self.is_answered[entries.row[order]]]
         left, right = self.left[entries.row[order]], self.right[entries.col[order]]
         return pd.DataFrame({"left": left, "right": right, "probability": entries.data[order]})
 
     def to_anndata(self) -> AnnData:
-        """Obs left cells with `p_unmatched`, var right cells, X CSR float32 with row sums 1, at most 1,000 a row."""
+        """Obs left cells, var right cells, X CSR float32 with row sums 1, at most 1,000 a row.
+
+        In obs `p_unmatched`, `confidence` (the probability that the first answer is right, the partner being there or
+        not) and `is_answered`. X has the rows of all left cells, answered or not.
+        """
         from anndata import AnnData
 
         names = {"left": self.left_modality, "right": self.right_modality, "rule": self.rule}
-        index = pd.Index(self.left.astype(object))
+        columns = {"p_unmatched": np.asarray(self.coupling.p_unmatched, dtype=np.float64)}
+        if self.coupling.confidence is not None:
+            columns["confidence"] = self.coupling.confidence
         return AnnData(
             _trimmed(self.coupling.posterior),
-            obs=pd.DataFrame({"p_unmatched": np.asarray(self.coupling.p_unmatched, dtype=np.float64)}, index=index),
+            obs=pd.DataFrame({**columns, "is_answered": self.is_answered}, index=pd.Index(self.left.astype(object))),
             var=pd.DataFrame(index=pd.Index(self.right.astype(object))),
             uns={"unisono": names},
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import sparse
 
 from unisono.findings import refuse
 from unisono.match.candidates import Vectors, nearest
-from unisono.match.graph import row_of_entries
+from unisono.match.graph import best_in_row, row_of_entries, value_at
 from unisono.match.groups import Labels, Rows, blocks
 from unisono.match.presence import presence
 from unisono.match.rules import DEFAULT_TOP, Rule, apply_rule
@@ -62,10 +64,13 @@ def _couple_block(
 ) -> Coupling:
     scores = nearest(left, right, k)
     if unmatched == 0:
-        return apply_rule(posterior(scores, beta), rule, top=top)
-    p_left, p_right = presence(left, right, beta=beta, unmatched=unmatched)
-    found = posterior(scores, beta, masses=(1.0 - p_left, 1.0 - p_right))
-    return apply_rule(Coupling(found.posterior, p_left), rule, top=top)
+        found = posterior(scores, beta)
+    else:
+        p_left, p_right = presence(left, right, beta=beta, unmatched=unmatched)
+        found = Coupling(posterior(scores, beta, masses=(1.0 - p_left, 1.0 - p_right)).posterior, p_left)
+    answer = apply_rule(found, rule, top=top)
+    stated = value_at(found.posterior, best_in_row(answer.posterior))
+    return replace(answer, confidence=(1.0 - found.p_unmatched) * stated)
 
 
 def _assemble(parts: list[tuple[Rows, Rows, Coupling]], shape: tuple[int, int]) -> Coupling:
@@ -75,7 +80,7 @@ def _assemble(parts: list[tuple[Rows, Rows, Coupling]], shape: tuple[int, int]) 
     entry_columns = [columns[part.posterior.indices] for _, columns, part in parts]
     values = np.concatenate([nothing.astype(np.float64), *(part.posterior.data for _, _, part in parts)])
     where = (np.concatenate([nothing, *entry_rows]), np.concatenate([nothing, *entry_columns]))
-    p_unmatched = np.zeros(shape[0])
+    p_unmatched, confidence = np.zeros(shape[0]), np.zeros(shape[0])
     for rows, _, part in parts:
-        p_unmatched[rows] = part.p_unmatched
-    return Coupling(sparse.csr_matrix((values, where), shape=shape), p_unmatched)
+        p_unmatched[rows], confidence[rows] = part.p_unmatched, part.confidence
+    return Coupling(sparse.csr_matrix((values, where), shape=shape), p_unmatched, confidence)

@@ -34,6 +34,15 @@ def best_in_row(graph: sparse.csr_matrix) -> NDArray[np.intp]:
     return np.asarray(graph.indices[rank_in_row(graph) == 0], dtype=np.intp)
 
 
+def value_at(graph: sparse.csr_matrix, columns: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The value in one column of each row, 0 where none is stored."""
+    rows = row_of_entries(graph)
+    is_there = graph.indices == columns[rows]
+    found = np.zeros(graph.shape[0])
+    found[rows[is_there]] = graph.data[is_there]
+    return found
+
+
 def normalise_rows(graph: sparse.csr_matrix) -> sparse.csr_matrix:
     """The graph with each row divided by its sum; no row may sum to zero."""
     rows = row_of_entries(graph)
