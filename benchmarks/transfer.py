@@ -20,6 +20,7 @@ from pathlib import Path
 
 import mudata
 import numpy as np
+from cells import of_batches, taken, whole
 from written import DATA, figure_table, write_report
 
 import unisono as un
@@ -59,24 +60,6 @@ def main() -> None:
         "does not see a shift that all cells share; RMSE does.\n\n" + figure_table(rows, ("data", "prediction", "way"))
     )
     write_report(arguments.out, "transfer", "Transfer to a new batch", text, rows)
-
-
-def of_batches(mdata: mudata.MuData, batches: tuple[str, ...]) -> mudata.MuData:
-    """The cells of some batches."""
-    first = next(iter(mdata.mod.values()))
-    return taken(mdata, np.flatnonzero(first.obs["batch"].isin(batches).to_numpy()))
-
-
-def taken(mdata: mudata.MuData, rows: np.ndarray) -> mudata.MuData:
-    """Some cells in every modality, which hold the same cells in the same order."""
-    return whole({name: part[rows].copy() for name, part in mdata.mod.items()})
-
-
-def whole(parts: dict[str, object]) -> mudata.MuData:
-    """A MuData of tables, without columns of its own."""
-    with mudata.set_options(pull_on_update=False), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return mudata.MuData(parts)
 
 
 def transferred(model: Unisono, new: mudata.MuData, seed: int) -> list[dict[str, object]]:

@@ -73,6 +73,9 @@ def test_cells_without_counts_are_nan_and_leave_the_others_alone():
     np.testing.assert_array_equal(np.flatnonzero(is_empty), [5, 11])
     np.testing.assert_allclose(vectors(query, "rna")[~is_empty], vectors(whole, "rna")[~is_empty], atol=1e-6)
     assert np.isfinite(vectors(query, "adt")).all()
+    novelty = {m: query[m].obs["novelty"].to_numpy() for m in ("rna", "adt")}
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(novelty["rna"])), [5, 11])
+    np.testing.assert_allclose(novelty["rna"][~is_empty], whole["rna"].obs["novelty"][~is_empty], rtol=1e-5)
 
 
 def test_rows_follow_the_cells_of_each_modality():
@@ -84,13 +87,13 @@ def test_rows_follow_the_cells_of_each_modality():
     np.testing.assert_allclose(vectors(shuffled, "adt"), vectors(whole, "adt"), atol=1e-6)
 
 
-def test_nothing_but_the_embedding_is_written():
+def test_nothing_but_the_embedding_and_the_novelty_is_written():
     query, untouched = test_cells(), test_cells()
     small_model().embed(query)
     for name in query.mod:
         assert list(query[name].obsm) == [KEY]
         assert (query[name].X != untouched[name].X).nnz == 0
-        assert list(query[name].obs) == list(untouched[name].obs)
+        assert list(query[name].obs) == [*untouched[name].obs, "novelty"]
 
 
 def test_modalities_of_other_kinds_are_left_alone():

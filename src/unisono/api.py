@@ -28,6 +28,7 @@ from unisono.train.refit import refit
 from unisono.train.settle import Choices, anchors, choose, routes, set_linear_vote, style_book
 from unisono.transforms.kernel import KernelRidge
 from unisono.types import Cells, Modality, Pair
+from unisono.uncertainty.novelty import Novelty
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -190,6 +191,7 @@ def _assembled(
         anchors=anchors(network, views, choices.betas),
         depth_terms=choices.depth_terms,
         routes=routes(views, choices, config, kernels),
+        novelties={m: Novelty.fit(view.reading.x) for m, view in views.items()},
         intervals={},
         record=record,
     )

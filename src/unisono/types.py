@@ -182,6 +182,7 @@ class Prediction:
         via: modality that the prediction went through, None for the direct way.
         draws: draw x cell x code, codes drawn from the posterior; None where none were asked for.
         bounds: widths of intervals; None where none were asked for.
+        novelty: how far each cell lies from those of training, above 1 where it is unusual; None where it is not known.
     """
 
     source: Modality
@@ -195,6 +196,7 @@ class Prediction:
     via: Modality | None = None
     draws: NDArray[np.float32] | None = None
     bounds: Bounds | None = None
+    novelty: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         found = (self.codes.shape, self.loadings.shape, self.intercept.shape)

@@ -32,6 +32,7 @@ from unisono.transforms.transform import Transform
 from unisono.transforms.voice import Voice
 from unisono.types import MODALITIES, Modality, Pair
 from unisono.uncertainty.conformal import Conformal
+from unisono.uncertainty.novelty import Novelty
 
 _CONFIG, _RECORD, _VOICES = "config.json", "record.json", "voices.json"
 _MATCH, _ROUTES, _INTERVALS = "match.json", "routes.json", "intervals.json"
@@ -44,6 +45,7 @@ _STANDARDISATION_ARRAYS = ("mean", "scale", "offsets", "depth", "batch_depths")
 _KERNEL_ARRAYS = ("landmarks", "weights", "centre")
 _STYLE_ARRAYS = ("latents", "average_latent")
 _CONFORMAL_ARRAYS = ("scale", "scores")
+_NOVELTY_ARRAYS = ("centre", "factor")
 _ANCHOR_ARRAYS = ("left", "right", "left_potential", "right_potential")
 
 
@@ -57,6 +59,7 @@ class Parts(NamedTuple):
     anchors: Mapping[Pair, Anchors]
     depth_terms: Mapping[Pair, DepthTerm]
     routes: Mapping[Pair, Route]
+    novelties: Mapping[Modality, Novelty]
     intervals: Mapping[Pair, Conformal]
     record: Record
 
@@ -145,6 +148,7 @@ def load(path: str | Path, device: torch.device) -> Parts:
         voices = {m: _voice(m, names[m], arrays) for m in names}
         styles = {m: _style_book(m, names[m], arrays) for m in names}
         shares = {(s.source, s.target): s.share for s in _Routes.model_validate_json(_text(folder, _ROUTES)).shares}
+        novelties = {m: Novelty(*(arrays[f"{m}.novelty.{name}"] for name in _NOVELTY_ARRAYS)) for m in names}
         widths = _Intervals.model_validate_json(_text(folder, _INTERVALS)).widths
         intervals = {(w.source, w.target): _conformal(w, arrays) for w in widths}
         anchors = {(t.left, t.right): _anchors(t, arrays) for t in terms}
@@ -154,7 +158,7 @@ def load(path: str | Path, device: torch.device) -> Parts:
         what = f"cannot be read by this version: {str(error).splitlines()[0]}."
         raise refuse("E048", str(folder), what, "upgrade unisono, or fit the model again") from error
     depth_terms = {(t.left, t.right): DepthTerm(t.depth_beta, t.depth_weight, t.depth_correlation) for t in terms}
-    return Parts(config, network, voices, styles, anchors, depth_terms, routes, intervals, record)
+    return Parts(config, network, voices, styles, anchors, depth_terms, routes, novelties, intervals, record)
 
 
 def _write(parts: Parts, folder: Path) -> None:
@@ -169,6 +173,8 @@ def _write(parts: Parts, folder: Path) -> None:
         arrays |= {
             f"{m}.{name}": np.ascontiguousarray(getattr(piece, name)) for piece, names in pieces for name in names
         }
+    for m, novelty in parts.novelties.items():
+        arrays |= {f"{m}.novelty.{name}": np.ascontiguousarray(getattr(novelty, name)) for name in _NOVELTY_ARRAYS}
     for pair, route in parts.routes.items():
         arrays |= _route_arrays(pair, route)
     for (a, b), anchors in parts.anchors.items():

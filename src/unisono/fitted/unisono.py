@@ -21,7 +21,7 @@ from unisono.fitted.intervals import calibrated
 from unisono.fitted.query import NEW_BATCH, kinds, only_modality, query_cells, query_view, require_modality
 from unisono.fitted.record import Record
 from unisono.io.matching import Matching
-from unisono.io.tables import prediction_to_anndata
+from unisono.io.tables import NOVELTY, prediction_to_anndata
 from unisono.match import Anchors, DepthTerm, Rule, couple, standardise_depth, with_depth
 from unisono.nn import infer
 from unisono.nn.model import Network
@@ -31,6 +31,7 @@ from unisono.transforms.standardise import shrunken_mean
 from unisono.transforms.voice import Reading, Voice
 from unisono.types import MODALITIES, Bounds, Cells, Link, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import Conformal
+from unisono.uncertainty.novelty import Novelty
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -66,6 +67,7 @@ class Unisono:
         anchors: for each pair of modalities what makes a log density ratio of the similarity of contents.
         depth_terms: the same when the agreement of depths is added.
         routes: for each (source, target) what stands beside the networks.
+        novelties: by modality, how far a cell lies from those of training.
         intervals: for each (source, target) how wide intervals are; none where too few cells were held out.
         record: where the model came from.
     """
@@ -77,6 +79,7 @@ class Unisono:
     anchors: Mapping[Pair, Anchors]
     depth_terms: Mapping[Pair, DepthTerm]
     routes: Mapping[Pair, Route]
+    novelties: Mapping[Modality, Novelty]
     intervals: Mapping[Pair, Conformal]
     record: Record
 
@@ -124,6 +127,8 @@ class Unisono:
             scale: rna log1p of counts per 10,000 (≥ 0), adt per-cell CLR (≥ 0), atac probability of being accessible.
             With draws, `layers["spread"]` in the same units; with an interval `layers["lower"]` and
             `layers["upper"]`, infinite where too few cells were held out to promise the coverage.
+            `obs["novelty"]` says how far a cell lies from those of training: beyond 1 only 5 % of these do, and what
+            is predicted of a cell far beyond is a guess.
 
         Raises:
             BadInput: the query cannot be read by this model, or it does not know the modality or style.
@@ -185,8 +190,9 @@ class Unisono:
             draws = None if draws is None else _beside_depth(draws, expected_depth)
             loadings = _beside_depth(loadings, np.ones(len(loadings), dtype=np.float32))
         features = self.voices[target].transform.features
-        link = _LINKS[target]
-        return Prediction(source, target, view.cells, features, codes, loadings, intercept, link, via, draws)
+        parts = (codes, loadings, intercept, _LINKS[target], via, draws)
+        found = Prediction(source, target, view.cells, features, *parts)
+        return replace(found, novelty=self.novelties[source].of(reading.x))
 
     def _bounds(self, source: Modality, target: Modality, interval: float, view: View) -> Bounds:
         if not 0 < interval < 1:
@@ -358,6 +364,10 @@ class Unisono:
         """Cells in the shared space, cell x dimension, unit length: inner products are similarities of content."""
         return self._vectors(view.modality, self.voices[view.modality].read(view))
 
+    def novelty_of(self, view: View) -> NDArray[np.float32]:
+        """How far each cell lies from those of training; above 1 further than 95 % of them."""
+        return self.novelties[view.modality].of(self.voices[view.modality].read(view).x)
+
     def drivers(self, cells: MuData | AnnData, source: Modality, target: Modality) -> Drivers:
         """Which features of `source` move which features of `target` in the predictions, averaged over some cells.
 
@@ -383,10 +393,10 @@ class Unisono:
         return read_out(self.network, self.voices, self.styles, view, target)
 
     def embed(self, mdata: MuData, *, force: bool = False) -> MuData:
-        """Write `obsm["X_unisono"]` into each modality of `mdata`, which is changed, and return it.
+        """Write `obsm["X_unisono"]` and `obs["novelty"]` into each modality of `mdata`, and return it, changed.
 
         One shared space for all modalities, unit vectors: the inner product of two cells is the similarity of their
-        contents. Rows of cells without counts are NaN. `force` as in `predict`.
+        contents. Rows of cells without counts are NaN, and so is their novelty. Novelty and `force` as in `predict`.
 
         Raises:
             BadInput: a modality cannot be read by this model, or none is there.
@@ -399,6 +409,9 @@ class Unisono:
             embedded = np.full((part.n_obs, vectors.shape[1]), np.nan, dtype=np.float32)
             embedded[rows] = vectors
             part.obsm[EMBEDDING] = embedded
+            novelty = np.full(part.n_obs, np.nan, dtype=np.float32)
+            novelty[rows] = self.novelty_of(view)
+            part.obs[NOVELTY] = novelty
         return mdata
 
     def adapt(

@@ -30,6 +30,9 @@ SPREAD = "spread"
 ENDS = ("lower", "upper")
 """Layers of the ends of intervals."""
 
+NOVELTY = "novelty"
+"""Column of obs that says how far a cell lies from those of training."""
+
 CHUNK = 4096
 """Cells made dense at a time; the last bit of a product may depend on it."""
 
@@ -41,7 +44,8 @@ def prediction_to_anndata(prediction: Prediction) -> AnnData:
     """Cells x features, float32, dense; `uns["unisono"]` says source, target and scale.
 
     Where the prediction has draws, their standard deviation is `layers["spread"]`; where it has intervals, their ends
-    are `layers["lower"]` and `layers["upper"]`.
+    are `layers["lower"]` and `layers["upper"]`. Where it is known how far cells lie from those of training, that is
+    `obs["novelty"]`.
     """
     table = _without_values(prediction)
     table.X = np.empty(prediction.shape, dtype=np.float32)
@@ -76,8 +80,9 @@ def _without_values(prediction: Prediction) -> AnnData:
         names["via"] = prediction.via
     if prediction.bounds is not None:
         names["interval"] = str(prediction.bounds.coverage)
+    columns = {} if prediction.novelty is None else {NOVELTY: prediction.novelty}
     return AnnData(
-        obs=pd.DataFrame(index=pd.Index(prediction.cells.astype(object))),
+        obs=pd.DataFrame(columns, index=pd.Index(prediction.cells.astype(object))),
         var=pd.DataFrame(index=pd.Index(prediction.features.astype(object))),
         uns={"unisono": names},
     )

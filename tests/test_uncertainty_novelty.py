@@ -1,0 +1,57 @@
+"""Tests of novelty: an affine invariant distance, calibrated on cells that the Gaussian has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unisono.uncertainty.novelty import Novelty
+
+
+def cells(n_cells, seed=0, n_codes=7):
+    rng = np.random.default_rng(seed)
+    mixing = np.random.default_rng(99).normal(size=(n_codes, n_codes))
+    return (rng.normal(size=(n_cells, n_codes)) @ mixing + 3.0).astype(np.float32)
+
+
+@pytest.mark.parametrize("n_cells", [61, 2003])
+def test_one_unseen_cell_in_20_lies_beyond_1_however_few_cells_there_were(n_cells):
+    shares = [(Novelty.fit(cells(n_cells, seed)).of(cells(4001, seed + 50)) > 1).mean() for seed in range(8)]
+    assert np.mean(shares) == pytest.approx(0.05, abs=0.02)
+
+
+def test_with_many_cells_it_is_the_mahalanobis_distance():
+    x = cells(20_011)
+    found = Novelty.fit(x).of(x[:13])
+    centred = x - x.mean(axis=0)
+    inverse = np.linalg.inv(np.cov(centred, rowvar=False))
+    wanted = np.sqrt(np.einsum("ij,jk,ik->i", centred[:13], inverse, centred[:13]))
+    np.testing.assert_allclose(found / wanted, (found / wanted).mean(), rtol=0.01)
+
+
+def test_the_mean_is_least_novel_and_distance_grows_along_any_line():
+    x = cells(501)
+    novelty = Novelty.fit(x)
+    steps = x.mean(axis=0) + np.arange(5)[:, None] * np.random.default_rng(2).normal(size=7)
+    found = novelty.of(steps.astype(np.float32))
+    assert found[0] == pytest.approx(0.0, abs=1e-3)
+    np.testing.assert_allclose(found, found[1] * np.arange(5), rtol=1e-3, atol=1e-3)
+
+
+def test_a_direction_of_small_variance_counts_for_more():
+    rng = np.random.default_rng(1)
+    x = (rng.normal(size=(901, 2)) * [1.0, 5.0]).astype(np.float32)
+    narrow, wide = Novelty.fit(x).of(np.array([[4.0, 0.0], [0.0, 4.0]], dtype=np.float32))
+    assert narrow > 3 * wide
+
+
+def test_more_codes_than_cells_and_codes_that_never_vary_are_borne():
+    x = np.hstack([cells(11, n_codes=23), np.ones((11, 2), dtype=np.float32)])
+    found = Novelty.fit(x).of(x)
+    assert np.isfinite(found).all()
+    assert 0 < found.max() < 2
+
+
+def test_too_few_cells_are_refused():
+    with pytest.raises(ValueError, match="4 cells: 5 or more"):
+        Novelty.fit(cells(4))
