@@ -23,7 +23,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from unisono.evaluation.metrics import expected_calibration_error
-from unisono.fitted import scores as room
+from unisono.fitted import answers as room
 from unisono.fitted.query import query_view
 from unisono.fitted.scores import evaluate
 from unisono.fitted.unisono import Unisono

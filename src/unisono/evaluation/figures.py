@@ -30,7 +30,20 @@ class _Block(NamedTuple):
     absolute: float
 
 
+class JudgedPrediction(NamedTuple):
+    """Figures of a prediction, and the scores by feature behind them: `auroc` is empty but for atac, NaN where rare."""
+
+    figures: dict[str, float]
+    pearson: Scores
+    auroc: Scores
+
+
 def prediction_figures(truth: Sparse, prediction: Values | Iterable[Values], modality: Modality) -> dict[str, float]:
+    """The figures of `judged_prediction` alone."""
+    return judged_prediction(truth, prediction, modality).figures
+
+
+def judged_prediction(truth: Sparse, prediction: Values | Iterable[Values], modality: Modality) -> JudgedPrediction:
     """How well one modality is predicted.
 
     Args:
@@ -40,10 +53,10 @@ def prediction_figures(truth: Sparse, prediction: Values | Iterable[Values], mod
         modality: what is predicted.
 
     Returns:
-        `pearson` and (but for atac) `spearman`: mean over features of the correlation over cells, where a feature
-        without one scores 0, and `features without correlation` says how many do. `rmse` and `mae` over all values.
-        For atac `auroc` and `auprc`: mean over peaks with 10 open and 10 closed cells, absent if there is none.
-        `pearson per cell`: mean over cells of the correlation over features. `overall pearson`: over all values.
+        Figures: `pearson` and (but for atac) `spearman`: mean over features of the correlation over cells, where a
+        feature without one scores 0, and `features without correlation` says how many do. `rmse` and `mae` over all
+        values. For atac `auroc` and `auprc`: mean over peaks with 10 open and 10 closed cells, absent if there is
+        none. `pearson per cell`: mean over cells of the correlation over features. `overall pearson`: over all values.
 
     Raises:
         ValueError: shapes differ, or a predicted value is not finite.
@@ -69,7 +82,7 @@ def prediction_figures(truth: Sparse, prediction: Values | Iterable[Values], mod
     figures["pearson per cell"] = by_cell.correlations().mean
     figures["overall pearson"] = by_cell.pooled().correlations().mean
     figures["features without correlation"] = float(sum(part.n_undefined for part in per_feature))
-    return figures
+    return JudgedPrediction(figures, np.concatenate([part.values for part in per_feature]), auroc)
 
 
 def matching_figures(

@@ -50,11 +50,8 @@ def query_view(
     if not names:
         what = f"not found; the file has {', '.join(mdata.mod)}."
         raise refuse("E007", f"{where}, {modality}", what, "name a modality that it has")
-    batch_key = record.batch_key
-    if batch_key is not None and not _has_column(mdata, batch_key, list(names)):
-        what = f"no column {batch_key!r}, which named the batches in training; all cells are taken as one new batch."
-        warn([Finding("W029", where, what, f"add obs[{batch_key!r}]")])
-        batch_key = None
+    batch_key, without_batch = batch_key_of(mdata, record, list(names), f"{where}, {modality}")
+    warn(without_batch)
     cells, findings = cells_from_mudata(mdata, batch_key=batch_key, modalities=names, where=where, need=1)
     view = cells.views[modality]
     if record.batch_key is not None and batch_key is None:
@@ -63,8 +60,17 @@ def query_view(
     met = tolerated(met) if force else met
     if any(finding.severity == "error" for finding in met):
         raise BadInput(met)
-    warn([*findings, *met, *_new_batches(view, voices[modality], f"{where}, {modality}")])
+    warn([*findings, *met, *new_batches(view, voices[modality], f"{where}, {modality}")])
     return view
+
+
+def batch_key_of(mdata: MuData, record: Record, parts: list[str], where: str) -> tuple[str | None, list[Finding]]:
+    """The column of the batch that training named, None and W029 where some modalities of a query lack it."""
+    key = record.batch_key
+    if key is None or _has_column(mdata, key, parts):
+        return key, []
+    what = f"no column {key!r}, which named the batches in training; all cells are taken as one new batch."
+    return None, [Finding("W029", where, what, f"add obs[{key!r}]")]
 
 
 def query_cells(
@@ -90,7 +96,8 @@ def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
     return named | {name: kind for name, kind in known.items() if kind not in named.values()}
 
 
-def _new_batches(view: View, voice: Voice, where: str) -> list[Finding]:
+def new_batches(view: View, voice: Voice, where: str) -> list[Finding]:
+    """W034 where batches of the view were not in training."""
     known = voice.standardisation.batches
     new = sorted(set(np.unique(view.batch)) - set(known))
     if not new:
