@@ -1,0 +1,1 @@
+"""The report: evidence about a model as one page that opens anywhere; computes no figure of its own."""

@@ -1,0 +1,120 @@
+"""The page: evidence rendered as one HTML file that asks the network for nothing; judges nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from unisono.findings import Finding
+from unisono.fitted.evidence import Evidence
+from unisono.io.write import write_atomically
+from unisono.report import figures, tables, words
+from unisono.report.layout import plane
+from unisono.report.payload import MOST_FEATURES, payload
+
+_NEEDED = {"jinja2": "jinja2", "plotly": "plotly", "umap": "umap-learn"}
+
+
+@dataclass(frozen=True)
+class Script:
+    """Code that the page runs, and the hash that lets it and nothing else run."""
+
+    code: str
+
+    @classmethod
+    def of(cls, text: str) -> Script:
+        """Code whose letters cannot end the element that it stands in."""
+        return cls(text.replace("\r\n", "\n").replace("</script", "<\\/script"))
+
+    @property
+    def allowed(self) -> str:
+        digest = base64.b64encode(hashlib.sha256(self.code.encode()).digest()).decode()
+        return f"'sha256-{digest}'"
+
+
+def missing() -> Finding | None:
+    """W063 with what to install, where the page cannot be made; None where it can."""
+    absent = [name for module, name in _NEEDED.items() if find_spec(module) is None]
+    if not absent:
+        return None
+    verb = "is" if len(absent) == 1 else "are"
+    what = f"not written: {words.listed(absent)} {verb} not installed."
+    return Finding("W063", "report.html", what, "pip install unisono[report], or give --no-report")
+
+
+def write_report(
+    path: Path,
+    evidence: Evidence,
+    *,
+    command: Sequence[str] = (),
+    probes: Sequence[tables.Row] = (),
+    force: bool = False,
+) -> None:
+    """Write the page, whole or not at all.
+
+    Args:
+        path: such as `report.html`.
+        evidence: what was collected.
+        command: words of the command line that asked for it.
+        probes: rows of a further table, such as how well depth can be told from the shared space.
+        force: replace what is there.
+
+    Raises:
+        BadInput: E055, E056, see `refuse_existing`.
+    """
+    page = render(evidence, command=command, probes=probes)
+    write_atomically(path, lambda place: _write(place, page), force=force)
+
+
+def render(evidence: Evidence, *, command: Sequence[str] = (), probes: Sequence[tables.Row] = ()) -> str:
+    """The page as text; arguments as of `write_report`."""
+    from jinja2 import Environment, StrictUndefined
+    from jinja2.utils import htmlsafe_json_dumps
+    from plotly.offline import get_plotlyjs
+
+    here = files(__package__)
+    scripts = [Script.of(get_plotlyjs()), Script.of((here / "page.js").read_text(encoding="utf-8"))]
+    content_alone = [each for each in evidence.pairings if not each.setting]
+    drawings = [figures.reliability(evidence.pairings), figures.abstention(evidence.pairings)]
+    has_intervals = any(each.coverage is not None for each in evidence.directions)
+    if has_intervals:
+        drawings.append(figures.coverage(evidence.directions))
+    document = {
+        **payload(evidence, plane(evidence.space.vectors)),
+        "palette": {"light": figures.LIGHT, "dark": figures.DARK},
+        "drawings": {drawing.name: drawing.document for drawing in drawings},
+    }
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["share"] = words.share
+    template = environment.from_string((here / "page.html.jinja").read_text(encoding="utf-8"))
+    return template.render(
+        evidence=evidence,
+        style=(here / "page.css").read_text(encoding="utf-8"),
+        scripts=scripts,
+        data=htmlsafe_json_dumps(document, separators=(",", ":"), allow_nan=False),
+        headline=tables.headline(evidence),
+        figure_tables=tables.figure_tables(evidence),
+        texts={drawing.name: drawing.text for drawing in drawings},
+        content_alone=content_alone,
+        settings={each.setting: words.SETTINGS[each.setting] for each in evidence.pairings},
+        extremes=[tables.extremes(each, "correlation") for each in evidence.directions],
+        curve_tables={kind: tables.curve_table(content_alone, kind) for kind in ("reliability", "abstention")},
+        coverage_table=tables.coverage_table(evidence.directions) if has_intervals else None,
+        probes=tables.probe_table(probes) if probes else None,
+        provenance=tables.provenance(evidence),
+        choices=tables.choices(evidence.config.model_dump(mode="json")),
+        command=shlex.join(command),
+        modalities=[words.MODALITIES[m] for m in evidence.n_cells],
+        words=words,
+        most_features=MOST_FEATURES,
+    )
+
+
+def _write(place: Path, page: str) -> None:
+    place.write_text(page, encoding="utf-8", newline="\n")

@@ -1,0 +1,121 @@
+"""What the page's script reads: evidence packed small, as JSON of names and base64 numbers; decides no wording."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unisono.evaluation.metrics.arrays import Labels, Rows
+from unisono.fitted.evidence import Direction, Evidence, Sample, Space
+from unisono.report import words
+from unisono.types import Modality
+
+MOST_FEATURES = 60_000
+_OTHER = "other"
+MOST_LEVELS = 40
+NOT_GIVEN = "not given"
+
+
+def payload(evidence: Evidence, plane: NDArray[np.float32]) -> dict[str, Any]:
+    """Everything that is drawn by the script: the shared space, accuracies, samples of values.
+
+    Args:
+        evidence: what was collected.
+        plane: place of each point of its space, point x 2.
+    """
+    kept = {each.target: _kept(evidence.directions, each.target) for each in evidence.directions}
+    features = {each.target: each.features for each in evidence.directions}
+    return {
+        "space": _space(evidence.space, plane),
+        "features": {target: [str(name) for name in features[target][rows]] for target, rows in kept.items()},
+        "directions": [_direction(each, kept[each.target]) for each in evidence.directions],
+    }
+
+
+def packed(values: NDArray[Any]) -> dict[str, Any]:
+    """Numbers as they are: `type` as numpy calls it, `data` the base64 of little-endian bytes."""
+    plain = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    return {"type": values.dtype.name, "data": base64.b64encode(plain.tobytes()).decode()}
+
+
+def quantised(values: NDArray[np.floating], dtype: type[np.unsignedinteger[Any]] = np.uint8) -> dict[str, Any]:
+    """Numbers as whole steps from their lowest to their highest: value = low + step · code, half a step off at most."""
+    low, high = float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
+    if not len(values) or low == high:
+        return {**packed(np.zeros(len(values), dtype=dtype)), "low": low if len(values) else 0.0, "step": 0.0}
+    step = (high - low) / np.iinfo(dtype).max
+    codes = np.round((values.astype(np.float64) - low) / step).astype(dtype)
+    return {**packed(codes), "low": low, "step": step}
+
+
+def coded(values: Labels) -> dict[str, Any]:
+    """Names as levels, the commonest first, and a code for each; beyond 40 levels the rarest share one."""
+    found, counts = np.unique(values.astype(str), return_counts=True)
+    ranked = [str(name) for name in found[np.lexsort((found, -counts))] if name]
+    levels = ranked if len(ranked) <= MOST_LEVELS else [*ranked[: MOST_LEVELS - 1], _OTHER]
+    place = {name: min(code, MOST_LEVELS - 1) for code, name in enumerate(ranked)}
+    if "" in found:
+        place[""] = len(levels)
+        levels = [*levels, NOT_GIVEN]
+    codes = np.array([place[str(value)] for value in values], dtype=np.uint8)
+    return {"levels": levels, "codes": packed(codes)}
+
+
+def _space(space: Space, plane: NDArray[np.float32]) -> dict[str, Any]:
+    named = np.array([words.MODALITIES[m] for m in space.modality], dtype=object)
+    return {
+        "x": quantised(plane[:, 0], np.uint16),
+        "y": quantised(plane[:, 1], np.uint16),
+        "cell": packed(space.cell.astype(np.uint32)),
+        "names": [str(name) for name in space.names],
+        "modality": coded(named),
+        "labels": [{"name": "modality", **coded(named)}]
+        + [{"name": name, **coded(values)} for name, values in space.labels.items()],
+        "numbers": [{"name": name, "values": packed(v.astype(np.float32))} for name, v in space.numbers.items()],
+    }
+
+
+def _kept(directions: Sequence[Direction], target: Modality) -> Rows:
+    """Which features are listed: all, or a draw of them with all whose values are shown."""
+    own = [each for each in directions if each.target == target]
+    n_features = len(own[0].features)
+    if n_features <= MOST_FEATURES:
+        return np.arange(n_features)
+    drawn = np.random.default_rng(0).permutation(n_features)[:MOST_FEATURES]
+    return np.unique(np.concatenate([drawn, *(each.sample.columns for each in own)]))
+
+
+def _direction(direction: Direction, kept: Rows) -> dict[str, Any]:
+    return {
+        "name": words.arrow(direction.source, direction.target),
+        "target": direction.target,
+        "kind": words.FEATURES[direction.target],
+        "scale": words.SCALES[direction.target],
+        "cells": direction.n_cells,
+        "total": len(direction.features),
+        "accuracy": [
+            {"name": name, "values": packed(scores[kept].astype(np.float32))}
+            for name, scores in direction.accuracy.items()
+        ],
+        "sample": _sample(direction.sample, direction),
+    }
+
+
+def _sample(sample: Sample, direction: Direction) -> dict[str, Any]:
+    return {
+        "cells": len(sample.measured),
+        "features": [
+            {
+                "name": str(direction.features[column]),
+                "why": str(why),
+                "correlation": round(float(direction.accuracy["correlation"][column]), 4),
+                "measured": quantised(sample.measured[:, place]),
+                "predicted": quantised(sample.predicted[:, place]),
+            }
+            for place, (column, why) in enumerate(zip(sample.columns, sample.why, strict=True))
+        ],
+    }

@@ -1,0 +1,203 @@
+"""Tables of the page, from evidence: headline, figures beside their chance level, provenance; words, no markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from unisono.fitted.evidence import Direction, Evidence, Pairing
+from unisono.report import words
+from unisono.report.words import Meaning
+
+Row = Mapping[str, str | float]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One number that a reader should take home: what it is of, the number, what it says."""
+
+    of: str
+    value: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure in every column: value and chance level as text, '' where there is none."""
+
+    meaning: Meaning
+    cells: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class FigureTable:
+    """Figures of one task."""
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A table of text, for reading instead of a figure."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def headline(evidence: Evidence) -> list[Key]:
+    """A number for every direction and for every pair."""
+    keys = []
+    for each in evidence.directions:
+        value = evidence.scores[f"{each.source}->{each.target} pearson"]
+        auroc = evidence.scores.get(f"{each.source}->{each.target} auroc")
+        of = words.arrow(each.source, each.target)
+        if auroc is not None:
+            what = "open cells are ranked above closed ones (AUROC, mean over peaks); 0.5 at chance, 1 is perfect"
+            keys.append(Key(of, f"{auroc:.2f}", what))
+        else:
+            feature = words.FEATURES[each.target]
+            what = f"correlation of predicted and measured, mean over {feature}; 0 at chance, 1 is perfect"
+            keys.append(Key(of, f"{value:.2f}", what))
+    for pair in (pairing for pairing in evidence.pairings if not pairing.setting):
+        name = f"{pair.left}~{pair.right} foscttm"
+        what = (
+            f"of the other cells lie closer than the true partner, among {pair.n_cells:,} cells; "
+            "50 % at chance, 0 is perfect"
+        )
+        keys.append(Key(words.tie(pair.left, pair.right), words.share(evidence.scores[name]), what))
+    return keys
+
+
+def figure_tables(evidence: Evidence) -> list[FigureTable]:
+    """One table of prediction, one for each pair of matching."""
+    tables = []
+    if evidence.directions:
+        names = [f"{each.source}->{each.target}" for each in evidence.directions]
+        columns = tuple(words.arrow(each.source, each.target) for each in evidence.directions)
+        note = "Grey: what the average profile of the test cells would get, given to every cell."
+        tables.append(_table(evidence, "Prediction", note, columns, words.PREDICTION, [(name, "") for name in names]))
+    for left, right in dict.fromkeys((pairing.left, pairing.right) for pairing in evidence.pairings):
+        pairings = [each for each in evidence.pairings if (each.left, each.right) == (left, right)]
+        columns = tuple(words.SETTINGS[each.setting].capitalize() for each in pairings)
+        note = f"Among {pairings[0].n_cells:,} cells on either side. Grey: what guessing would get."
+        if any("depth" in each.setting for each in pairings):
+            note += " With depth, total counts help too: right only if both sides come from the same physical cells."
+        keys = [(f"{left}~{right}", f" {each.setting}".rstrip()) for each in pairings]
+        tables.append(_table(evidence, f"Matching, {words.tie(left, right)}", note, columns, words.MATCHING, keys))
+    return tables
+
+
+def _table(
+    evidence: Evidence,
+    title: str,
+    note: str,
+    columns: tuple[str, ...],
+    meanings: Mapping[str, Meaning],
+    keys: Sequence[tuple[str, str]],
+) -> FigureTable:
+    lines = []
+    for figure, meaning in meanings.items():
+        full = [f"{before} {figure}{after}" for before, after in keys]
+        if any(name in evidence.scores for name in full):
+            cells = [(_text(evidence.scores, name), _text(evidence.reference, name)) for name in full]
+            lines.append(Line(meaning, tuple(cells)))
+    return FigureTable(title, note, columns, tuple(lines))
+
+
+def _text(figures: Mapping[str, float], name: str) -> str:
+    return words.figure(figures[name]) if name in figures and np.isfinite(figures[name]) else ""
+
+
+def extremes(direction: Direction, measure: str, n: int = 10) -> Plain:
+    """The best and the worst features of a direction."""
+    scores = direction.accuracy[measure]
+    order = np.argsort(-scores, kind="stable")
+    order = order[np.isfinite(scores[order])]
+    shown = list(order) if len(order) <= 2 * n else [*order[:n], *order[-n:]]
+    place = {int(column): rank for rank, column in enumerate(order, start=1)}
+    rows = tuple((str(place[int(i)]), str(direction.features[i]), f"{scores[i]:.3f}") for i in shown)
+    caption = f"{words.arrow(direction.source, direction.target)}: {measure} of "
+    caption += (
+        f"all {len(order)} features" if len(rows) == len(order) else f"the {n} best and {n} worst of {len(order):,}"
+    )
+    return Plain(caption, ("rank", "feature", measure), rows)
+
+
+def curve_table(pairings: Sequence[Pairing], kind: str) -> Plain:
+    """Points of the curves of matching by content alone; at most ten of a curve."""
+    rows: list[tuple[str, ...]] = []
+    for pairing in pairings:
+        curve = pairing.reliability if kind == "reliability" else pairing.abstention
+        for i in np.unique(np.linspace(0, len(curve.x) - 1, min(10, len(curve.x))).astype(int)):
+            x, y = words.share(float(curve.x[i])), words.share(float(curve.y[i]))
+            rows.append((words.tie(pairing.left, pairing.right), x, y, f"{curve.n[i]:,}"))
+    columns = {
+        "reliability": ("pair", "stated probability", "right answers", "cells"),
+        "abstention": ("pair", "share of cells matched", "right answers", "cells"),
+    }
+    return Plain("Matching by content alone", columns[kind], tuple(rows))
+
+
+def coverage_table(directions: Sequence[Direction]) -> Plain:
+    """Promised and measured coverage of intervals."""
+    rows = [
+        (words.arrow(each.source, each.target), words.share(float(x)), words.share(float(y)))
+        for each in directions
+        if each.coverage is not None
+        for x, y in zip(each.coverage.x, each.coverage.y, strict=True)
+    ]
+    return Plain("Coverage of intervals", ("direction", "promised", "measured"), tuple(rows))
+
+
+def probe_table(rows: Sequence[Row]) -> Plain:
+    """Rows from elsewhere as text; a column for every key, in order of appearance."""
+    columns = tuple(dict.fromkeys(chain.from_iterable(rows)))
+    cells = tuple(tuple(_probe(row.get(column, "")) for column in columns) for row in rows)
+    return Plain("Probes of the shared space", columns, cells)
+
+
+def _probe(value: str | float) -> str:
+    return value if isinstance(value, str) else words.figure(value)
+
+
+def provenance(evidence: Evidence) -> list[tuple[str, str]]:
+    """Where model and test come from, as name and value."""
+    record = evidence.record
+    rows = [
+        ("Test data", evidence.test),
+        ("Test cells", _counts(evidence.n_cells)),
+        ("Fingerprint of the test cells", evidence.fingerprint),
+        ("Training cells", _counts(record.n_cells)),
+        ("Training cells held out", f"{record.n_held_out:,}, to stop, to scale and to calibrate"),
+        ("Fingerprint of the training cells", record.fingerprint),
+        ("Batches named by", record.batch_key or "no column: all cells were one batch"),
+        ("Seed", str(evidence.config.seed)),
+        ("Fitted on", f"{record.device}, in {record.seconds:,.0f} s"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
+    ]
+    for each in record.unlabelled:
+        rows.append(("Cells seen without labels", f"{_counts(each.n_cells)} ({each.how})"))
+    return rows
+
+
+def choices(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A configuration as name and value, inner names after a point."""
+    rows: list[tuple[str, str]] = []
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            rows += choices(value, f"{prefix}{name}.")
+        else:
+            rows.append((f"{prefix}{name}", str(value)))
+    return rows
+
+
+def _counts(n_cells: Mapping[Any, int]) -> str:
+    return ", ".join(f"{n:,} {words.MODALITIES.get(m, m)}" for m, n in n_cells.items())

@@ -1,0 +1,144 @@
+"""What figures, modalities and settings are called on the page, and what each means; plain sentences, no numbers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from unisono.types import Modality
+
+MODALITIES: dict[Modality, str] = {"atac": "chromatin", "rna": "RNA", "adt": "protein"}
+FEATURES: dict[Modality, str] = {"atac": "peaks", "rna": "genes", "adt": "proteins"}
+SCALES: dict[Modality, str] = {
+    "atac": "probability of being accessible",
+    "rna": "log1p of counts per 10,000",
+    "adt": "centred log ratio within the cell",
+}
+SETTINGS: dict[str, str] = {
+    "": "by content alone",
+    "within batch": "within batch",
+    "with depth": "with depth",
+    "within batch with depth": "within batch, with depth",
+}
+
+
+class Meaning(NamedTuple):
+    """A figure as a reader meets it: its name, one sentence, and whether high or low values are good."""
+
+    name: str
+    sentence: str
+    better: str
+
+
+PREDICTION: dict[str, Meaning] = {
+    "pearson": Meaning(
+        "Correlation by feature",
+        "Does a feature go up and down over cells as measured? Pearson correlation, mean over features.",
+        "higher",
+    ),
+    "spearman": Meaning(
+        "Rank correlation by feature",
+        "The same with ranks in place of values, so that a few extreme cells do not decide.",
+        "higher",
+    ),
+    "auroc": Meaning(
+        "AUROC by peak",
+        "How often a cell in which a peak is open is ranked above one in which it is closed, mean over peaks.",
+        "higher",
+    ),
+    "auprc": Meaning(
+        "AUPRC by peak",
+        "Precision of finding the cells in which a peak is open, over all cut-offs, mean over peaks.",
+        "higher",
+    ),
+    "pearson per cell": Meaning(
+        "Correlation by cell",
+        "Does the profile of a cell look as measured? High for the average cell too: compare with the grey number.",
+        "higher",
+    ),
+    "overall pearson": Meaning(
+        "Correlation over all values",
+        "All cells and features as one list. High for the average cell too: compare with the grey number.",
+        "higher",
+    ),
+    "rmse": Meaning(
+        "Root mean squared error",
+        "Typical distance of prediction and measurement, on the scale of the target; large errors weigh more.",
+        "lower",
+    ),
+    "mae": Meaning(
+        "Mean absolute error",
+        "Mean distance of prediction and measurement, on the scale of the target.",
+        "lower",
+    ),
+    "features without correlation": Meaning(
+        "Features without a correlation",
+        "Constant in these cells or in the prediction; each counts as a correlation of 0.",
+        "lower",
+    ),
+}
+
+MATCHING: dict[str, Meaning] = {
+    "foscttm": Meaning(
+        "Closer than the true partner",
+        "Share of the other cells that lie closer to a cell than its own partner does (FOSCTTM).",
+        "lower",
+    ),
+    "one-to-one accuracy": Meaning(
+        "Right partner, one to one",
+        "Share of cells that get their own partner when each cell may be given only once.",
+        "higher",
+    ),
+    "match probability": Meaning(
+        "Probability of the true partner",
+        "Probability that the model gives to a cell's own partner, mean over cells.",
+        "higher",
+    ),
+    "recall@1": Meaning("Partner ranked first", "Share of cells whose partner is the closest cell.", "higher"),
+    "recall@5": Meaning("Partner in the first 5", "Share of cells whose partner is among the 5 closest.", "higher"),
+    "recall@10": Meaning("Partner in the first 10", "Share of cells whose partner is among the 10 closest.", "higher"),
+    "calibration error": Meaning(
+        "Calibration error",
+        "How far stated probabilities are from how often they are right. 0 where they can be taken at their word.",
+        "lower",
+    ),
+    "pair auroc": Meaning(
+        "AUROC of pairs",
+        "How often a true pair of cells is given more probability than a pair drawn at random.",
+        "higher",
+    ),
+    "pair auprc": Meaning(
+        "AUPRC of pairs",
+        "Precision of finding the true pairs among all pairs, over all cut-offs.",
+        "higher",
+    ),
+}
+
+
+def arrow(source: Modality, target: Modality) -> str:
+    """A direction of prediction, as `RNA → protein` or `Chromatin → RNA`."""
+    return _opening(f"{MODALITIES[source]} → {MODALITIES[target]}")
+
+
+def tie(left: Modality, right: Modality) -> str:
+    """A pair that is matched, as `RNA ↔ protein`."""
+    return _opening(f"{MODALITIES[left]} ↔ {MODALITIES[right]}")
+
+
+def listed(names: list[str]) -> str:
+    """Names in a sentence: `a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _opening(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def figure(value: float) -> str:
+    """A figure with three places behind the point, or its first digit where these are all 0."""
+    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.1g}"
+
+
+def share(value: float) -> str:
+    """A share in per cent, with a place behind the point where it is small."""
+    percent = 100 * value
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %" if percent >= 0.1 else f"{percent:.2f} %"
