@@ -14,6 +14,8 @@ from unisono.report import words
 from unisono.report.words import Meaning
 
 Row = Mapping[str, str | float]
+_COUNT = "features without correlation"
+"""The one figure that counts."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,13 @@ class Line:
 
 @dataclass(frozen=True)
 class FigureTable:
-    """Figures of one task."""
+    """Figures of one task; `is_more` where a reader may do without."""
 
     title: str
     note: str
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
+    is_more: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,14 +87,27 @@ def figure_tables(evidence: Evidence) -> list[FigureTable]:
         columns = tuple(words.arrow(each.source, each.target) for each in evidence.directions)
         note = "Grey: what the average profile of the test cells would get, given to every cell."
         tables.append(_table(evidence, "Prediction", note, columns, words.PREDICTION, [(name, "") for name in names]))
-    for left, right in dict.fromkeys((pairing.left, pairing.right) for pairing in evidence.pairings):
-        pairings = [each for each in evidence.pairings if (each.left, each.right) == (left, right)]
-        columns = tuple(words.SETTINGS[each.setting].capitalize() for each in pairings)
-        note = f"Among {pairings[0].n_cells:,} cells on either side. Grey: what guessing would get."
+    return [*tables, *_matching_tables(evidence)]
+
+
+def _matching_tables(evidence: Evidence) -> list[FigureTable]:
+    """Settings side by side where there is one pair; else pairs side by side, a table for each setting."""
+    groups: dict[str, list[Pairing]] = {}
+    is_one = len({(each.left, each.right) for each in evidence.pairings}) == 1
+    for each in evidence.pairings:
+        groups.setdefault("" if is_one else each.setting, []).append(each)
+    tables = []
+    for setting, pairings in groups.items():
+        by_setting = tuple(words.SETTINGS[each.setting].capitalize() for each in pairings)
+        by_pair = tuple(words.tie(each.left, each.right) for each in pairings)
+        title = f"Matching, {by_pair[0]}" if is_one else f"Matching {words.SETTINGS[setting]}"
+        counts = words.listed(list(dict.fromkeys(f"{each.n_cells:,}" for each in pairings)))
+        note = f"Among {counts} cells on either side. Grey: what guessing would get."
         if any("depth" in each.setting for each in pairings):
             note += " With depth, total counts help too: right only if both sides come from the same physical cells."
-        keys = [(f"{left}~{right}", f" {each.setting}".rstrip()) for each in pairings]
-        tables.append(_table(evidence, f"Matching, {words.tie(left, right)}", note, columns, words.MATCHING, keys))
+        keys = [(f"{each.left}~{each.right}", f" {each.setting}".rstrip()) for each in pairings]
+        columns = by_setting if is_one else by_pair
+        tables.append(_table(evidence, title, note, columns, words.MATCHING, keys, is_more=bool(setting)))
     return tables
 
 
@@ -102,6 +118,7 @@ def _table(
     columns: tuple[str, ...],
     meanings: Mapping[str, Meaning],
     keys: Sequence[tuple[str, str]],
+    is_more: bool = False,
 ) -> FigureTable:
     lines = []
     for figure, meaning in meanings.items():
@@ -109,11 +126,13 @@ def _table(
         if any(name in evidence.scores for name in full):
             cells = [(_text(evidence.scores, name), _text(evidence.reference, name)) for name in full]
             lines.append(Line(meaning, tuple(cells)))
-    return FigureTable(title, note, columns, tuple(lines))
+    return FigureTable(title, note, columns, tuple(lines), is_more)
 
 
 def _text(figures: Mapping[str, float], name: str) -> str:
-    return words.figure(figures[name]) if name in figures and np.isfinite(figures[name]) else ""
+    if name not in figures or not np.isfinite(figures[name]):
+        return ""
+    return f"{figures[name]:,.0f}" if _COUNT in name else words.figure(figures[name])
 
 
 def extremes(direction: Direction, measure: str, n: int = 10) -> Plain:
@@ -125,9 +144,8 @@ def extremes(direction: Direction, measure: str, n: int = 10) -> Plain:
     place = {int(column): rank for rank, column in enumerate(order, start=1)}
     rows = tuple((str(place[int(i)]), str(direction.features[i]), f"{scores[i]:.3f}") for i in shown)
     caption = f"{words.arrow(direction.source, direction.target)}: {measure} of "
-    caption += (
-        f"all {len(order)} features" if len(rows) == len(order) else f"the {n} best and {n} worst of {len(order):,}"
-    )
+    which = "all" if len(rows) == len(order) else f"the {n} best and {n} worst of"
+    caption += f"{which} {len(order):,} features"
     return Plain(caption, ("rank", "feature", measure), rows)
 
 
