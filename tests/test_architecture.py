@@ -46,6 +46,7 @@ INSIDE_THE_HOUSE = {
     ("benchmarking", "api"),
     ("benchmarking", "fitted"),
     ("cli", "plots"),
+    ("cli", "report"),
 }
 DOORS = {"cli", "report", "plots"}
 LIGHT = {"types", "config", "findings", "features", "transforms", "match", "evaluation.metrics"}

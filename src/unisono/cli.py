@@ -332,26 +332,39 @@ def drivers(
 def evaluate(
     model: Model,
     test: Annotated[Path, typer.Argument(metavar="TEST.h5mu", help="Cells with known partners, unseen in training.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for metrics.json.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for metrics.json and report.html.")],
     aliases: Aliases = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Leave out report.html.")] = False,
     device: Device = "auto",
     force: ForceAll = False,
 ) -> None:
-    """Score both tasks on cells that the model has not seen; prints the figures and writes metrics.json."""
+    """Score both tasks on cells that the model has not seen; writes metrics.json and a page that shows how."""
     from unisono.io.write import refuse_existing
+    from unisono.report.page import missing, write_report
 
+    lacking = None if no_report else missing()
+    page = None if no_report or lacking else out / "report.html"
     if out.is_dir():
         refuse_existing(out / "metrics.json", force)
     else:
         refuse_existing(out, force=False)
+    if page is not None and out.is_dir():
+        refuse_existing(page, force)
     from unisono.api import load
+    from unisono.fitted.collect import collect
     from unisono.fitted.scores import evaluate as score
     from unisono.io.read import read_mudata
 
-    fitted = _known_as(load(model, device=device), aliases)
-    scores = score(fitted, read_mudata(test), where=test.name, force=force)
-    _write_scores(out, {"scores": scores, "test": test.name, "model": fitted.record.model_dump(mode="json")})
+    fitted, mdata = _known_as(load(model, device=device), aliases), read_mudata(test)
+    evidence = None if page is None else collect(fitted, mdata, where=test.name, force=force)
+    scores = score(fitted, mdata, where=test.name, force=force) if evidence is None else evidence.scores
+    _write_scores(out, {"scores": dict(scores), "test": test.name, "model": fitted.record.model_dump(mode="json")})
     _table([("task", "figure"), *((task, f"{figure:.4f}") for task, figure in scores.items())])
+    if page is not None and evidence is not None:
+        write_report(page, evidence, command=["unisono", *map(_without_folder, sys.argv[1:])], force=force)
+        _say(f"{page} shows how these figures come about")
+    if lacking is not None:
+        _say(str(lacking))
 
 
 @app.command()
