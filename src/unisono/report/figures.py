@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unisono.evaluation.metrics import Curve
+from unisono.evaluation.metrics import Curve, wilson
 from unisono.fitted.evidence import Direction, Pairing
 from unisono.report import words
 
@@ -22,45 +22,46 @@ text, so that all show on white."""
 DARK = ("#4BA3E3", "#E69F00", "#1DB88E", "#E39BC3", "#F0793A", "#9AD8FA", "#D8C63C")
 """The same, lighter, to show on black."""
 
+_FEWEST_ANSWERS = 20
+"""Fewer answers say little of how many are right: curves over the surest cells begin there."""
+
 _SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up")
 
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A figure as plotly's own JSON, and what it shows in words."""
+    """A figure as plotly's own JSON, and what it shows in words for each setting, "" where there is none."""
 
     name: str
-    text: str
+    texts: dict[str, str]
     document: dict[str, Any]
 
 
 def reliability(pairings: Sequence[Pairing]) -> Drawing:
     """Share of right answers over stated probability; on the diagonal where probabilities hold."""
     curves = [(words.tie(each.left, each.right), each.setting, each.reliability) for each in pairings]
-    text = " ".join(
+    texts = [
         f"{words.tie(each.left, each.right)}, {words.SETTINGS[each.setting]}: the likeliest partner is given "
         f"{words.share(_mean(each.reliability.x, each.reliability.n))} on average and is right in "
         f"{words.share(_mean(each.reliability.y, each.reliability.n))} of cells."
         for each in pairings
-        if not each.setting
-    )
+    ]
     top = max((float(max(curve.x.max(), curve.y.max())) for _, _, curve in curves), default=1.0)
     axes = ("stated probability of the likeliest partner", "share that is right")
-    return Drawing("reliability", text, _document(curves, axes, diagonal=top))
+    return Drawing("reliability", _by_setting(pairings, texts), _document(curves, axes, diagonal=top, bars=True))
 
 
 def abstention(pairings: Sequence[Pairing]) -> Drawing:
     """Precision over the share of cells that get an answer."""
-    curves = [(words.tie(each.left, each.right), each.setting, each.abstention) for each in pairings]
-    text = " ".join(
+    curves = [(words.tie(each.left, each.right), each.setting, _begun(each.abstention)) for each in pairings]
+    texts = [
         f"{words.tie(each.left, each.right)}, {words.SETTINGS[each.setting]}: "
         f"{words.share(float(each.abstention.y[-1]))} right if all cells are matched, "
         f"{words.share(_at(each.abstention, 0.25))} among the surest quarter."
         for each in pairings
-        if not each.setting
-    )
+    ]
     axes = ("share of cells matched, the surest first", "share that is right")
-    return Drawing("abstention", text, _document(curves, axes, markers=False))
+    return Drawing("abstention", _by_setting(pairings, texts), _document(curves, axes, markers=False))
 
 
 def coverage(directions: Sequence[Direction]) -> Drawing:
@@ -73,11 +74,23 @@ def coverage(directions: Sequence[Direction]) -> Drawing:
         for each, curve in known
         for i in [int(np.argmin(np.abs(curve.x - 0.9)))]
     )
-    return Drawing("coverage", text, _document(curves, ("share promised", "share of values held"), diagonal=1.0))
+    return Drawing("coverage", {"": text}, _document(curves, ("share promised", "share of values held"), diagonal=1.0))
+
+
+def _by_setting(pairings: Sequence[Pairing], texts: Sequence[str]) -> dict[str, str]:
+    """The sentences of each setting, one after the other."""
+    found: dict[str, list[str]] = {}
+    for pairing, text in zip(pairings, texts, strict=True):
+        found.setdefault(pairing.setting, []).append(text)
+    return {setting: " ".join(sentences) for setting, sentences in found.items()}
 
 
 def _document(
-    curves: Sequence[tuple[str, str, Curve]], axes: tuple[str, str], diagonal: float | None = None, markers: bool = True
+    curves: Sequence[tuple[str, str, Curve]],
+    axes: tuple[str, str],
+    diagonal: float | None = None,
+    markers: bool = True,
+    bars: bool = False,
 ) -> dict[str, Any]:
     """A line a curve; `meta` says to the script which setting it belongs to, or that it is a guide."""
     from plotly import graph_objects as go
@@ -101,12 +114,32 @@ def _document(
             line={"width": 2},
             name=name,
             meta={"setting": setting, "place": place},
+            error_y=_bars(curve) if bars else None,
             hovertemplate="%{x:.1%} → %{y:.1%}, %{customdata:,}<extra>%{fullData.name}</extra>",
         )
     for axis, title in zip((figure.layout.xaxis, figure.layout.yaxis), axes, strict=True):
         axis.update(title={"text": title}, tickformat=".0%", rangemode="tozero")
     found: dict[str, Any] = figure.to_plotly_json()
     return found
+
+
+def _bars(curve: Curve) -> dict[str, Any]:
+    """Where the true share may lie, from how many answers are behind a point."""
+    low, high = wilson(curve.y, curve.n)
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (high - curve.y).round(5).tolist(),
+        "arrayminus": (curve.y - low).round(5).tolist(),
+        "thickness": 1,
+        "width": 0,
+    }
+
+
+def _begun(curve: Curve) -> Curve:
+    """The curve from 20 answers on; its end at least."""
+    is_shown = curve.n >= min(_FEWEST_ANSWERS, curve.n[-1])
+    return Curve(*(part[is_shown] for part in curve))
 
 
 def _mean(values: np.ndarray[Any, np.dtype[np.float64]], n: np.ndarray[Any, np.dtype[np.intp]]) -> float:

@@ -4,6 +4,7 @@
   const data = JSON.parse(document.getElementById("data-of-the-page").textContent);
   const SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "x"];
   const TYPES = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array };
+  const NAMELESS = /^(other|not given|unknown|unassigned|undefined|ambiguous|nan|n\/?a|none|-)$/i;
   const MOST_LINES = 200;
   const FEW = 40;
   const MANY = 3000;
@@ -170,12 +171,13 @@
       const groups = label.levels.map(() => []);
       for (const point of points) groups[label.codes[point]].push(point);
       const marked = highlight.value === "" ? -1 : Number(highlight.value);
+      const isNamed = label.levels.map((name) => !NAMELESS.test(name));
+      const place = label.levels.map((_, i) => isNamed.slice(0, i).filter(Boolean).length);
       const found = groups.map((group, i) => {
-        const isNamed = !["other", "not given"].includes(label.levels[i]);
         const isMarked = marked < 0 || marked === i;
         return trace(group, label.levels[i], {
-          color: isMarked && isNamed ? palette()[i % palette().length] : colour(isMarked ? "soft" : "ghost"),
-          symbol: SYMBOLS[Math.floor(i / palette().length) % SYMBOLS.length],
+          color: isMarked && isNamed[i] ? palette()[place[i] % palette().length] : colour(isMarked ? "soft" : "ghost"),
+          symbol: SYMBOLS[Math.floor(place[i] / palette().length) % SYMBOLS.length],
           ...(isMarked ? {} : { opacity: 0.35 }),
         });
       });
@@ -442,15 +444,20 @@
   const drawCurves = () => {
     for (const [name, figure] of Object.entries(data.drawings)) {
       const wanted = name === "coverage" ? "" : (setting?.value ?? "");
-      const traces = figure.data
-        .filter((each) => each.meta.guide || each.meta.setting === wanted)
+      const shown = figure.data.filter((each) => !each.meta.guide && each.meta.setting === wanted);
+      const ends = name === "coverage" ? [0, 1] : [0, Math.max(...shown.flatMap((each) => [...each.x, ...each.y]))];
+      const guides = figure.data.filter((each) => each.meta.guide).map((each) => ({ ...each, x: ends, y: ends }));
+      const traces = [...guides, ...shown]
         .map((each) => ({
           ...each,
           showlegend: !each.meta.guide,
           line: { ...each.line, color: each.meta.guide ? colour("soft") : palette()[each.meta.place % palette().length] },
         }));
-      const layout = { xaxis: figure.layout.xaxis, yaxis: figure.layout.yaxis, showlegend: true };
-      draw(`plot-${name}`, traces, { ...layout, legend: { ...below, y: -0.25 } });
+      const layout = { xaxis: figure.layout.xaxis, yaxis: figure.layout.yaxis };
+      const showlegend = traces.filter((each) => !each.meta.guide).length > 1;
+      draw(`plot-${name}`, traces, { ...layout, showlegend, legend: { ...below, y: -0.25 } });
+      element(`plot-${name}`).setAttribute("aria-label", figure.texts[wanted]);
+      if (element(`text-${name}`)) element(`text-${name}`).textContent = figure.texts[wanted];
     }
   };
   setting?.addEventListener("change", drawCurves);

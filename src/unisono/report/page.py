@@ -88,7 +88,7 @@ def render(evidence: Evidence, *, command: Sequence[str] = (), probes: Sequence[
     document = {
         **payload(evidence, plane(evidence.space.vectors)),
         "palette": {"light": figures.LIGHT, "dark": figures.DARK},
-        "drawings": {drawing.name: drawing.document for drawing in drawings},
+        "drawings": {drawing.name: {**drawing.document, "texts": drawing.texts} for drawing in drawings},
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["share"] = words.share
@@ -100,7 +100,7 @@ def render(evidence: Evidence, *, command: Sequence[str] = (), probes: Sequence[
         data=htmlsafe_json_dumps(document, separators=(",", ":"), allow_nan=False),
         headline=tables.headline(evidence),
         figure_tables=tables.figure_tables(evidence),
-        texts={drawing.name: drawing.text for drawing in drawings},
+        texts={drawing.name: drawing.texts.get("", "") for drawing in drawings},
         content_alone=content_alone,
         settings={each.setting: words.SETTINGS[each.setting] for each in evidence.pairings},
         extremes=[tables.extremes(each, "correlation") for each in evidence.directions],

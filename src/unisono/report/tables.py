@@ -124,12 +124,16 @@ def _table(
     for figure, meaning in meanings.items():
         full = [f"{before} {figure}{after}" for before, after in keys]
         if any(name in evidence.scores for name in full):
-            cells = [(_text(evidence.scores, name), _text(evidence.reference, name)) for name in full]
+            cells = [(_value(evidence.scores, name), _chance(evidence.reference, name)) for name in full]
             lines.append(Line(meaning, tuple(cells)))
     return FigureTable(title, note, columns, tuple(lines), is_more)
 
 
-def _text(figures: Mapping[str, float], name: str) -> str:
+def _chance(figures: Mapping[str, float], name: str) -> str:
+    return f"{figures[name]:.3g}" if name in figures and _COUNT not in name else ""
+
+
+def _value(figures: Mapping[str, float], name: str) -> str:
     if name not in figures or not np.isfinite(figures[name]):
         return ""
     return f"{figures[name]:,.0f}" if _COUNT in name else words.figure(figures[name])

@@ -1,7 +1,7 @@
 """Figures of merit as functions of arrays: prediction, matching, calibration, shared space; never a model or names."""
 
 from unisono.evaluation.metrics.calibration import expected_calibration_error
-from unisono.evaluation.metrics.curves import Curve, abstention, reliability
+from unisono.evaluation.metrics.curves import Curve, abstention, reliability, wilson
 from unisono.evaluation.metrics.matching import (
     accuracy,
     foscttm,
@@ -76,5 +76,6 @@ __all__ = [
     "spearman_per_cell",
     "spearman_per_feature",
     "top_answers",
+    "wilson",
     "within_groups",
 ]

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from unisono.evaluation.metrics.arrays import Flags, Scores
 
+Counts = NDArray[np.intp]
+
 
 class Curve(NamedTuple):
     """Points of a curve from left to right, and the number of answers behind each."""
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
-    n: NDArray[np.intp]
+    n: Counts
 
 
 def reliability(probability: Scores, correct: Flags | Scores, bins: int = 15) -> Curve:
@@ -57,6 +59,18 @@ def abstention(probability: Scores, correct: Flags | Scores, points: int = 100) 
     right = np.cumsum(np.asarray(correct, dtype=np.float64)[order])
     n = np.unique(np.ceil(np.linspace(0, 1, points + 1)[1:] * len(order)).astype(int))
     return Curve(n / len(order), right[n - 1] / n, n)
+
+
+def wilson(share: Scores, n: Counts, z: float = 1.96) -> tuple[Scores, Scores]:
+    """Between which shares the true one lies with 95 % confidence (z = 1.96), for shares of n answers each.
+
+    References:
+        Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    scale = 1 + z**2 / n
+    middle = (share + z**2 / (2 * n)) / scale
+    half = z / scale * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return np.minimum(middle - half, share), np.maximum(middle + half, share)
 
 
 def _require_answers(probability: Scores, correct: Flags | Scores) -> None:
