@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unisono.evaluation.metrics import abstention, expected_calibration_error, reliability
+from unisono.evaluation.metrics import abstention, expected_calibration_error, reliability, wilson
 
 
 def test_reliability_has_as_many_answers_a_bin_and_their_means():
@@ -52,3 +52,13 @@ def test_nothing_or_too_little_to_judge_is_refused(curve):
         curve(np.array([]), np.array([]))
     with pytest.raises(ValueError, match="2 probabilities for 1"):
         curve(np.array([0.1, 0.2]), np.array([True]))
+
+
+def test_wilson_holds_the_share_and_shrinks_with_answers():
+    low, high = wilson(np.array([0.0, 0.5, 1.0, 0.5]), np.array([11, 11, 11, 1100]))
+    assert low[0] == 0.0
+    assert high[2] == 1.0
+    assert high[0] == pytest.approx(1.96**2 / (11 + 1.96**2))
+    roots = np.roots([1 + 1.96**2 / 11, -(2 * 0.5 + 1.96**2 / 11), 0.25])  # (p − share)² = z² p (1 − p) / n
+    np.testing.assert_allclose([low[1], high[1]], sorted(roots))
+    assert high[3] - low[3] < 0.2 * (high[1] - low[1])

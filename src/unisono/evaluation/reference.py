@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.evaluation.metrics.arrays import Groups, Sparse
+from unisono.evaluation.metrics.ranking import areas_of_ties
 
 _MIN_CLASS = 10
 """Open and closed cells that a peak needs for an AUPRC, as of `areas_per_feature`."""
@@ -50,15 +51,18 @@ def of_a_blind_match(n_cells: int, groups: Groups | None, at: tuple[int, ...] = 
         at: numbers of candidates of `recall@k`.
     """
     labels = np.zeros(n_cells, dtype=int) if groups is None else np.unique(groups[0], return_inverse=True)[1]
-    size = np.bincount(labels)[labels].astype(np.float64)
+    sizes = np.bincount(labels).astype(np.float64)
+    size = sizes[labels]
+    ordered, how_many = np.unique(sizes, return_counts=True)  # a small group gives each of its pairs more probability
+    auroc, auprc = areas_of_ties(how_many * ordered**2, how_many * ordered)
     share = float(np.mean(1 / size))
     return {
         "foscttm": 0.5,
         **{f"recall@{k}": float(np.mean(np.minimum(k / size, 1.0))) for k in at},
         "match probability": share,
         "one-to-one accuracy": share,
-        "pair auroc": 0.5,
-        "pair auprc": n_cells / float(size.sum()),
+        "pair auroc": auroc if n_cells > 1 else 0.5,
+        "pair auprc": auprc,
     }
 
 
