@@ -1,0 +1,231 @@
+"""Tests of the page as text: no name breaks out of it, every figure is told in words, and it is written whole."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from dataclasses import replace
+from functools import cache
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from report_fixtures import HOSTILE, PROBES, evidence
+
+from unisono.evaluation.metrics import Curve
+from unisono.findings import BadInput
+from unisono.report import figures, page, tables, words
+from unisono.report.layout import plane
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, and the text of scripts and of what is read."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.scripts, self.read = [], [], []
+        self.open = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        self.open = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self.open = ""
+
+    def handle_data(self, data):
+        if self.open == "script":
+            self.scripts[-1] += data
+        elif self.open != "style":
+            self.read.append(data)
+
+    def all(self, tag, **wanted):
+        return [a for name, a in self.found if name == tag and all(a.get(k) == v for k, v in wanted.items())]
+
+
+@pytest.fixture(autouse=True)
+def _flat(monkeypatch):
+    """No UMAP where its places do not matter."""
+    monkeypatch.setattr(page, "plane", lambda vectors: vectors[:, :2])
+
+
+@cache
+def rendered():
+    return page.render(evidence(), command=["unisono", "evaluate", "model", f"{HOSTILE}.h5mu"], probes=PROBES)
+
+
+def test_no_name_breaks_out_of_the_page():
+    text = rendered()
+    found = Elements(text)
+    assert len(found.scripts) == 3
+    assert len(found.all("img")) == 0
+    assert "<script>document" not in text
+    assert not any(name.startswith("on") for _, attributes in found.found for name in attributes)
+
+
+def test_hostile_names_are_still_read_as_they_are():
+    found = Elements(rendered())
+    document = json.loads(found.scripts[0])
+    assert document["features"]["adt"][0] == HOSTILE
+    assert HOSTILE in [each["name"] for each in document["space"]["labels"]]
+    assert HOSTILE in document["space"]["labels"][2]["levels"]
+    read = "".join(found.read)
+    assert read.count(HOSTILE) >= 6
+    assert f"rename {HOSTILE}" in read
+
+
+def test_only_the_two_scripts_of_the_page_may_run_and_nothing_is_fetched():
+    found = Elements(rendered())
+    policy = found.all("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"]
+    assert "default-src 'none'" in policy
+    for code in found.scripts[1:]:
+        assert page.Script(code).allowed in policy
+    assert page.Script(found.scripts[0]).allowed not in policy
+    assert [a for _, a in found.found if {"src"} & set(a)] == []
+    assert found.all("link") == []
+    assert all(a["href"].startswith("#") for a in found.all("a"))
+
+
+def test_a_script_cannot_end_its_own_element():
+    assert page.Script.of("a = '</script>'\r\n").code == "a = '<\\/script>'\n"
+
+
+def test_every_figure_of_evaluate_stands_in_a_table():
+    lines = [cell for table in tables.figure_tables(evidence()) for line in table.lines for cell in line.cells]
+    assert len([value for value, _ in lines if value]) == len(evidence().scores)
+    assert len([chance for _, chance in lines if chance]) == len(evidence().reference)
+    read = "".join(Elements(rendered()).read)
+    for name in ("rna->adt pearson", "adt~atac foscttm with depth"[::1], "rna~adt recall@5 within batch"):
+        if name in evidence().scores:
+            assert words.figure(evidence().scores[name]) in read
+
+
+def test_figures_and_their_chance_levels_stand_in_the_column_of_their_task():
+    table = tables.figure_tables(evidence())[0]
+    place = table.columns.index("RNA → protein")
+    line = next(line for line in table.lines if line.meaning.name == "Root mean squared error")
+    scores, chance = evidence().scores["rna->adt rmse"], evidence().reference["rna->adt rmse"]
+    assert line.cells[place] == (f"{scores:.3f}", f"{chance:.3g}")
+    counted = next(line for line in table.lines if line.meaning.name == "Features without a correlation")
+    assert counted.cells[table.columns.index("RNA → chromatin")] == ("1", "")
+
+
+def test_one_pair_has_its_settings_side_by_side_and_several_pairs_have_a_table_each():
+    several = tables.figure_tables(evidence())
+    assert [table.is_more for table in several] == [False, False, True, True, True]
+    assert several[1].columns == ("Chromatin ↔ RNA", "Chromatin ↔ protein", "RNA ↔ protein")
+    pairings = tuple(each for each in evidence().pairings if (each.left, each.right) == ("rna", "adt"))
+    one = tables.figure_tables(replace(evidence(), pairings=pairings))[1]
+    assert one.columns == ("By content alone", "Within batch", "With depth", "Within batch, with depth")
+    assert one.lines[0].cells[1][0] == words.figure(evidence().scores["rna~adt foscttm within batch"])
+
+
+def test_sections_appear_only_with_something_to_show():
+    assert 'id="probes"' in rendered()
+    assert "0.910" in rendered()
+    bare = replace(
+        evidence(), findings=(), directions=tuple(replace(each, coverage=None) for each in evidence().directions)
+    )
+    found = page.render(bare)
+    assert 'id="probes"' not in found
+    assert "plot-coverage" not in found
+    assert "Nothing: counts" in found
+    assert "written by the command" not in found
+
+
+def test_one_direction_alone_and_no_labels_at_all_are_borne():
+    space = replace(evidence().space, labels={}, numbers={})
+    found = page.render(replace(evidence(), directions=evidence().directions[3:4], pairings=(), space=space))
+    document = json.loads(Elements(found).scripts[0])
+    assert [each["name"] for each in document["directions"]] == ["RNA → protein"]
+    assert [each["name"] for each in document["space"]["labels"]] == ["modality"]
+    without = page.render(replace(evidence(), directions=()))
+    assert 'id="accuracy"' not in without
+
+
+def test_every_plot_has_words_in_its_place():
+    plots = Elements(rendered()).all("div", role="img")
+    assert len(plots) == 6
+    assert all(len(each["aria-label"]) > 30 for each in plots)
+
+
+def test_controls_are_labelled_and_headings_do_not_skip_a_level():
+    found = Elements(rendered())
+    controls = [a["id"] for tag in ("select", "input") for a in found.all(tag)]
+    assert len(controls) == 11
+    assert {a["for"] for a in found.all("label")} == set(controls)
+    levels = [int(tag[1]) for tag, _ in found.found if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
+    ids = [a["id"] for _, a in found.found if "id" in a]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_words_of_curves_say_what_the_curves_show():
+    pairing = replace(
+        evidence().pairings[0],
+        reliability=Curve(np.array([0.1, 0.5]), np.array([0.2, 0.4]), np.array([30, 10])),
+        abstention=Curve(np.array([0.25, 1.0]), np.array([0.6, 0.3]), np.array([25, 100])),
+    )
+    text = figures.reliability([pairing]).texts[""]
+    assert "given 20 % on average and is right in 25 % of cells" in text
+    assert (
+        "30 % right if all cells are matched, 60 % among the surest quarter" in figures.abstention([pairing]).texts[""]
+    )
+    direction = evidence().directions[3]
+    held = replace(direction, coverage=Curve(np.array([0.5, 0.9]), np.array([0.4, 0.87]), np.array([7, 7])))
+    assert "promise 90 % hold 87 %" in figures.coverage([held]).texts[""]
+
+
+def test_curves_over_the_surest_cells_begin_where_answers_are_enough():
+    n = np.array([5, 19, 20, 100])
+    pairing = replace(evidence().pairings[0], abstention=Curve(n / 100, np.array([1.0, 0.9, 0.8, 0.3]), n))
+    assert figures.abstention([pairing]).document["data"][0]["y"] == [0.8, 0.3]
+    few = replace(pairing, abstention=Curve(np.array([0.5, 1.0]), np.array([1.0, 0.5]), np.array([3, 6])))
+    assert figures.abstention([few]).document["data"][0]["y"] == [0.5]
+
+
+def test_the_page_is_written_whole_and_replaced_only_when_told(tmp_path):
+    target = tmp_path / "report.html"
+    page.write_report(target, evidence())
+    first = target.read_text(encoding="utf-8")
+    assert first.rstrip().endswith("</html>")
+    assert first.startswith("<!DOCTYPE html>")
+    with pytest.raises(BadInput, match="E055"):
+        page.write_report(target, evidence())
+    page.write_report(target, evidence(), command=["unisono", "evaluate"], force=True)
+    assert "<code>unisono evaluate</code>" in target.read_text(encoding="utf-8")
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_what_is_missing_is_named_with_how_to_install_it(monkeypatch):
+    assert page.missing() is None
+    monkeypatch.setattr(page, "find_spec", lambda name: None if name in ("umap", "plotly") else name)
+    found = str(page.missing())
+    assert found.startswith("W063 report.html: not written: plotly and umap-learn are not installed.")
+    assert "pip install unisono[report]" in found
+    monkeypatch.setattr(page, "find_spec", lambda name: None if name == "jinja2" else name)
+    assert "jinja2 is not installed" in str(page.missing())
+
+
+@pytest.mark.parametrize("n_points", [1, 2, 11, 12, 37])
+def test_any_number_of_points_has_a_plane(n_points):
+    vectors = np.random.default_rng(1).normal(size=(n_points, 5)).astype(np.float32)
+    found = plane(vectors)
+    assert found.shape == (n_points, 2)
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found, plane(vectors))
+
+
+def test_near_cells_are_near_in_the_plane():
+    rng = np.random.default_rng(4)
+    centres = rng.normal(size=(3, 9))
+    group = np.arange(61) % 3
+    found = plane((centres[group] + 0.05 * rng.normal(size=(61, 9))).astype(np.float32))
+    gap = np.linalg.norm(found[:, None] - found[None], axis=2)
+    same = group[:, None] == group[None]
+    assert gap[same].mean() < 0.5 * gap[~same].mean()
