@@ -21,6 +21,7 @@ from unisono import cli
 from unisono.api import load
 from unisono.fitted.scores import evaluate
 from unisono.io.read import read_mudata
+from unisono.report import page
 
 TINY = """\
 n_members = 2
@@ -170,7 +171,7 @@ def test_fit_learns_from_cells_without_labels_and_evaluate_repeats_it(unisono):
     line = "fit @training.h5mu -o model --batch-key batch --config @tiny.toml --device cpu --also @query.h5mu"
     assert unisono(line).code == 0
     assert load("model", device="cpu").record.unlabelled[0].how == "also"
-    assert "W064 query.h5mu: the model has seen unlabelled cells" in unisono("evaluate model @query.h5mu -o out").err
+    assert "W064 query.h5mu: the model has seen unlabelled cells" in unisono("evaluate model @query.h5mu -o out --no-report").err
 
 
 def test_adapt_writes_a_model_that_knows_the_new_batch(unisono):
@@ -239,15 +240,57 @@ def test_embed_writes_the_vectors_and_all_that_was_there(unisono, store):
         np.testing.assert_array_equal(counts(found[name]), counts(wanted[name]))
 
 
-def test_evaluate_prints_and_writes_the_figures(unisono, store):
+@pytest.fixture
+def _flat(monkeypatch):
+    """No UMAP, which is long in starting."""
+    monkeypatch.setattr(page, "plane", lambda vectors: vectors[:, :2])
+
+
+@pytest.mark.usefixtures("_flat")
+def test_evaluate_prints_and_writes_the_figures_and_a_page_with_the_command(unisono, store):
     ended = unisono("evaluate @model @query.h5mu -o scores --device cpu")
     assert ended.code == 0, ended.err
+    assert sorted(path.name for path in Path("scores").iterdir()) == ["metrics.json", "report.html"]
+    text = Path("scores/report.html").read_text(encoding="utf-8")
+    assert "<code>unisono evaluate model query.h5mu -o scores --device cpu</code>" in text
+    assert str(store) not in text
     document = json.loads(Path("scores/metrics.json").read_text())
     wanted = evaluate(small_model(), test_cells())
     assert document["scores"] == pytest.approx(wanted, rel=1e-6)
     assert document["test"] == "query.h5mu"
     assert document["model"]["fingerprint"] == small_model().record.fingerprint
     assert f"{wanted['rna->adt pearson']:.4f}" in ended.out
+
+
+@pytest.mark.usefixtures("_flat")
+def test_a_report_that_is_there_is_replaced_only_when_told(unisono):
+    Path("scores").mkdir()
+    Path("scores/report.html").write_text("mine")
+    line = "evaluate @model @query.h5mu -o scores --device cpu"
+    assert refused(unisono, line).startswith("E055 ")
+    assert unisono(f"{line} --no-report").code == 0
+    assert Path("scores/report.html").read_text() == "mine"
+    assert unisono(f"{line} --force").code == 0
+    assert Path("scores/report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_no_report_writes_the_figures_alone(unisono, monkeypatch):
+    monkeypatch.setattr(page, "find_spec", lambda _: None)
+    ended = unisono("evaluate @model @query.h5mu -o scores --device cpu --no-report")
+    assert ended.code == 0, ended.err
+    assert [path.name for path in Path("scores").iterdir()] == ["metrics.json"]
+    assert "W063" not in ended.err
+
+
+def test_without_the_libraries_of_the_report_one_line_says_what_to_install(unisono, monkeypatch):
+    monkeypatch.setattr(page, "find_spec", lambda name: None if name == "plotly" else name)
+    ended = unisono("evaluate @model @query.h5mu -o scores --device cpu")
+    assert ended.code == 0
+    assert [path.name for path in Path("scores").iterdir()] == ["metrics.json"]
+    said = [line for line in ended.err.splitlines() if line.startswith("W063")]
+    assert len(said) == 1
+    assert "plotly is not installed" in said[0]
+    assert "pip install unisono[report]" in said[0]
 
 
 def test_check_prints_a_row_for_each_modality(unisono, store):
