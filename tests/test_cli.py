@@ -171,7 +171,10 @@ def test_fit_learns_from_cells_without_labels_and_evaluate_repeats_it(unisono):
     line = "fit @training.h5mu -o model --batch-key batch --config @tiny.toml --device cpu --also @query.h5mu"
     assert unisono(line).code == 0
     assert load("model", device="cpu").record.unlabelled[0].how == "also"
-    assert "W064 query.h5mu: the model has seen unlabelled cells" in unisono("evaluate model @query.h5mu -o out --no-report").err
+    assert (
+        "W064 query.h5mu: the model has seen unlabelled cells"
+        in unisono("evaluate model @query.h5mu -o out --no-report").err
+    )
 
 
 def test_adapt_writes_a_model_that_knows_the_new_batch(unisono):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fitted_fixtures import PAIRS, counts, late_model, on_scale, rebuilt, small_model, test_cells
 from io_fixtures import refusal
+from scipy import sparse
 
 from unisono.fitted import collect as room
 from unisono.fitted.collect import collect
@@ -70,6 +72,21 @@ def test_a_large_panel_is_shown_by_its_best_its_worst_and_its_most_variable(monk
     variance = on_scale(test_cells()["rna"], "rna").var(axis=0)
     rest = np.setdiff1d(np.arange(60), found.sample.columns)
     assert variance[chosen].min() > variance[rest].max()
+
+
+def test_features_found_in_a_few_cells_are_shown_only_where_others_are_lacking():
+    truth = np.zeros((43, 200))
+    truth[:3, :100] = 1.0
+    truth[:12, 100:] = np.arange(100) + 1.0
+    accuracy = np.where(np.arange(200) < 100, 0.9, np.linspace(-0.5, 0.5, 200))
+    answer = SimpleNamespace(truth=sparse.csc_matrix(truth))
+    columns, why = room._worth_showing(answer, accuracy)
+    assert columns.min() >= 100
+    assert sorted(columns[why == "most accurate"]) == list(range(180, 200))
+    truth[:12, 110:] = 0.0
+    columns, _ = room._worth_showing(SimpleNamespace(truth=sparse.csc_matrix(truth)), accuracy)
+    assert len(set(columns)) == 60
+    assert columns.max() < 110
 
 
 def test_coverage_counts_measured_values_inside_the_intervals():
@@ -150,6 +167,7 @@ def test_a_foreign_panel_is_judged_by_the_features_it_shares():
     assert found.findings[0].code == "W036"
 
 
+@pytest.mark.filterwarnings("ignore::unisono.findings.InputWarning")
 def test_a_new_batch_and_a_missing_column_are_among_the_findings():
     query = test_cells()
     for part in query.mod.values():

@@ -124,6 +124,17 @@ def test_one_pair_has_its_settings_side_by_side_and_several_pairs_have_a_table_e
     assert one.lines[0].cells[1][0] == words.figure(evidence().scores["rna~adt foscttm within batch"])
 
 
+def test_the_best_and_the_worst_are_listed_with_their_rank_and_unscored_ones_left_out():
+    direction = evidence().directions[0]
+    scores = np.linspace(1, -1, 60)[np.random.default_rng(5).permutation(60)]
+    scores[scores.argmin()] = np.nan
+    found = tables.extremes(replace(direction, accuracy={"AUROC": scores}), "AUROC", n=2)
+    assert found.caption == "Chromatin → RNA: AUROC of the 2 best and 2 worst of 59 features"
+    assert [row[0] for row in found.rows] == ["1", "2", "58", "59"]
+    assert found.rows[0][1:] == (direction.features[np.nanargmax(scores)], "1.000")
+    assert found.rows[3][2] == f"{np.nanmin(scores):.3f}"
+
+
 def test_sections_appear_only_with_something_to_show():
     assert 'id="probes"' in rendered()
     assert "0.910" in rendered()

@@ -35,6 +35,9 @@ MOST_POINTS = 20_000
 MOST_CELLS = 2_000
 MOST_FEATURES = 150
 _EACH = 20
+_FEWEST_CELLS = 10
+"""Cells that a feature of a large panel has to be found in: what is seen in one or two is predicted by luck."""
+
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
 _VALUES_AT_A_TIME = 2**21
 _DRAW = 0
@@ -126,7 +129,9 @@ def _worth_showing(answer: Predicted, accuracy: Scores) -> tuple[Rows, NDArray[n
         return np.arange(n_features), np.full(n_features, "", dtype=object)
     x = answer.truth.tocsc().astype(np.float64)
     variance = np.asarray(x.multiply(x).mean(axis=0)).ravel() - np.asarray(x.mean(axis=0)).ravel() ** 2
-    varying = np.flatnonzero(variance > 0)
+    n_cells, n_measured = x.shape[0], np.asarray(x.astype(bool).sum(axis=0)).ravel()
+    telling = np.flatnonzero((variance > 0) & (n_measured >= min(_FEWEST_CELLS, n_cells // 4)))
+    varying = telling if len(telling) >= 3 * _EACH else np.flatnonzero(variance > 0)
     best = varying[np.argsort(-accuracy[varying], kind="stable")]
     kinds_of = {
         "most accurate": best[:_EACH],

@@ -73,7 +73,7 @@
       plot_bgcolor: colour("paper"),
       font: { family: getComputedStyle(document.body).fontFamily, size: 14, color: colour("ink") },
       hoverlabel: { bgcolor: colour("field"), bordercolor: colour("line"), font: { color: colour("ink") }, align: "left" },
-      margin: { l: 56, r: 16, t: 12, b: 48 },
+      margin: { l: 56, r: 16, t: 34, b: 48 },
       hovermode: "closest",
       dragmode: narrow.matches ? false : "zoom",
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("soft"), activecolor: colour("accent") },
@@ -93,7 +93,8 @@
     doubleClick: "reset",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
   };
-  const draw = (id, traces, layout) => Plotly.react(element(id), traces, themed(layout), config);
+  const draw = (id, traces, layout) =>
+    Plotly.react(element(id), traces, themed({ ...layout, height: element(id).clientHeight }), config);
   const redraws = [];
   const kept = (drawing) => {
     redraws.push(drawing);
@@ -203,7 +204,7 @@
         yaxis: { ...bare, range: range(y), scaleanchor: "x", scaleratio: 1 },
         showlegend: label !== undefined,
         legend: { ...(isWide ? beside : { ...below, y: -0.02 }), font: { size: 13 } },
-        margin: { l: 4, r: isWide ? 16 : 4, t: 8, b: 4 },
+        margin: { l: 4, r: isWide ? 16 : 4, t: 34, b: 4 },
         shapes: standing(),
         dragmode: isWide ? "pan" : false,
       });
@@ -260,9 +261,8 @@
     const search = element("accuracy-search");
     names(direction);
     const remeasure = () => {
-      const last = measure.value;
       const known = data.directions[Number(direction.value)].accuracy.map((each) => each.name);
-      options(measure, known.map((name) => [name, name]), known.includes(last) ? last : known.at(-1));
+      options(measure, known.map((name) => [name, name]), known.at(-1));
     };
     const redraw = () => {
       const chosen = data.directions[Number(direction.value)];
@@ -399,7 +399,7 @@
           legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
         });
         const mean = (values) => (values.length ? (values.reduce((a, b) => a + b, 0) / values.length).toFixed(3) : "–");
-        said = `${shown.name}, ${chosen.name}, ${some}: mean predicted probability ${mean(group(true))} where the peak is open, ${mean(group(false))} where it is closed; correlation ${shown.correlation.toFixed(2)}.`;
+        said = `${shown.name}, ${chosen.name}, ${some}: mean predicted probability ${mean(group(true))} where the peak is open, ${mean(group(false))} where it is closed; correlation ${shown.correlation.toFixed(2)}. The further right the open cells, the better.`;
       } else {
         const top = Math.max(...measured, ...predicted) || 1;
         const traces = [
@@ -418,7 +418,7 @@
           yaxis: { title: { text: `predicted ${plain(shown.name)}` }, zeroline: false },
           showlegend: false,
         });
-        said = `${shown.name}, ${chosen.name}, ${some}: correlation ${shown.correlation.toFixed(2)} over all cells. Both axes: ${chosen.scale}.`;
+        said = `${shown.name}, ${chosen.name}, ${some}: correlation ${shown.correlation.toFixed(2)} over all cells. A perfect prediction lies on the dotted line. Both axes: ${chosen.scale}.`;
       }
       caption.textContent = said + part;
       element("plot-values").setAttribute("aria-label", `Predicted against measured: ${said}`);
