@@ -109,9 +109,15 @@ def test_figures_and_their_chance_levels_stand_in_the_column_of_their_task():
     place = table.columns.index("RNA → protein")
     line = next(line for line in table.lines if line.meaning.name == "Root mean squared error")
     scores, chance = evidence().scores["rna->adt rmse"], evidence().reference["rna->adt rmse"]
-    assert line.cells[place] == (f"{scores:.3f}", f"{chance:.3g}")
+    assert line.cells[place] == (f"{scores:.3f}", f"{chance:.3f}".rstrip("0"))
     counted = next(line for line in table.lines if line.meaning.name == "Features without a correlation")
     assert counted.cells[table.columns.index("RNA → chromatin")] == ("1", "")
+
+
+def test_figures_are_written_with_three_places_and_chance_without_noughts():
+    assert [words.figure(value) for value in (0.5, 0.00213, -0.25, 12.3456)] == ["0.500", "0.002", "-0.250", "12.346"]
+    assert [words.level(value) for value in (0.0, 0.5, 0.0316, 0.0002, 1.0)] == ["0", "0.5", "0.032", "0.0002", "1"]
+    assert [words.share(value) for value in (0.5, 0.049, 0.0004, 0.0)] == ["50 %", "4.9 %", "0.04 %", "0 %"]
 
 
 def test_one_pair_has_its_settings_side_by_side_and_several_pairs_have_a_table_each():

@@ -39,6 +39,9 @@ _FEWEST_CELLS = 10
 """Cells that a feature of a large panel has to be found in: what is seen in one or two is predicted by luck."""
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
+_CELLS_A_BIN = 20
+"""Cells behind a point of the reliability, where there are enough for several points."""
+
 _VALUES_AT_A_TIME = 2**21
 _DRAW = 0
 """Seed of which cells are shown."""
@@ -179,7 +182,7 @@ def _pairing(answer: Matched) -> Pairing:
         answer.right.modality,
         answer.setting,
         answer.left.n_cells,
-        reliability(stated, correct),
+        reliability(stated, correct, bins=int(np.clip(len(stated) // _CELLS_A_BIN, 3, 15))),
         abstention(stated, correct),
         float(np.einsum("ij,ij->i", left, right[answer.partner]).mean()),
         float(left.mean(axis=0) @ right.mean(axis=0)),

@@ -6,6 +6,7 @@
   const TYPES = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array };
   const NAMELESS = /^(other|not given|unknown|unassigned|undefined|ambiguous|nan|n\/?a|none|-)$/i;
   const MOST_LINES = 200;
+  const MOST_LETTERS = 28;
   const FEW = 40;
   const MANY = 3000;
   const narrow = matchMedia("(max-width: 40rem)");
@@ -19,6 +20,8 @@
   };
   /** Text that plotly shows letter by letter: its labels read a little HTML. */
   const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  /** A name with room for a plot beside it. */
+  const short = (text) => (text.length > MOST_LETTERS ? `${text.slice(0, MOST_LETTERS - 1)}…` : text);
   const number = (value) => value.toLocaleString("en");
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const palette = () => (dark.matches ? data.palette.dark : data.palette.light);
@@ -152,7 +155,7 @@
       text: points.map(text),
       customdata: points,
       hovertemplate: "%{text}<extra></extra>",
-      name: plain(name),
+      name: plain(short(name)),
       marker: { size: Math.max(3.5, Math.min(8, 220 / Math.sqrt(x.length))), opacity: 0.75, line: { width: 0 }, ...marker },
     });
     const traces = () => {
@@ -287,7 +290,7 @@
           yaxis: {
             range: [found.length - 0.5, -0.5],
             tickvals: found.map((_, row) => row),
-            ticktext: found.map((i) => plain(features[i].length > 28 ? `${features[i].slice(0, 27)}…` : features[i])),
+            ticktext: found.map((i) => plain(short(features[i]))),
             zeroline: false,
           },
           shapes: [{ ...guide, x0: chance, x1: chance, yref: "paper", y0: 0, y1: 1 }],
@@ -414,8 +417,8 @@
           },
         ];
         draw("plot-values", traces, {
-          xaxis: { title: { text: `measured ${plain(shown.name)}` }, zeroline: false },
-          yaxis: { title: { text: `predicted ${plain(shown.name)}` }, zeroline: false },
+          xaxis: { title: { text: `measured ${plain(short(shown.name))}` }, zeroline: false },
+          yaxis: { title: { text: `predicted ${plain(short(shown.name))}` }, zeroline: false },
           showlegend: false,
         });
         said = `${shown.name}, ${chosen.name}, ${some}: correlation ${shown.correlation.toFixed(2)} over all cells. A perfect prediction lies on the dotted line. Both axes: ${chosen.scale}.`;

@@ -130,7 +130,7 @@ def _table(
 
 
 def _chance(figures: Mapping[str, float], name: str) -> str:
-    return f"{figures[name]:.3g}" if name in figures and _COUNT not in name else ""
+    return words.level(figures[name]) if name in figures and _COUNT not in name else ""
 
 
 def _value(figures: Mapping[str, float], name: str) -> str:

@@ -138,7 +138,14 @@ def figure(value: float) -> str:
     return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.1g}"
 
 
+def level(value: float) -> str:
+    """A chance level: as a figure, without noughts at the end."""
+    return "0" if value == 0 else figure(value).rstrip("0").rstrip(".")
+
+
 def share(value: float) -> str:
     """A share in per cent, with a place behind the point where it is small."""
+    if value == 0:
+        return "0 %"
     percent = 100 * value
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %" if percent >= 0.1 else f"{percent:.2f} %"
