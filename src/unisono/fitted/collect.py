@@ -228,7 +228,7 @@ def _findings(model: Unisono, test: MuData, cells: Cells, where: str) -> list[Fi
     found: list[Finding] = []
     keys: list[str | None] = []
     for name, modality in names.items():
-        key, without = batch_key_of(test, model.record, [name], f"{where}, {modality}")
+        key, without = batch_key_of(test, model.record, [name], where)
         keys.append(key)
         found += [*without, *new_batches(cells.views[modality], model.voices[modality], f"{where}, {modality}")]
     key = None if None in keys else model.record.batch_key

@@ -50,7 +50,7 @@ def query_view(
     if not names:
         what = f"not found; the file has {', '.join(mdata.mod)}."
         raise refuse("E007", f"{where}, {modality}", what, "name a modality that it has")
-    batch_key, without_batch = batch_key_of(mdata, record, list(names), f"{where}, {modality}")
+    batch_key, without_batch = batch_key_of(mdata, record, list(names), where)
     warn(without_batch)
     cells, findings = cells_from_mudata(mdata, batch_key=batch_key, modalities=names, where=where, need=1)
     view = cells.views[modality]
