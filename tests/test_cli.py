@@ -19,6 +19,8 @@ from io_fixtures import snapshot
 
 from unisono import cli
 from unisono.api import load
+from unisono.evaluation import probes
+from unisono.fitted.disentanglement import disentanglement
 from unisono.fitted.scores import evaluate
 from unisono.io.read import read_mudata
 from unisono.report import page
@@ -294,6 +296,22 @@ def test_without_the_libraries_of_the_report_one_line_says_what_to_install(uniso
     assert len(said) == 1
     assert "plotly is not installed" in said[0]
     assert "pip install unisono[report]" in said[0]
+
+
+def test_evaluate_writes_how_content_and_style_are_kept_apart(unisono, store):
+    assert unisono("evaluate @model @query.h5mu -o scores --device cpu").code == 0
+    document = json.loads(Path("scores/metrics.json").read_text())
+    assert document["disentanglement"] == disentanglement(small_model(), test_cells()).as_document()
+
+
+def test_evaluate_without_scikit_learn_warns_and_writes_the_rest(unisono, store, monkeypatch):
+    monkeypatch.setattr(probes, "has_probes", lambda: False)
+    ended = unisono("evaluate @model @query.h5mu -o scores --device cpu")
+    assert ended.code == 0
+    assert "W066 query.h5mu: content and style were not probed" in ended.err
+    document = json.loads(Path("scores/metrics.json").read_text())
+    assert "disentanglement" not in document
+    assert document["scores"] == pytest.approx(evaluate(small_model(), test_cells()), rel=1e-6)
 
 
 def test_check_prints_a_row_for_each_modality(unisono, store):

@@ -23,6 +23,7 @@ def parameters(function) -> dict[str, inspect.Parameter]:
 SIGNATURES = {
     "fit": (un.fit, {"mdata": EMPTY, "batch_key": None, "preset": "default", "seed": 0}),
     "load": (un.load, {"path": EMPTY}),
+    "disentanglement": (un.disentanglement, {"model": EMPTY, "test": EMPTY, "cell_type_key": "cell_type"}),
     "evaluate": (un.evaluate, {"model": EMPTY, "test": EMPTY}),
     "predict": (
         un.Unisono.predict,

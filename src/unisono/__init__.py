@@ -10,11 +10,23 @@ if TYPE_CHECKING:
     from unisono.api import fit, load
     from unisono.config import FitConfig
     from unisono.findings import BadInput, InputWarning
+    from unisono.fitted.disentanglement import disentanglement
     from unisono.fitted.scores import evaluate
     from unisono.fitted.unisono import Unisono
     from unisono.io.matching import Matching
 
-__all__ = ["BadInput", "FitConfig", "InputWarning", "Matching", "Unisono", "datasets", "evaluate", "fit", "load"]
+__all__ = [
+    "BadInput",
+    "FitConfig",
+    "InputWarning",
+    "Matching",
+    "Unisono",
+    "datasets",
+    "disentanglement",
+    "evaluate",
+    "fit",
+    "load",
+]
 
 _HOMES = {
     "BadInput": "unisono.findings",
@@ -22,6 +34,7 @@ _HOMES = {
     "InputWarning": "unisono.findings",
     "Matching": "unisono.io.matching",
     "Unisono": "unisono.fitted.unisono",
+    "disentanglement": "unisono.fitted.disentanglement",
     "evaluate": "unisono.fitted.scores",
     "fit": "unisono.api",
     "load": "unisono.api",

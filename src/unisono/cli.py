@@ -15,7 +15,11 @@ import typer
 from unisono.findings import BadInput, InputWarning, refuse
 
 if TYPE_CHECKING:
+    from mudata import MuData
+
     from unisono.config import FitConfig
+    from unisono.fitted.disentanglement import Disentanglement
+    from unisono.fitted.unisono import Unisono
     from unisono.train.loop import Epoch
 
 app = typer.Typer(
@@ -358,10 +362,13 @@ def evaluate(
     fitted, mdata = _known_as(load(model, device=device), aliases), read_mudata(test)
     evidence = None if page is None else collect(fitted, mdata, where=test.name, force=force)
     scores = score(fitted, mdata, where=test.name, force=force) if evidence is None else evidence.scores
-    _write_scores(out, {"scores": dict(scores), "test": test.name, "model": fitted.record.model_dump(mode="json")})
+    document = {"scores": dict(scores), "test": test.name, "model": fitted.record.model_dump(mode="json")}
+    apart = _disentanglement(fitted, mdata, test.name, force)
+    _write_scores(out, document | ({} if apart is None else {"disentanglement": apart.as_document()}))
     _table([("task", "figure"), *((task, f"{figure:.4f}") for task, figure in scores.items())])
     if page is not None and evidence is not None:
-        write_report(page, evidence, command=["unisono", *map(_without_folder, sys.argv[1:])], force=force)
+        command = ["unisono", *map(_without_folder, sys.argv[1:])]
+        write_report(page, evidence, command=command, probes=() if apart is None else apart.rows(), force=force)
         _say(f"{page} shows how these figures come about")
     if lacking is not None:
         _say(str(lacking))
@@ -596,6 +603,21 @@ def _config(preset: str, seed: int, path: Path | None) -> FitConfig:
 def _without_folder(word: str) -> str:
     """A path without the folders of this machine, for a record that others will read; any other word as it is."""
     return Path(word).name if Path(word).is_absolute() else word
+
+
+def _disentanglement(model: Unisono, test: MuData, where: str, force: bool) -> Disentanglement | None:
+    """None, with a warning, where scikit-learn is missing."""
+    from unisono.evaluation.probes import has_probes
+    from unisono.findings import Finding, InputWarning
+    from unisono.fitted.disentanglement import disentanglement
+
+    if not has_probes():
+        what = "content and style were not probed, scikit-learn is not installed."
+        warnings.warn(str(Finding("W066", where, what, "pip install scikit-learn")), InputWarning, stacklevel=2)
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)  # what is said of the test cells has been said for the scores
+        return disentanglement(model, test, where=where, force=force)
 
 
 def _write_scores(folder: Path, document: dict[str, Any]) -> None:

@@ -95,7 +95,7 @@ def predictions(model: Unisono, cells: Cells, *, with_draws: bool = False) -> It
             continue
         n_draws = DRAWS if with_draws and (source, target) in model.intervals else 0
         prediction = model.prediction_of(paired[0], target, n_draws=n_draws)
-        yield Predicted(paired[0], *_over_shared_features(model, prediction, paired[1]))
+        yield Predicted(paired[0], *over_shared_features(model, prediction, paired[1]))
 
 
 def matchings(model: Unisono, cells: Cells) -> Iterator[Matched]:
@@ -114,7 +114,7 @@ def _paired(cells: Cells, a: Modality, b: Modality) -> tuple[View, View] | None:
     return cells.views[a].take(cells.rows[a][both]), cells.views[b].take(cells.rows[b][both])
 
 
-def _over_shared_features(model: Unisono, prediction: Prediction, target: View) -> tuple[sparse.csc_matrix, Prediction]:
+def over_shared_features(model: Unisono, prediction: Prediction, target: View) -> tuple[sparse.csc_matrix, Prediction]:
     """Measured values and prediction over the features that both have, in the prediction's order."""
     alignment = model.voices[target.modality].transform.align(target)
     shared = np.flatnonzero(alignment.is_present)
