@@ -56,7 +56,7 @@ def test_spaces_are_what_the_model_says():
 def test_style_says_batch_and_depth_and_the_codes_lose_the_batch():
     found = figures()
     for modality in ("atac", "rna", "adt"):
-        assert probe(found, "style", modality, "batch").score > 0.85
+        assert probe(found, "style", modality, "batch").score > 0.7
         assert probe(found, "style", modality, "depth").score > 0.8
         assert probe(found, "standardised codes", modality, "batch").score < 0.6
     assert min(probe(found, "codes", modality, "batch").score for modality in ("rna", "adt")) > 0.75

