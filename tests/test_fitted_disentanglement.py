@@ -47,7 +47,7 @@ def test_spaces_are_what_the_model_says():
     content = np.concatenate(list(z), axis=1)
     by_hand = value_probes("content", "rna", "depth", content, reading.log_depth, view.cells)
     assert probe(figures(), "content", "rna", "depth") == by_hand[0]
-    spaces = {"embedding": model.vectors_of(view), "codes": reading.scaled, "standardised codes": reading.x}
+    spaces = {"embedding": model.embedded(view), "codes": reading.scaled, "standardised codes": reading.x}
     for name, x in spaces.items():
         for one in class_probes(name, "rna", "batch", x, view.batch, view.cells):
             assert probe(figures(), name, "rna", "batch", one.how) == one

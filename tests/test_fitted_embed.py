@@ -1,14 +1,18 @@
-"""Tests of the embedding: one space for all modalities, the one that matching compares in."""
+"""Tests of the embedding: one space for all modalities, that of matching less what tells the modality."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from anndata import AnnData
-from fitted_fixtures import PAIRS, counts, late_model, noticed, rebuilt, small_model, take, test_cells
+from fitted_fixtures import PAIRS, counts, late_model, noticed, rebuilt, small_model, take, test_cells, training
 from io_fixtures import refusal
 
 from unisono.fitted.query import query_view
+from unisono.io.read import cells_from_mudata
+from unisono.types import Cells
 
 KEY = "X_unisono"
 
@@ -27,21 +31,50 @@ def test_every_modality_gets_unit_vectors_of_its_cells():
         assert found.std(axis=0).max() > 0.05
 
 
+def views_of(query, *names):
+    return [query_view(query[m], m, small_model().voices, small_model().record) for m in names]
+
+
 @pytest.mark.parametrize(("left", "right"), PAIRS)
-def test_inner_products_are_what_matching_compares_but_for_what_each_cell_adds(left, right):
-    query = small_model().embed(test_cells())
-    views = [query_view(query[m], m, small_model().voices, small_model().record) for m in (left, right)]
+def test_inner_products_of_untuned_vectors_are_what_matching_compares_but_for_what_each_cell_adds(left, right):
+    query, plain = small_model().embed(test_cells()), replace(small_model(), tuning={})
+    views = views_of(query, left, right)
     compared = small_model().match_vectors(*views)
-    similarity = vectors(query, left) @ vectors(query, right).T
+    untuned = plain.embed(test_cells())
+    similarity = vectors(untuned, left) @ vectors(untuned, right).T
     added = compared.left.astype(np.float64) @ compared.right.T - similarity
     by_cell = added.mean(axis=1, keepdims=True) + added.mean(axis=0) - added.mean()
     np.testing.assert_allclose(added, by_cell, atol=1e-5)
     assert added.std() > 1e-3
-    np.testing.assert_allclose(small_model().vectors_of(views[0]), vectors(query, left), atol=1e-6)
+    np.testing.assert_allclose(small_model().vectors_of(views[0]), vectors(untuned, left), atol=1e-6)
+    assert np.abs(vectors(query, left) - vectors(untuned, left)).max() > 0.01
     best = small_model().match(query[left], query[right], top=1000, unmatched=0).coupling.posterior
     log_odds = small_model().anchors[left, right].beta * similarity - np.log(best.toarray())
     additive = log_odds - log_odds.mean(axis=1, keepdims=True) - log_odds.mean(axis=0) + log_odds.mean()
     np.testing.assert_allclose(additive, 0.0, atol=1e-3)
+
+
+def test_the_modality_is_tuned_out_by_the_training_cells():
+    trained = training()
+    views = {m: query_view(trained[m], m, small_model().voices, small_model().record) for m in ("atac", "rna", "adt")}
+    for other in ("rna", "adt"):
+        before = [small_model().vectors_of(views[m]).mean(axis=0) for m in ("atac", other)]
+        after = [small_model().embedded(views[m]).mean(axis=0) for m in ("atac", other)]
+        assert np.linalg.norm(after[0] - after[1]) < 0.5 * np.linalg.norm(before[0] - before[1])
+    for m, view in views.items():
+        np.testing.assert_allclose(
+            small_model().tuning[m].apply(small_model().vectors_of(view)),
+            vectors(small_model().embed(trained), m),
+            atol=1e-6,
+        )
+
+
+def test_a_tuning_wants_cells_that_have_every_modality():
+    cells, _ = cells_from_mudata(training(), batch_key="batch")
+    assert set(small_model().with_tuning(cells).tuning) == {"atac", "rna", "adt"}
+    assert small_model().with_tuning(cells.take(np.arange(19))).tuning == {}
+    assert set(small_model().with_tuning(cells.take(np.arange(20))).tuning) == {"atac", "rna", "adt"}
+    assert small_model().with_tuning(Cells({m: cells.views[m] for m in ("rna", "adt")})).tuning == {}
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
@@ -53,7 +86,7 @@ def test_partners_lie_closer_than_other_cells(left, right):
 
 
 def test_members_share_the_vote_that_the_linear_path_leaves():
-    query = late_model().embed(test_cells())
+    query = replace(late_model(), tuning={}).embed(test_cells())
     vote = float(late_model().network.linear_vote)
     parts = vectors(query, "rna").reshape(43, 3, 9)
     wanted = np.sqrt([(1 - vote) / 2, (1 - vote) / 2, vote])

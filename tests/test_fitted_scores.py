@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -43,7 +44,7 @@ def matching(left, right, **options):
 
 
 def similarity(left, right):
-    query = small_model().embed(test_cells())
+    query = replace(small_model(), tuning={}).embed(test_cells())
     return query[left].obsm["X_unisono"].astype(np.float64) @ query[right].obsm["X_unisono"].T.astype(np.float64)
 
 

@@ -27,6 +27,7 @@ FILES = (
     "intervals.json",
     "match.json",
     "routes.json",
+    "intervals.json",
     "weights.safetensors",
     "voices.safetensors",
 )

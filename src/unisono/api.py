@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 _SECONDS_BETWEEN_CHECKPOINTS = 5.0
+_ENOUGH_TO_TUNE = 200
+"""Held-out cells from which on the embedding is tuned on them: vectors of cells that were trained on lie elsewhere."""
 _LIBRARIES = ("unisono", "torch", "numpy", "scipy", "anndata", "mudata")
 
 OnEpoch = Callable[[Epoch], None]
@@ -163,6 +165,7 @@ def fit_cells(
         unlabelled=unlabelled,
     )
     model = _assembled(network, views, choices, choices.kernels, config, record)
+    unseen = cells
     if prepared.held_out:
         model = model.with_intervals(prepared.held_out, prepared.held_out.batch)
         if len(cells.names) < config.refit_below:
@@ -170,6 +173,9 @@ def fit_cells(
             set_linear_vote(whole.network, choices.linear_vote)
             intervals = model.intervals
             model = replace(_assembled(whole.network, whole.views, choices, {}, config, record), intervals=intervals)
+        elif len(prepared.held_out.names) >= _ENOUGH_TO_TUNE:
+            unseen = prepared.held_out
+    model = model.with_tuning(unseen)
     seconds = round(time.perf_counter() - began, 3)
     return replace(model, record=record.model_copy(update={"seconds": seconds}))
 
@@ -192,6 +198,7 @@ def _assembled(
         depth_terms=choices.depth_terms,
         routes=routes(views, choices, config, kernels),
         novelties={m: Novelty.fit(view.reading.x) for m, view in views.items()},
+        tuning={},
         intervals={},
         record=record,
     )

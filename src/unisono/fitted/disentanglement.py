@@ -140,7 +140,7 @@ def _side(model: Unisono, view: View, cell_type: Mapping[str, str] | None) -> _S
     style = infer.styles(model.network, modality, reading.x, reading.depth, reading.offset)
     spaces = {
         "content": _beside(z),
-        "embedding": model.vectors_of(view),
+        "embedding": model.embedded(view),
         "style": _beside(style),
         "codes": reading.scaled,
         "standardised codes": reading.x,

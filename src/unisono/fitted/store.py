@@ -29,6 +29,7 @@ from unisono.transforms.kernel import KernelRidge
 from unisono.transforms.route import Route
 from unisono.transforms.standardise import Standardisation
 from unisono.transforms.transform import Transform
+from unisono.transforms.tuning import Tuning
 from unisono.transforms.voice import Voice
 from unisono.types import MODALITIES, Modality, Pair
 from unisono.uncertainty.conformal import Conformal
@@ -47,6 +48,7 @@ _STYLE_ARRAYS = ("latents", "average_latent")
 _CONFORMAL_ARRAYS = ("scale", "scores")
 _NOVELTY_ARRAYS = ("centre", "factor")
 _ANCHOR_ARRAYS = ("left", "right", "left_potential", "right_potential")
+_TUNING_ARRAYS = ("centre", "matrix", "common")
 
 
 class Parts(NamedTuple):
@@ -60,6 +62,7 @@ class Parts(NamedTuple):
     depth_terms: Mapping[Pair, DepthTerm]
     routes: Mapping[Pair, Route]
     novelties: Mapping[Modality, Novelty]
+    tuning: Mapping[Modality, Tuning]
     intervals: Mapping[Pair, Conformal]
     record: Record
 
@@ -153,12 +156,13 @@ def load(path: str | Path, device: torch.device) -> Parts:
         intervals = {(w.source, w.target): _conformal(w, arrays) for w in widths}
         anchors = {(t.left, t.right): _anchors(t, arrays) for t in terms}
         routes = {pair: _route(pair, shares.get(pair, 0.0), arrays) for pair in product(voices, voices)}
+        tuning = {m: _tuning(m, arrays) for m in names if f"{m}.tuning.matrix" in arrays}
         network = _network(config, voices, weights).to(device).eval()
     except (ValidationError, KeyError, FileNotFoundError, RuntimeError, SafetensorError) as error:
         what = f"cannot be read by this version: {str(error).splitlines()[0]}."
         raise refuse("E048", str(folder), what, "upgrade unisono, or fit the model again") from error
     depth_terms = {(t.left, t.right): DepthTerm(t.depth_beta, t.depth_weight, t.depth_correlation) for t in terms}
-    return Parts(config, network, voices, styles, anchors, depth_terms, routes, novelties, intervals, record)
+    return Parts(config, network, voices, styles, anchors, depth_terms, routes, novelties, tuning, intervals, record)
 
 
 def _write(parts: Parts, folder: Path) -> None:
@@ -179,6 +183,8 @@ def _write(parts: Parts, folder: Path) -> None:
         arrays |= _route_arrays(pair, route)
     for (a, b), anchors in parts.anchors.items():
         arrays |= {f"{a}.{b}.anchors.{name}": np.ascontiguousarray(getattr(anchors, name)) for name in _ANCHOR_ARRAYS}
+    for m, tuning in parts.tuning.items():
+        arrays |= {f"{m}.tuning.{name}": np.ascontiguousarray(getattr(tuning, name)) for name in _TUNING_ARRAYS}
     weights = {name: np.ascontiguousarray(value.cpu().numpy()) for name, value in parts.network.state_dict().items()}
     names = {m: _names_of(voice) for m, voice in parts.voices.items()}
     terms = [
@@ -256,6 +262,10 @@ def _conformal(widths: _Widths, arrays: Arrays) -> Conformal:
 def _anchors(terms: _Terms, arrays: Arrays) -> Anchors:
     prefix = f"{terms.left}.{terms.right}.anchors"
     return Anchors(**{name: arrays[f"{prefix}.{name}"] for name in _ANCHOR_ARRAYS}, beta=terms.beta)
+
+
+def _tuning(modality: Modality, arrays: Arrays) -> Tuning:
+    return Tuning(**{name: arrays[f"{modality}.tuning.{name}"] for name in _TUNING_ARRAYS})
 
 
 def _route_arrays(pair: Pair, route: Route) -> dict[str, NDArray[Any]]:

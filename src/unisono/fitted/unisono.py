@@ -28,6 +28,7 @@ from unisono.nn.model import Network
 from unisono.nn.styles import Style, StyleBook
 from unisono.transforms.route import Route
 from unisono.transforms.standardise import shrunken_mean
+from unisono.transforms.tuning import Tuning, fit_tuning
 from unisono.transforms.voice import Reading, Voice
 from unisono.types import MODALITIES, Bounds, Cells, Link, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import Conformal
@@ -44,6 +45,8 @@ UNMATCHED = 0.02
 """Share of cells taken to have lost their partner to the filters of the other side, before looking."""
 
 _LINKS: dict[Modality, Link] = {"rna": "nonnegative", "adt": "nonnegative", "atac": "logistic"}
+
+_FEWEST_TO_TUNE = 20
 
 
 class MatchVectors(NamedTuple):
@@ -68,6 +71,7 @@ class Unisono:
         depth_terms: the same when the agreement of depths is added.
         routes: for each (source, target) what stands beside the networks.
         novelties: by modality, how far a cell lies from those of training.
+        tuning: by modality, what brings its vectors to those of the others in `embed`; none where none was fitted.
         intervals: for each (source, target) how wide intervals are; none where too few cells were held out.
         record: where the model came from.
     """
@@ -80,6 +84,7 @@ class Unisono:
     depth_terms: Mapping[Pair, DepthTerm]
     routes: Mapping[Pair, Route]
     novelties: Mapping[Modality, Novelty]
+    tuning: Mapping[Modality, Tuning]
     intervals: Mapping[Pair, Conformal]
     record: Record
 
@@ -368,6 +373,19 @@ class Unisono:
         """How far each cell lies from those of training; above 1 further than 95 % of them."""
         return self.novelties[view.modality].of(self.voices[view.modality].read(view).x)
 
+    def embedded(self, view: View) -> NDArray[np.float32]:
+        """What `embed` writes: `vectors_of` with the modality's mean and covariance brought to those of all."""
+        vectors = self.vectors_of(view)
+        return self.tuning[view.modality].apply(vectors) if view.modality in self.tuning else vectors
+
+    def with_tuning(self, cells: Cells) -> Unisono:
+        """The same model, its embedding tuned on the cells that have all its modalities; untuned with under 20."""
+        complete = np.flatnonzero(np.all([cells.rows[m] >= 0 for m in self.modalities if m in cells.rows], axis=0))
+        if len(complete) < _FEWEST_TO_TUNE or set(cells.modalities) != set(self.modalities):
+            return replace(self, tuning={})
+        views = {m: cells.views[m].take(cells.rows[m][complete]) for m in self.modalities}
+        return replace(self, tuning=fit_tuning({m: self.vectors_of(view) for m, view in views.items()}))
+
     def drivers(self, cells: MuData | AnnData, source: Modality, target: Modality) -> Drivers:
         """Which features of `source` move which features of `target` in the predictions, averaged over some cells.
 
@@ -396,7 +414,9 @@ class Unisono:
         """Write `obsm["X_unisono"]` and `obs["novelty"]` into each modality of `mdata`, and return it, changed.
 
         One shared space for all modalities, unit vectors: the inner product of two cells is the similarity of their
-        contents. Rows of cells without counts are NaN, and so is their novelty. Novelty and `force` as in `predict`.
+        contents. It is the space that `match` compares in, but for what tells the modality: each one's mean and
+        covariance are brought to the average of all. Rows of cells without counts are NaN, and so is their novelty.
+        Novelty and `force` as in `predict`.
 
         Raises:
             BadInput: a modality cannot be read by this model, or none is there.
@@ -404,7 +424,7 @@ class Unisono:
         for name, modality in _names(mdata, self.record, self.voices).items():
             part = mdata.mod[name]
             view = query_view(mdata, modality, self.voices, self.record, force=force)
-            vectors = self.vectors_of(view)
+            vectors = self.embedded(view)
             rows = part.obs_names.get_indexer(view.cells)
             embedded = np.full((part.n_obs, vectors.shape[1]), np.nan, dtype=np.float32)
             embedded[rows] = vectors
