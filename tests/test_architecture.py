@@ -34,7 +34,7 @@ LEVELS = {
     "benchmarking": 4,
     "cli": 5,
     "report": 5,
-    "plots": 5,
+    "pl": 5,
 }
 """The rooms and the level of each; a room of two words is a part of another room that has a level of its own."""
 
@@ -45,10 +45,10 @@ INSIDE_THE_HOUSE = {
     ("demo", "fitted"),
     ("benchmarking", "api"),
     ("benchmarking", "fitted"),
-    ("cli", "plots"),
+    ("cli", "pl"),
     ("cli", "report"),
 }
-DOORS = {"cli", "report", "plots"}
+DOORS = {"cli", "report", "pl"}
 LIGHT = {"types", "config", "findings", "features", "transforms", "match", "evaluation.metrics"}
 HEAVY = {"torch", "anndata", "mudata"}
 NETWORKS_MAY = {"torch", "numpy", "jaxtyping", "unisono"} | sys.stdlib_module_names
@@ -152,8 +152,8 @@ PLANTED = {
     "the API imports the demonstration": ("api.py", "from unisono.demo import run"),
     "metrics import the rest of evaluation": ("evaluation/metrics.py", "from unisono.evaluation.splits import x"),
     "somebody imports a door": ("demo.py", "from unisono import cli"),
-    "a door imports the command line": ("plots.py", "from unisono.cli import app"),
-    "the benchmark imports pictures": ("benchmarking/run.py", "from unisono.plots import draw_benchmark"),
+    "a door imports the command line": ("pl/features.py", "from unisono.cli import app"),
+    "the benchmark imports pictures": ("benchmarking/run.py", "from unisono.pl.benchmark import draw_benchmark"),
     "the API imports the benchmark": ("api.py", "from unisono.benchmarking.run import benchmark"),
     "somebody imports a door in a function": ("api.py", "def f():\n    from unisono.cli import app"),
     "the package root is imported": ("io/read.py", "import unisono"),

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unisono import datasets
+    from unisono import datasets, pl
     from unisono.api import fit, load
     from unisono.config import FitConfig
     from unisono.findings import BadInput, InputWarning
@@ -26,8 +26,10 @@ __all__ = [
     "evaluate",
     "fit",
     "load",
+    "pl",
 ]
 
+_ROOMS = ("datasets", "pl")
 _HOMES = {
     "BadInput": "unisono.findings",
     "FitConfig": "unisono.config",
@@ -43,8 +45,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Names are fetched when first used, so that importing the package loads neither torch nor anndata."""
-    if name == "datasets":
-        return import_module("unisono.datasets")
+    if name in _ROOMS:
+        return import_module(f"unisono.{name}")
     if name == "__version__":
         return import_module("importlib.metadata").version("unisono")
     if name not in _HOMES:

@@ -405,7 +405,8 @@ def benchmark(
     force: Annotated[bool, typer.Option("--force", help="Repeat runs that are there already.")] = False,
 ) -> None:
     """Compare Unisono with baselines and methods of others on the same cells; writes tables, JSON and pictures."""
-    from unisono.plots import draw_benchmark, require_matplotlib
+    from unisono.pl.benchmark import draw_benchmark
+    from unisono.pl.canvas import require_matplotlib
 
     require_matplotlib()
     from unisono.benchmarking.line_up import line_up

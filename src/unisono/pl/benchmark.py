@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,19 +10,13 @@ import numpy as np
 
 from unisono.evaluation.benchmark.record import Run
 from unisono.evaluation.benchmark.table import Column, headline_columns
-from unisono.findings import refuse
 from unisono.io.write import write_atomically
+from unisono.pl.canvas import require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _OURS, _OTHERS = "#c0392b", "#34495e"
-
-
-def require_matplotlib() -> None:
-    """Refuse in one line (E063) where matplotlib is missing."""
-    if find_spec("matplotlib") is None:
-        raise refuse("E063", "benchmark", "matplotlib is not installed.", "pip install unisono[benchmark]")
 
 
 def draw_benchmark(runs: Sequence[Run], folder: Path) -> tuple[Path, ...]:

@@ -1,0 +1,77 @@
+"""One feature as predicted in one style after another: the same cells, each time in another voice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unisono.pl.canvas import ACCENT, FAINT, INK, OF_MODALITY, UNITS, axes_or_new, finished
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from mudata import MuData
+
+    from unisono.fitted.unisono import Unisono
+    from unisono.types import Modality
+
+_LONG = 5
+
+
+def style_swap(
+    model: Unisono,
+    query: MuData | AnnData,
+    source: Modality,
+    target: Modality,
+    feature: str,
+    *,
+    styles: Sequence[str] | None = None,
+    ax: Axes | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> Axes:
+    """Draw the distribution of one predicted feature over the query cells, a violin a style, a line at its mean.
+
+    Args:
+        model: a fitted model.
+        query: raw counts that have `source`.
+        source: modality to predict from.
+        target: modality to predict.
+        feature: of the target, by the name that the model knows it by.
+        styles: "average" or training batches; the average and all batches unless told.
+        ax: where to draw; a new figure unless told.
+        show: whether to show the picture.
+        save: file to write.
+
+    Raises:
+        BadInput: the query cannot be read, or a style is not known.
+        ValueError: the model does not predict the feature.
+    """
+    known = model.voices[target].transform.features if target in model.voices else np.empty(0, dtype=str)
+    columns = np.flatnonzero(known == feature)
+    if not len(columns):
+        first = ", ".join(str(name) for name in known[:3])
+        raise ValueError(f"{target}: no feature {feature!r} (there are {first}, …)")
+    names = list(styles) if styles is not None else ["average", *(str(name) for name in model.styles[target].batches)]
+    values = [
+        model.prediction(query, source, target, name).take_features(columns).dense().ravel().astype(np.float64)
+        for name in names
+    ]
+    ax = axes_or_new(ax, max(3.0, 1.2 + 0.6 * len(names)))
+    places = np.arange(len(names))
+    drawn: dict[str, Any] = ax.violinplot(values, positions=places, showmeans=True, showextrema=False, widths=0.85)
+    for name, body in zip(names, drawn["bodies"], strict=True):
+        body.set_facecolor(FAINT if name == "average" else OF_MODALITY[target])
+        body.set_alpha(0.6)
+    drawn["cmeans"].set_color(INK)
+    if "average" in names:
+        ax.axhline(float(values[names.index("average")].mean()), color=ACCENT, linewidth=1, linestyle="--")
+    is_long = max(len(name) for name in names) > _LONG and len(names) > 2
+    ax.set_xticks(places, names, rotation=45 if is_long else 0, ha="right" if is_long else "center")
+    ax.set_xlabel("style")
+    ax.set_ylabel(f"{feature}, {UNITS[target]}")
+    ax.set_title(f"{source} to {target}, {len(values[0]):,} cells", fontsize=10)
+    return finished(ax, show=show, save=save)
