@@ -63,20 +63,18 @@ def features(
         ax.set_ylim(len(order) - 0.4, -0.6)
         ax.set_xlabel(_NAMES[figure])
         ax.axvline(_CHANCE[figure], color=FAINT, linewidth=1)
-        ax.axvline(float(scores.mean()), color=ACCENT, linewidth=1, linestyle="--", label=f"mean {scores.mean():.3f}")
-        ax.legend(frameon=False, fontsize=8, loc="lower right")
+        ax.axvline(float(scores.mean()), color=ACCENT, linewidth=1, linestyle="--")
     else:
         ax = axes_or_new(ax)
         ax.plot(np.arange(1, len(order) + 1), scores, color=colour)
         ax.axhline(_CHANCE[figure], color=FAINT, linewidth=1)
-        ax.axhline(float(scores.mean()), color=ACCENT, linewidth=1, linestyle="--", label=f"mean {scores.mean():.3f}")
-        _name(ax, names, scores, n_named)
+        ax.axhline(float(scores.mean()), color=ACCENT, linewidth=1, linestyle="--")
+        _name(ax, names, n_named)
         ax.set_xlabel("features, best first")
         ax.set_ylabel(_NAMES[figure])
-        ax.legend(frameon=False, fontsize=8, loc="upper right")
     missing = len(found.columns) - len(order)
     left_out = f", {missing:,} without" if missing else ""
-    ax.set_title(f"{found.modality}: {len(order):,} features{left_out}", fontsize=10)
+    ax.set_title(f"{found.modality}: {len(order):,} features{left_out}, mean {scores.mean():.3f}", fontsize=10)
     return finished(ax, show=show, save=save)
 
 
@@ -89,12 +87,12 @@ def _scores(truth: np.ndarray, values: np.ndarray, figure: Figure) -> np.ndarray
     return np.where(varies, np.asarray(of(truth, values)), np.nan)
 
 
-def _name(ax: Axes, names: np.ndarray, scores: np.ndarray, n_named: int) -> None:
-    """The best features written one under the other from the top, the worst from the bottom, each a step apart."""
-    low, high = float(scores.min()), float(scores.max())
-    step, n = (high - low) * 0.055, len(names)
-    best = [(place, high - place * step) for place in range(min(n_named, n))]
-    worst = [(n - 1 - place, low + place * step) for place in range(min(n_named, n))]
-    for places, x, side in ((best, 0.06, "left"), (worst, 0.94, "right")):
-        for place, height in places:
-            ax.text(x, height, str(names[place]), transform=ax.get_yaxis_transform(), ha=side, va="center", fontsize=7)
+def _name(ax: Axes, names: np.ndarray, n_named: int) -> None:
+    """The best in the upper right corner and the worst in the lower left, where a falling curve leaves room."""
+    n = min(n_named, len(names))
+    if n == 0:
+        return
+    best, worst = "\n".join(map(str, names[:n])), "\n".join(map(str, names[len(names) - n :]))
+    for x, side, end, text in ((0.98, "right", "top", f"best\n{best}"), (0.02, "left", "bottom", f"worst\n{worst}")):
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # so that no line runs through a name
+        ax.text(x, x, text, transform=ax.transAxes, ha=side, va=end, fontsize=7, bbox=box)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from unisono.fitted.unisono import Unisono
     from unisono.types import Modality
 
-_LONG = 5
+_LONG = 36
+"""Letters, were all names as long as the longest, from which on names stand aslant."""
 
 
 def style_swap(
@@ -69,7 +70,7 @@ def style_swap(
     drawn["cmeans"].set_color(INK)
     if "average" in names:
         ax.axhline(float(values[names.index("average")].mean()), color=ACCENT, linewidth=1, linestyle="--")
-    is_long = max(len(name) for name in names) > _LONG and len(names) > 2
+    is_long = len(names) * max(len(name) for name in names) > _LONG
     ax.set_xticks(places, names, rotation=45 if is_long else 0, ha="right" if is_long else "center")
     ax.set_xlabel("style")
     ax.set_ylabel(f"{feature}, {UNITS[target]}")
