@@ -384,3 +384,19 @@ def test_the_package_offers_what_the_readme_names():
     assert dir(un) == sorted(un.__all__)
     with pytest.raises(AttributeError, match="'transmogrify'"):
         un.transmogrify  # noqa: B018
+
+
+@pytest.mark.parametrize(("enough", "refit_below", "n_cells"), [(10, 0, 30), (31, 0, 151), (10, 3000, 151)])
+def test_the_embedding_is_tuned_on_unseen_cells_where_they_are_many(monkeypatch, enough, refit_below, n_cells):
+    asked, tune = [], un.Unisono.with_tuning
+
+    def noted(model, cells):
+        asked.append(len(cells.names))
+        return tune(model, cells)
+
+    monkeypatch.setattr(unisono.api, "_ENOUGH_TO_TUNE", enough)
+    monkeypatch.setattr(un.Unisono, "with_tuning", noted)
+    model = fitted(refit_below=refit_below, **JUDGED)
+    assert model.record.n_held_out == 30
+    assert asked == [n_cells]
+    assert set(model.tuning) == {"atac", "rna", "adt"}
