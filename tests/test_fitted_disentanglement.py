@@ -7,8 +7,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from fitted_fixtures import late_model, noticed, rebuilt, take, test_cells, training
+from anndata import AnnData
+from fitted_fixtures import counts, late_model, noticed, on_scale, rebuilt, take, test_cells, training
 from io_fixtures import refusal
+from scipy import sparse
 
 import unisono as un
 from unisono.evaluation.probes import class_probes, value_probes
@@ -90,6 +92,21 @@ def test_a_change_by_a_swap_is_that_of_two_predictions():
         late_model().predict(query, "rna", "adt", style=name).X for name in sorted(query["rna"].obs["batch"].unique())
     )
     assert each.change == pytest.approx(np.abs(b0 - b1).mean(), rel=1e-4)
+
+
+def test_features_that_do_not_vary_are_not_counted_as_moved():
+    query = training()
+    x = counts(query["adt"])
+    x[:, 0] = 0
+    query = rebuilt(
+        {"rna": query["rna"], "adt": AnnData(sparse.csr_matrix(x), obs=query["adt"].obs, var=query["adt"].var)}
+    )
+    found = next(one for one in un.disentanglement(late_model(), query).styled if one.target == "adt")
+    b1, b2 = (late_model().predict(query, found.source, "adt", style=name).X for name in ("b1", "b2"))
+    deviation = on_scale(query["adt"], "adt").std(axis=0)
+    assert (deviation == 0).tolist() == [True] + [False] * 7
+    moved = np.abs(b1 - b2).mean(axis=0)[1:] > 0.1 * deviation[1:]
+    assert found.features_moved == pytest.approx(moved.mean())
 
 
 def test_cell_types_are_found_by_cell_name_and_missing_ones_left_out():

@@ -43,8 +43,8 @@ class Styled:
         variance: of test contents in the style of each training batch.
         swap: cells of one batch in the style of another; None where fewer than two batches of training are in the test.
         change: mean absolute change of a value by a swap, on the target's scale; None as `swap`.
-        features_moved: share of features that a swap changes by more than a tenth of their measured standard deviation,
-            mean over cells.
+        features_moved: share of the features that vary in the test which a swap changes, on average over cells, by more
+            than a tenth of their measured standard deviation.
     """
 
     source: Modality
@@ -239,7 +239,8 @@ def _changes(model: Unisono, predicted: Mapping[str, Prediction], truth: View) -
     change = np.concatenate(changes)
     mean = np.asarray(values.mean(axis=0)).ravel()
     deviation = np.sqrt(np.maximum(np.asarray(values.multiply(values).mean(axis=0)).ravel() - mean**2, 0.0))
-    return float(change.mean()), float(np.mean(change > _NOTICED * deviation))
+    varies = deviation > 0
+    return float(change.mean()), float(np.mean(change[varies] > _NOTICED * deviation[varies]))
 
 
 def _obs_column(test: MuData, column: str) -> dict[str, str] | None:
