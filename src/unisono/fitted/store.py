@@ -276,6 +276,8 @@ def _route_arrays(pair: Pair, route: Route) -> dict[str, NDArray[Any]]:
         arrays |= {f"{prefix}.{name}": np.ascontiguousarray(getattr(route.kernel, name)) for name in _KERNEL_ARRAYS}
     if route.depth is not None:
         arrays[f"{prefix}.depth"] = route.depth
+    if route.temper is not None:
+        arrays[f"{prefix}.temper"] = route.temper
     return arrays
 
 
@@ -284,7 +286,7 @@ def _route(pair: Pair, share: float, arrays: Arrays) -> Route:
     kernel = None
     if share > 0:
         kernel = KernelRidge(**{name: arrays[f"{prefix}.{name}"] for name in _KERNEL_ARRAYS})
-    return Route(kernel, share, arrays.get(f"{prefix}.depth"))
+    return Route(kernel, share, arrays.get(f"{prefix}.depth"), arrays.get(f"{prefix}.temper"))
 
 
 def _network(config: FitConfig, voices: Mapping[Modality, Voice], weights: Arrays) -> Network:

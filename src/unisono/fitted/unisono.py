@@ -189,7 +189,10 @@ class Unisono:
         else:
             codes = draws.mean(axis=0)
         loadings, intercept = infer.readout(self.network, target)
-        expected_depth = self.routes[source, target].expected_depth(reading)
+        route = self.routes[source, target]
+        if route.temper is not None:
+            loadings = loadings * route.temper[:, None]
+        expected_depth = route.expected_depth(reading)
         if expected_depth is not None:
             codes = _beside_depth(codes, expected_depth)
             draws = None if draws is None else _beside_depth(draws, expected_depth)

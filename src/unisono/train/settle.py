@@ -18,12 +18,14 @@ from unisono.train.feed import TrainingView
 from unisono.train.held_out import HeldOut
 from unisono.transforms.kernel import KernelRidge
 from unisono.transforms.route import Route, fit_depth
+from unisono.transforms.temper import Temper, fit_temper
 from unisono.types import Modality, Pair
 
 Views = Mapping[Modality, TrainingView]
 
 _MOST_PAIRS = 1500
 _PAIRS_FOR_VOTE = 1000
+_CELLS_FOR_TEMPER, _PEAKS_FOR_TEMPER = 250, 3000
 _FEWEST_PAIRED_ANCHORS = 50
 _SHARES = (0.0, 0.25, 0.5)
 _SHARE_WITHOUT_HELD_OUT = 0.25
@@ -39,6 +41,7 @@ class Choices:
         kernel_shares: share of the kernel ridge in the prediction of each (source, target).
         betas: inverse temperature of each pair of modalities, matched by content.
         depth_terms: the same when depth is added.
+        tempers: how far predicted log odds stray from their mean, for each source of atac.
         kernels: those that the shares were chosen with, fitted on the training cells without the held-out ones.
     """
 
@@ -46,6 +49,7 @@ class Choices:
     kernel_shares: Mapping[Pair, float]
     betas: Mapping[Pair, float]
     depth_terms: Mapping[Pair, DepthTerm]
+    tempers: Mapping[Pair, Temper]
     kernels: Mapping[Pair, KernelRidge]
 
 
@@ -59,7 +63,7 @@ def choose(network: Network, views: Views, held_out: HeldOut | None, config: Fit
     if held_out is None:
         shares = dict.fromkeys(directions, _SHARE_WITHOUT_HELD_OUT)
         betas = dict.fromkeys(pairs, _WITHOUT_HELD_OUT.beta)
-        return Choices(float(network.linear_vote), shares, betas, dict.fromkeys(pairs, _WITHOUT_HELD_OUT), {})
+        return Choices(float(network.linear_vote), shares, betas, dict.fromkeys(pairs, _WITHOUT_HELD_OUT), {}, {})
     if config.architecture.chooses_vote:
         rivals = [each for each in (_rivals(network, held_out, a, b) for a, b in pairs) if each is not None]
         if rivals:
@@ -67,12 +71,18 @@ def choose(network: Network, views: Views, held_out: HeldOut | None, config: Fit
     found = {(a, b): _kernel_of(views, a, b, config) for a, b in directions if _has_pairs(held_out, a, b)}
     kernels = {pair: kernel for pair, kernel in found.items() if kernel is not None}
     shares = {pair: _best_share(network, kernels.get(pair), held_out, *pair) for pair in directions}
+    tempers: dict[Pair, Temper] = {
+        (source, "atac"): _temper_of(network, views, source, kernels, shares, held_out)
+        for source in views
+        if "atac" in views and _has_pairs(held_out, source, "atac")
+    }
     terms = {(a, b): _terms_of(network, held_out, a, b) for a, b in pairs}
     return Choices(
         linear_vote=float(network.linear_vote),
         kernel_shares=shares,
         betas={pair: beta for pair, (beta, _) in terms.items()},
         depth_terms={pair: term for pair, (_, term) in terms.items()},
+        tempers=tempers,
         kernels=kernels,
     )
 
@@ -91,10 +101,11 @@ def routes(views: Views, choices: Choices, config: FitConfig, kernels: Mapping[P
         if share > 0 and kernel is None:
             kernel = _kernel_of(views, source, target, config)
         rows = _paired_rows(views, source, target)
-        depth = None
+        depth, temper = None, None
         if target == "atac":
             depth = fit_depth(views[source].reading.take(rows[0]), views[target].reading.relative_depth[rows[1]])
-        found[source, target] = Route(kernel, share if kernel else 0.0, depth)
+            temper = choices.tempers.get((source, target), Temper()).of(_n_open(views[target]))
+        found[source, target] = Route(kernel, share if kernel else 0.0, depth, temper)
     return found
 
 
@@ -166,6 +177,37 @@ def _best_share(
         return held_out.correlation_of_codes(blend, network, source, target)
 
     return max(_SHARES, key=correlation)
+
+
+def _temper_of(
+    network: Network,
+    views: Views,
+    source: Modality,
+    kernels: Mapping[Pair, KernelRidge],
+    shares: Mapping[Pair, float],
+    held_out: HeldOut,
+) -> Temper:
+    """The temper of peaks predicted from a source, by some held-out cells and some peaks."""
+    rows, rows_atac = (rows[:_CELLS_FOR_TEMPER] for rows in held_out.paired_rows(source, "atac"))
+    reading = held_out.readings[source].take(rows)
+    codes = held_out.predicted_codes(network, held_out.contents(network), source, "atac")[: len(rows)]
+    share = np.float32(shares.get((source, "atac"), 0.0))
+    if share > 0 and (source, "atac") in kernels:
+        codes += share * (kernels[source, "atac"].predict(reading.x) - codes)
+    paired = _paired_rows(views, source, "atac")
+    weights = fit_depth(views[source].reading.take(paired[0]), views["atac"].reading.relative_depth[paired[1]])
+    depth = Route(None, 0.0, weights).expected_depth(reading)
+    loadings, intercept = infer.readout(network, "atac")
+    peaks = _spread(len(intercept), _PEAKS_FOR_TEMPER)
+    is_open = (held_out.cells.views["atac"].counts[rows_atac][:, peaks] > 0).toarray()
+    base = intercept[peaks] + (0.0 if depth is None else depth[:, None])
+    return fit_temper(is_open, codes @ loadings[peaks].T, base, _n_open(views["atac"])[peaks])
+
+
+def _n_open(view: TrainingView) -> NDArray[np.float32]:
+    """Training cells in which each peak was open, as its mean says."""
+    mean = view.voice.transform.intercept + view.voice.transform.loadings @ view.voice.standardisation.mean
+    return np.asarray(len(view.reading.x) * np.clip(mean, 1e-4, 1.0), dtype=np.float32)
 
 
 def _kernel_of(views: Views, source: Modality, target: Modality, config: FitConfig) -> KernelRidge | None:

@@ -23,11 +23,13 @@ class Route:
         share: of the kernel in the prediction, 0 to 1.
         depth: weights of the source's relative depth and codes in the target's expected relative depth; None where
             the target's scale is free of depth (rna, adt).
+        temper: factor of each target feature's deviations from its mean log odds; None where the target has none.
     """
 
     kernel: KernelRidge | None
     share: float
     depth: NDArray[np.float32] | None
+    temper: NDArray[np.float32] | None = None
 
     def expected_depth(self, source: Reading) -> NDArray[np.float32] | None:
         """Log depth of each cell in the target, about the mean of its batch; None where none enters."""
