@@ -216,6 +216,7 @@ def test_drivers_are_written_as_a_table_and_their_neighbourhood_is_judged(unison
         ("--within batch --depth --top 6", {"within": "batch", "depth": True, "top": 6}),
         ("--rule argmax", {"rule": "argmax"}),
         ("--rule one-to-one", {"rule": "one-to-one"}),
+        ("--unmatched 0.1 --min-probability 0.2", {"unmatched": 0.1, "min_probability": 0.2}),
     ],
 )
 def test_match_writes_what_the_model_matches(unisono, store, flags, options):
@@ -226,7 +227,8 @@ def test_match_writes_what_the_model_matches(unisono, store, flags, options):
     np.testing.assert_allclose(found.X.toarray(), wanted.coupling.posterior.toarray(), atol=1e-6)
     np.testing.assert_allclose(found.X.sum(axis=1), 1.0, atol=1e-5)
     assert (list(found.obs_names), list(found.var_names)) == (list(query.obs_names), list(query.obs_names))
-    np.testing.assert_allclose(found.obs["p_unmatched"], 0.0)
+    for column in ("p_unmatched", "confidence", "is_answered"):
+        np.testing.assert_allclose(found.obs[column], wanted.to_anndata().obs[column], atol=1e-6)
 
 
 def test_match_understands_other_names_and_the_order_of_sides(unisono, store):

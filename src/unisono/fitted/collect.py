@@ -62,7 +62,7 @@ def collect(
         test: raw counts, at least two of the model's modalities over shared cell names.
         where: what messages call the data.
         force: go on even where the test cells hold less than a tenth of what the model reads.
-        numbers: further numbers of cells to show in the shared space.
+        numbers: further numbers of cells to show in the shared space, beside their novelty.
 
     Raises:
         BadInput: the cells cannot be read by the model, or no cell has two modalities.
@@ -91,7 +91,7 @@ def collect(
         {m: cells.views[m].n_cells for m in cells.modalities},
         scores,
         {name: figure for name, figure in chance.items() if name in scores},
-        _space(model, test, cells, numbers or {}),
+        _space(model, test, cells, _novelty(model, cells) | dict(numbers or {})),
         tuple(directions),
         tuple(sorted(pairings, key=lambda pairing: pairing.setting != "")),
         tuple(dict.fromkeys([*transductive, *_findings(model, test, cells, where)])),
@@ -187,6 +187,10 @@ def _pairing(answer: Matched) -> Pairing:
         float(np.einsum("ij,ij->i", left, right[answer.partner]).mean()),
         float(left.mean(axis=0) @ right.mean(axis=0)),
     )
+
+
+def _novelty(model: Unisono, cells: Cells) -> dict[str, Mapping[Modality, NDArray[np.floating]]]:
+    return {"novelty": {m: model.novelty_of(cells.views[m]) for m in cells.modalities}}
 
 
 def _space(model: Unisono, test: MuData, cells: Cells, numbers: Numbers) -> Space:

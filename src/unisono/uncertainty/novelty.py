@@ -40,13 +40,13 @@ class Novelty:
         """Learn from the codes of training cells, cell x code.
 
         Raises:
-            ValueError: fewer than 5 cells.
+            ValueError: fewer than 2 cells.
         """
-        if len(x) < _N_FOLDS:
-            raise ValueError(f"{len(x)} cells: {_N_FOLDS} or more are wanted")
+        if len(x) < 2:
+            raise ValueError(f"{len(x)} cells: 2 or more are wanted")
         fold = np.random.default_rng(_SEED).permutation(len(x)) % _N_FOLDS
         unseen = np.empty(len(x))
-        for k in range(_N_FOLDS):
+        for k in np.unique(fold):
             unseen[fold == k] = _distance(x[fold == k], *_gaussian(x[fold != k]))
         centre, factor = _gaussian(x)
         scale = max(float(np.quantile(unseen, QUANTILE)), 1e-12)
