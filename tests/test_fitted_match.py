@@ -329,7 +329,7 @@ def test_a_side_of_several_modalities_asks_which():
 def test_between_says_which_modality_is_on_which_side():
     query = test_cells()
     for left, right in (("rna", "adt"), ("adt", "rna")):
-        found = small_model().match(query, query, between=(left, right))
+        found = small_model().match(query, query, between=(left, right), unmatched=0)
         assert (found.left_modality, found.right_modality) == (left, right)
         np.testing.assert_array_equal(found.coupling.posterior.toarray(), dense(*sides(left, right)))
 

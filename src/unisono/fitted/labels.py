@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from unisono.evaluation.metrics.arrays import Labels
+from unisono.findings import refuse
 from unisono.fitted.query import kinds
 from unisono.fitted.record import Record
-from unisono.types import Cells, Modality
+from unisono.types import Cells, Modality, View
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from mudata import MuData
 
 MOST_VALUES = 60
@@ -56,3 +59,24 @@ def _values(tables: list[pd.DataFrame], column: str, cells: Labels) -> Labels:
                 return nothing
             return np.where(values.isna(), "", values.astype(object).map(str)).astype(object)
     return nothing
+
+
+def labels_within(data: MuData | AnnData, view: View, column: str, record: Record, side: str) -> NDArray[np.str_]:
+    """The obs column of the view's cells, looked up in the modality's own obs first, then in the MuData's.
+
+    Raises:
+        BadInput: E029 there is no such column, E031 it lacks a value.
+    """
+    tables = [data.obs]
+    if hasattr(data, "mod"):
+        own = [name for name, kind in kinds(data, record).items() if kind == view.modality]
+        tables = [*(data.mod[name].obs for name in own), data.obs]
+    for table in tables:
+        if column in table and np.isin(view.cells, table.index).all():
+            values = table.loc[view.cells, column]
+            if values.isna().any():
+                what = f"{column!r} is missing for {int(values.isna().sum())} cells."
+                raise refuse("E031", f"{side}, {view.modality}", what, "fill it in or match without within")
+            return np.asarray(values, dtype=str)
+    found = ", ".join(sorted({str(name) for table in tables for name in table})[:8])
+    raise refuse("E029", f"{side}, {view.modality}", f"no obs column {column!r} (there are: {found}).", "name one")

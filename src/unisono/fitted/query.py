@@ -116,6 +116,27 @@ def require_modality(modality: Modality, voices: Mapping[Modality, Voice]) -> No
         raise refuse("E043", "model", what, "use one of these, or fit a model with it")
 
 
+def require_middle(via: Modality, source: Modality, target: Modality, voices: Mapping[Modality, Voice]) -> None:
+    """Refuse a `via` that is no third modality of the model (E043, E053)."""
+    require_modality(via, voices)
+    if via in (source, target) or source == target:
+        what = f"via={via} does not stand between {source} and {target}."
+        raise refuse("E053", "predict", what, "name a third modality, or leave via out")
+
+
+def names_of(mdata: MuData, record: Record, voices: Mapping[Modality, Voice]) -> dict[str, Modality]:
+    """Name in the file → kind, of the modalities that the model has.
+
+    Raises:
+        BadInput: E043 there is none.
+    """
+    found = {name: kind for name, kind in kinds(mdata, record).items() if kind in voices}
+    if not found:
+        what = f"holds {', '.join(mdata.mod)}; this model knows {', '.join(voices)}."
+        raise refuse("E043", "query", what, "give a modality of the model")
+    return found
+
+
 def only_modality(data: MuData | AnnData, voices: Mapping[Modality, Voice], record: Record, side: str) -> Modality:
     """Which of the model's modalities an object holds, when it holds only one.
 

@@ -18,7 +18,16 @@ from unisono.fitted.draws import DRAWS, Chain, beside, direct_draws
 from unisono.fitted.drivers import Drivers, read_out
 from unisono.fitted.intervals import DRAWS as DRAWS_OF_INTERVALS
 from unisono.fitted.intervals import calibrated
-from unisono.fitted.query import NEW_BATCH, kinds, only_modality, query_cells, query_view, require_modality
+from unisono.fitted.labels import labels_within
+from unisono.fitted.query import (
+    NEW_BATCH,
+    names_of,
+    only_modality,
+    query_cells,
+    query_view,
+    require_middle,
+    require_modality,
+)
 from unisono.fitted.record import Record
 from unisono.io.matching import Matching
 from unisono.io.tables import NOVELTY, prediction_to_anndata
@@ -159,7 +168,7 @@ class Unisono:
         """As `predict`, kept as codes x loadings: for many cells and features, dense only where asked."""
         require_modality(target, self.voices)
         if via is not None:
-            _require_middle(via, source, target, self.voices)
+            require_middle(via, source, target, self.voices)
         view = query_view(query, source, self.voices, self.record, where, force=force)
         chosen = self._style(target, style)
         if interval is None:
@@ -306,8 +315,8 @@ class Unisono:
         groups = None
         if within is not None:
             groups = (
-                _labels(left, left_view, within, self.record, "left"),
-                _labels(right, right_view, within, self.record, "right"),
+                labels_within(left, left_view, within, self.record, "left"),
+                labels_within(right, right_view, within, self.record, "right"),
             )
         return self.match_views(
             left_view,
@@ -424,7 +433,7 @@ class Unisono:
         Raises:
             BadInput: a modality cannot be read by this model, or none is there.
         """
-        for name, modality in _names(mdata, self.record, self.voices).items():
+        for name, modality in names_of(mdata, self.record, self.voices).items():
             part = mdata.mod[name]
             view = query_view(mdata, modality, self.voices, self.record, force=force)
             vectors = self.embedded(view)
@@ -522,39 +531,7 @@ class Unisono:
         return Style(latent.mean(axis=1), offset)
 
 
-def _require_middle(via: Modality, source: Modality, target: Modality, voices: Mapping[Modality, Voice]) -> None:
-    require_modality(via, voices)
-    if via in (source, target) or source == target:
-        what = f"via={via} does not stand between {source} and {target}."
-        raise refuse("E053", "predict", what, "name a third modality, or leave via out")
-
-
 def _beside_depth(values: NDArray[np.float32], depth: NDArray[np.float32]) -> NDArray[np.float32]:
     """One more column along the last axis, the same for every draw."""
     column = np.broadcast_to(depth, values.shape[:-1])[..., None]
     return np.concatenate([values, column], axis=-1)
-
-
-def _labels(data: MuData | AnnData, view: View, column: str, record: Record, side: str) -> NDArray[np.str_]:
-    """The obs column of the view's cells, looked up in the modality's own obs first, then in the MuData's."""
-    tables = [data.obs]
-    if hasattr(data, "mod"):
-        own = [name for name, kind in kinds(data, record).items() if kind == view.modality]
-        tables = [*(data.mod[name].obs for name in own), data.obs]
-    for table in tables:
-        if column in table and np.isin(view.cells, table.index).all():
-            values = table.loc[view.cells, column]
-            if values.isna().any():
-                what = f"{column!r} is missing for {int(values.isna().sum())} cells."
-                raise refuse("E031", f"{side}, {view.modality}", what, "fill it in or match without within")
-            return np.asarray(values, dtype=str)
-    found = ", ".join(sorted({str(name) for table in tables for name in table})[:8])
-    raise refuse("E029", f"{side}, {view.modality}", f"no obs column {column!r} (there are: {found}).", "name one")
-
-
-def _names(mdata: MuData, record: Record, voices: Mapping[Modality, Voice]) -> dict[str, Modality]:
-    found = {name: kind for name, kind in kinds(mdata, record).items() if kind in voices}
-    if not found:
-        what = f"holds {', '.join(mdata.mod)}; this model knows {', '.join(voices)}."
-        raise refuse("E043", "query", what, "give a modality of the model")
-    return found
