@@ -13,6 +13,7 @@ from unisono.nn import infer
 from unisono.train.held_out import HeldOut
 from unisono.train.prepare import prepare
 from unisono.train.settle import anchors, choose, routes, set_linear_vote, style_book
+from unisono.transforms.temper import Temper
 from unisono.types import Cells
 
 CPU = torch.device("cpu")
@@ -115,6 +116,20 @@ def test_where_few_cells_are_paired_all_cells_of_either_side_are_anchors(prepare
     few = {**prepared.views, "atac": replace(atac, rows=rows)}
     of_pair = anchors(prepared.network, few, {("atac", "rna"): 5.0})["atac", "rna"]
     assert (len(of_pair.left), len(of_pair.right)) == (20, prepared.views["rna"].has.sum())
+
+
+def test_peaks_predicted_from_any_modality_have_a_temper_and_rare_ones_a_smaller_factor(prepared, found):
+    assert set(found.tempers) == {("atac", "atac"), ("rna", "atac"), ("adt", "atac")}
+    told = replace(found, tempers={("rna", "atac"): Temper(0.8, 10.0)})
+    routed = routes(prepared.views, told, CONFIG, {})
+    factors = routed["rna", "atac"].temper
+    atac = prepared.views["atac"]
+    open_in = np.asarray((atac.counts.selected > 0).sum(axis=0)).ravel()
+    wanted = Temper(0.8, 10.0).of(open_in)
+    np.testing.assert_allclose(factors[atac.voice.transform.selected], wanted, atol=0.05)
+    assert factors.std() > 0.02
+    assert routed["rna", "adt"].temper is None
+    assert routed["adt", "atac"].temper.max() < 0.5
 
 
 def test_depth_that_modalities_share_gets_a_weight(found):
