@@ -14,7 +14,7 @@ def test_the_default_preset_is_the_config_without_changes():
 def test_presets_differ_from_the_default_only_in_members_and_length_of_training():
     default = FitConfig().model_dump()
     for name, wanted in {
-        "fast": {"n_members": 1, "max_epochs": 30},
+        "fast": {"n_members": 1, "max_epochs": 18},
         "best": {"n_members": 8, "max_epochs": 200, "patience": 12},
     }.items():
         found = FitConfig.preset(name).model_dump()
@@ -47,7 +47,7 @@ def test_a_nested_change_keeps_what_the_preset_says_in_its_section(monkeypatch):
 
 def test_a_change_does_not_leak_into_the_next_config_of_the_preset():
     FitConfig.preset("fast", max_epochs=1)
-    assert FitConfig.preset("fast").max_epochs == 30
+    assert FitConfig.preset("fast").max_epochs == 18
 
 
 @pytest.mark.parametrize("changes", [{"n_memebrs": 3}, {"weights": {"clip": 1.0}}, {"architecture": {"depth": 2}}])

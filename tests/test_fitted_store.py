@@ -24,7 +24,6 @@ FILES = (
     "config.json",
     "record.json",
     "voices.json",
-    "intervals.json",
     "match.json",
     "routes.json",
     "intervals.json",

@@ -368,7 +368,7 @@ def evaluate(
     _table([("task", "figure"), *((task, f"{figure:.4f}") for task, figure in scores.items())])
     if page is not None and evidence is not None:
         command = ["unisono", *map(_without_folder, sys.argv[1:])]
-        write_report(page, evidence, command=command, probes=() if apart is None else apart.rows(), force=force)
+        write_report(page, evidence, command=command, probes=() if apart is None else apart.overview(), force=force)
         _say(f"{page} shows how these figures come about")
     if lacking is not None:
         _say(str(lacking))

@@ -201,7 +201,7 @@ def _space(model: Unisono, test: MuData, cells: Cells, numbers: Numbers) -> Spac
     own = {m: rows[m][drawn][rows[m][drawn] >= 0] for m in cells.modalities}
     labels = labels_of(test, cells, model.record)
     return Space(
-        np.concatenate([model.vectors_of(cells.views[m])[own[m]] for m in cells.modalities]),
+        np.concatenate([model.embedded(cells.views[m])[own[m]] for m in cells.modalities]),
         np.concatenate([np.full(len(own[m]), m, dtype=object) for m in cells.modalities]),
         np.concatenate([np.flatnonzero(rows[m][drawn] >= 0) for m in cells.modalities]),
         cells.names[drawn],

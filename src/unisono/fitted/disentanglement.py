@@ -71,6 +71,15 @@ class Disentanglement:
         """The probes as a table: a plain mapping a row, with `above_chance`."""
         return [{**asdict(probe), "above_chance": probe.above_chance} for probe in self.probes]
 
+    def overview(self) -> list[dict[str, Any]]:
+        """The probes as a table of one line a question, with a column for each space."""
+        lines: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for probe in self.probes:
+            question = {"what": probe.label, "of": probe.modality, "probe": probe.how, "chance": probe.chance}
+            line = lines.setdefault((probe.label, probe.modality, probe.how), question)
+            line[probe.space] = probe.score
+        return sorted(lines.values(), key=lambda line: (line["what"], line["of"]))
+
     def as_document(self) -> dict[str, Any]:
         """All figures as plain lists, mappings, numbers and text, for JSON."""
         return {"probes": self.rows(), "styled": [asdict(each) for each in self.styled]}

@@ -22,7 +22,7 @@ Predict = Callable[[View, Modality], Prediction]
 
 
 def calibrated(
-    predict: Predict, voices: Mapping[Modality, Voice], cells: Cells, groups: NDArray[np.str_]
+    predict: Predict, voices: Mapping[Modality, Voice], cells: Cells, groups: NDArray[np.str_], fewest: int
 ) -> dict[Pair, Conformal]:
     """Widths for every direction that enough of the cells have both ends of.
 
@@ -34,6 +34,7 @@ def calibrated(
         voices: by modality, for the names of features.
         cells: unseen by the model.
         groups: of each of `cells.names`.
+        fewest: cells from which on a group gets widths of its own.
     """
     found: dict[Pair, Conformal] = {}
     for source, target in permutations(cells.modalities, 2):
@@ -42,15 +43,15 @@ def calibrated(
             continue
         prediction = predict(cells.views[source].take(cells.rows[source][both]), target)
         measured = cells.views[target].take(cells.rows[target][both])
-        found[source, target] = _learnt(prediction, voices[target], measured, groups[both])
+        found[source, target] = _learnt(prediction, voices[target], measured, groups[both], fewest)
     return found
 
 
-def _learnt(prediction: Prediction, voice: Voice, measured: View, groups: NDArray[np.str_]) -> Conformal:
+def _learnt(prediction: Prediction, voice: Voice, measured: View, groups: NDArray[np.str_], fewest: int) -> Conformal:
     """Widths of one direction; features that were not measured have infinite ones."""
     columns = voice.transform.align(measured).columns
     is_there = columns >= 0
     truth = on_scale(measured).tocsc()[:, columns[is_there]].toarray()
     error = np.full(prediction.shape, np.inf, dtype=np.float32)
     error[:, is_there] = truth - prediction.dense()[:, is_there]
-    return Conformal.fit(error, prediction.spread(), groups)
+    return Conformal.fit(error, prediction.spread(), groups, fewest)

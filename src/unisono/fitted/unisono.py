@@ -40,7 +40,7 @@ from unisono.transforms.standardise import shrunken_mean
 from unisono.transforms.tuning import Tuning, fit_tuning
 from unisono.transforms.voice import Reading, Voice
 from unisono.types import MODALITIES, Bounds, Cells, Link, Modality, Pair, Prediction, View
-from unisono.uncertainty.conformal import Conformal
+from unisono.uncertainty.conformal import FEWEST_CELLS, Conformal
 from unisono.uncertainty.novelty import Novelty
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ UNMATCHED = 0.02
 
 _LINKS: dict[Modality, Link] = {"rna": "nonnegative", "adt": "nonnegative", "atac": "logistic"}
 
-_FEWEST_TO_TUNE = 20
+_FEWEST_TO_TUNE, _FEWEST_OF_GROUP = 20, 20
 
 
 class MatchVectors(NamedTuple):
@@ -238,14 +238,17 @@ class Unisono:
         record = self.record if by is None else self.record.model_copy(update={"batch_key": by})
         known = query_cells(cells, self.voices, self.record)
         groups = known.batch if by is None else query_cells(cells, self.voices, record).batch
-        found = self.with_intervals(known, groups)
+        found = self.with_intervals(known, groups, _FEWEST_OF_GROUP)
         if not found.intervals:
             raise refuse("E027", "cells", "too few cells have two modalities.", "give some hundreds measured in both")
         return found
 
-    def with_intervals(self, cells: Cells, groups: NDArray[np.str_]) -> Unisono:
-        """As `calibrate`, from cells whose counts are known to be sound, with the group of each."""
-        return replace(self, intervals=calibrated(self._with_draws, self.voices, cells, groups))
+    def with_intervals(self, cells: Cells, groups: NDArray[np.str_], fewest: int = FEWEST_CELLS) -> Unisono:
+        """As `calibrate`, from cells whose counts are known to be sound, with the group of each.
+
+        Groups of `fewest` cells or more get widths of their own.
+        """
+        return replace(self, intervals=calibrated(self._with_draws, self.voices, cells, groups, fewest))
 
     def _with_draws(self, view: View, target: Modality) -> Prediction:
         return self.prediction_of(view, target, n_draws=DRAWS_OF_INTERVALS)

@@ -41,7 +41,7 @@ def drawn_contents(network: Network, modality: Modality, x: Array, noise: Array)
     epsilon = torch.as_tensor(noise, device=device)[:, None]
 
     def draw(rows: slice) -> torch.Tensor:
-        mu, log_var = network.content(modality, torch.as_tensor(np.ascontiguousarray(x[:, rows]), device=device))[0]
+        mu, log_var = network.content(modality, torch.as_tensor(np.array(x[:, rows]), device=device))[0]
         return mu + torch.exp(0.5 * log_var) * epsilon
 
     return _in_chunks(draw, x.shape[1])

@@ -15,7 +15,9 @@ N_LEVELS = 200
 """Order statistics of the scores are kept at 1/200, 2/200, …, 1: an interval is at most half a point too wide."""
 
 FEWEST_CELLS = 100
-"""Cells that a group needs to have widths of its own; a smaller one takes those of all cells."""
+"""Cells that a group needs to have widths of its own unless told; a smaller one takes those of all cells.
+
+The promise of n cells is up to 1 / (n + 1) too wide: 5 points of 20 cells, 1 of 100."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +46,16 @@ class Conformal:
     scores: Array
 
     @classmethod
-    def fit(cls, error: Array, spread: Array, groups: NDArray[np.str_] | None = None) -> Conformal:
+    def fit(
+        cls, error: Array, spread: Array, groups: NDArray[np.str_] | None = None, fewest: int = FEWEST_CELLS
+    ) -> Conformal:
         """Learn widths from unseen cells.
 
         Args:
             error: measured minus predicted, cell x feature.
             spread: the model's own, cell x feature, 0 or more.
-            groups: of each cell; each with 20 cells or more gets widths of its own.
+            groups: of each cell.
+            fewest: cells from which on a group gets widths of its own.
 
         Raises:
             ValueError: no cell, or shapes disagree.
@@ -63,7 +68,7 @@ class Conformal:
         names: list[str] = []
         if groups is not None:
             found, sizes = np.unique(groups, return_counts=True)
-            names = [str(name) for name, size in zip(found, sizes, strict=True) if size >= FEWEST_CELLS]
+            names = [str(name) for name, size in zip(found, sizes, strict=True) if size >= fewest]
             rows += [groups == name for name in names]
         kept = np.stack([_order_statistics(scores[mask]) for mask in rows])
         return cls(scale, tuple(names), tuple(int(mask.sum()) for mask in rows), kept)
