@@ -90,6 +90,18 @@ def test_a_coupling_gives_missing_kinds_up_and_leaves_the_rest_their_partners():
     assert np.log(partners).mean() > np.log(by_force).mean() - 0.02
 
 
+def test_cells_that_are_like_nobody_on_the_other_side_still_have_a_row():
+    _, left, right = population(211)
+    alien = left.copy()
+    alien[:17, -1], alien[:17, -2] = 1.0, -900.0  # as if their density ratio to every right cell were e to the −900
+    with np.errstate(all="raise", under="ignore"):
+        found = couple(alien, right, beta=1.0, unmatched=0.02)
+    np.testing.assert_allclose(found.p_unmatched[:17], 1.0)
+    np.testing.assert_allclose(found.posterior.sum(axis=1), 1.0, atol=1e-9)
+    assert np.isfinite(found.confidence).all()
+    assert found.p_unmatched[17:].max() < 0.5
+
+
 def test_a_coupling_of_whole_sides_is_nearly_the_one_that_takes_all_partners_to_be_there():
     _, left, right = population(307)
     loose = couple(left, right, beta=1.0, unmatched=0.02, top=1000, k=307).posterior.toarray()

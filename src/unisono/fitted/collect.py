@@ -82,7 +82,7 @@ def collect(
     for matched in matchings(model, cells):
         scores |= named(matched, matching_scores(matched))
         chance |= named(matched, reference.of_a_blind_match(matched.left.n_cells, matched.groups))
-        pairings.append(_pairing(matched))
+        pairings.append(_pairing(model, matched))
     if not scores:
         raise without_pairs(where)
     return Evidence(
@@ -173,10 +173,10 @@ def _coverage(model: Unisono, answer: Predicted, rows: Rows) -> Curve | None:
     return Curve(np.array(COVERAGES), held / n_values, np.full(len(COVERAGES), n_values, dtype=np.intp))
 
 
-def _pairing(answer: Matched) -> Pairing:
+def _pairing(model: Unisono, answer: Matched) -> Pairing:
     correct, stated = top_answers(answer.soft, answer.partner)
     stated = np.minimum(stated, 1.0)
-    left, right = answer.vectors.left, answer.vectors.right
+    left, right = model.embedded(answer.left), model.embedded(answer.right)
     return Pairing(
         answer.left.modality,
         answer.right.modality,

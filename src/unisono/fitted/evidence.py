@@ -99,7 +99,7 @@ class Pairing:
         setting: "" by content alone; "within batch", "with depth" or both.
         reliability: share of right answers over stated probability.
         abstention: precision over the share of cells that get an answer.
-        partner_similarity: mean inner product of a cell and its partner, in what was compared.
+        partner_similarity: mean inner product of a cell and its partner in the shared space.
         other_similarity: the same of a cell and any cell.
     """
 

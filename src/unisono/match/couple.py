@@ -16,6 +16,9 @@ from unisono.match.rules import DEFAULT_TOP, Rule, apply_rule
 from unisono.match.sinkhorn import posterior
 from unisono.types import Coupling
 
+_LEAST_MASS = 1e-6
+"""Of a cell that is sure to be without a partner: its row still says who it would be."""
+
 
 def couple(
     left: Vectors,
@@ -67,7 +70,8 @@ def _couple_block(
         found = posterior(scores, beta)
     else:
         p_left, p_right = presence(left, right, beta=beta, unmatched=unmatched)
-        found = Coupling(posterior(scores, beta, masses=(1.0 - p_left, 1.0 - p_right)).posterior, p_left)
+        masses = np.maximum(1.0 - p_left, _LEAST_MASS), np.maximum(1.0 - p_right, _LEAST_MASS)
+        found = Coupling(posterior(scores, beta, masses=masses).posterior, p_left)
     answer = apply_rule(found, rule, top=top)
     stated = value_at(found.posterior, best_in_row(answer.posterior))
     return replace(answer, confidence=(1.0 - found.p_unmatched) * stated)

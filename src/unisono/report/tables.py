@@ -183,7 +183,7 @@ def probe_table(rows: Sequence[Row]) -> Plain:
     """Rows from elsewhere as text; a column for every key, in order of appearance."""
     columns = tuple(dict.fromkeys(chain.from_iterable(rows)))
     cells = tuple(tuple(_probe(row.get(column, "")) for column in columns) for row in rows)
-    return Plain("Probes of the shared space", columns, cells)
+    return Plain("Probes, by representation", columns, cells)
 
 
 def _probe(value: str | float) -> str:
