@@ -394,7 +394,7 @@ def test_the_embedding_is_tuned_on_unseen_cells_where_they_are_many(monkeypatch,
         asked.append(len(cells.names))
         return tune(model, cells)
 
-    monkeypatch.setattr(unisono.api, "_ENOUGH_TO_TUNE", enough)
+    monkeypatch.setattr(unisono.api, "_ENOUGH_UNSEEN", enough)
     monkeypatch.setattr(un.Unisono, "with_tuning", noted)
     model = fitted(refit_below=refit_below, **JUDGED)
     assert model.record.n_held_out == 30

@@ -12,6 +12,7 @@ from io_fixtures import refusal
 
 from unisono.api import fit, load
 from unisono.datasets import simulate
+from unisono.fitted.query import query_view
 from unisono.fitted.unisono import Unisono
 from unisono.uncertainty.novelty import Novelty
 
@@ -122,6 +123,15 @@ def test_a_model_without_held_out_cells_says_how_to_get_intervals():
 
 def test_too_few_cells_to_calibrate_with_are_refused():
     assert refusal(model().calibrate, part(800, 807)).code == "E027"
+
+
+def test_novelty_is_learnt_of_held_out_cells_where_there_are_200_and_one_unseen_cell_in_20_lies_beyond_1():
+    config = tiny(held_out=0.2, refit_below=0)
+    many = fit(part(0, 1100), batch_key="batch", config=config, device="cpu")
+    query = part(1100, 800 + 2 * N_UNSEEN)
+    for modality in ("atac", "rna", "adt"):
+        view = query_view(query, modality, many.voices, many.record)
+        assert (many.novelty_of(view) > 1).mean() == pytest.approx(0.05, abs=0.035), modality
 
 
 def test_cells_unlike_those_of_training_are_novel():

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 _SECONDS_BETWEEN_CHECKPOINTS = 5.0
-_ENOUGH_TO_TUNE = 200
-"""Held-out cells from which on the embedding is tuned on them: vectors of cells that were trained on lie elsewhere."""
+_ENOUGH_UNSEEN = 200
+"""Held-out cells from which on embedding and novelty are learnt of them: cells that were trained on lie elsewhere."""
 _LIBRARIES = ("unisono", "torch", "numpy", "scipy", "anndata", "mudata")
 
 OnEpoch = Callable[[Epoch], None]
@@ -173,8 +173,9 @@ def fit_cells(
             set_linear_vote(whole.network, choices.linear_vote)
             intervals = model.intervals
             model = replace(_assembled(whole.network, whole.views, choices, {}, config, record), intervals=intervals)
-        elif len(prepared.held_out.names) >= _ENOUGH_TO_TUNE:
+        elif len(prepared.held_out.names) >= _ENOUGH_UNSEEN:
             unseen = prepared.held_out
+            model = model.with_novelties(unseen)
     model = model.with_tuning(unseen)
     seconds = round(time.perf_counter() - began, 3)
     return replace(model, record=record.model_copy(update={"seconds": seconds}))

@@ -401,6 +401,12 @@ class Unisono:
         views = {m: cells.views[m].take(cells.rows[m][complete]) for m in self.modalities}
         return replace(self, tuning=fit_tuning({m: self.vectors_of(view) for m, view in views.items()}))
 
+    def with_novelties(self, cells: Cells) -> Unisono:
+        """The same model, its novelty measured from these cells."""
+        readings = {m: self.voices[m].read(view) for m, view in cells.views.items()}
+        known = {m: Novelty.fit(reading.x) for m, reading in readings.items() if len(reading.x) > 1}
+        return replace(self, novelties={**self.novelties, **known})
+
     def drivers(self, cells: MuData | AnnData, source: Modality, target: Modality) -> Drivers:
         """Which features of `source` move which features of `target` in the predictions, averaged over some cells.
 

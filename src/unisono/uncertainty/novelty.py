@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 QUANTILE = 0.95
-"""A cell of training lies beyond novelty 1 with a chance of 1 in 20."""
+"""A cell like those of training lies beyond novelty 1 with a chance of 1 in 20."""
 
 _N_FOLDS = 5
 _SEED = 37
