@@ -14,7 +14,6 @@ from unisono.api import fit, load
 from unisono.datasets import simulate
 from unisono.fitted.query import query_view
 from unisono.fitted.unisono import Unisono
-from unisono.uncertainty.novelty import Novelty
 
 N_UNSEEN = 401
 
@@ -143,4 +142,3 @@ def test_cells_unlike_those_of_training_are_novel():
     unusual = small_model().predict(rna, "rna", "adt").obs["novelty"].to_numpy()
     assert np.median(usual) < 1
     assert np.median(unusual) > 1.15 * np.median(usual)
-    assert isinstance(small_model().novelties["rna"], Novelty)

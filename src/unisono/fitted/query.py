@@ -45,7 +45,7 @@ def query_view(
             features with the model, E039 and E040 its peaks cannot be compared, E043 the model lacks the modality.
     """
     require_modality(modality, voices)
-    mdata = _as_mudata(data, modality)
+    mdata = as_mudata(data, modality)
     names = {name: kind for name, kind in kinds(mdata, record).items() if kind == modality}
     if not names:
         what = f"not found; the file has {', '.join(mdata.mod)}."
@@ -166,7 +166,8 @@ def warn(findings: list[Finding]) -> None:
             warnings.warn(str(finding), InputWarning, stacklevel=4)
 
 
-def _as_mudata(data: MuData | AnnData, modality: Modality) -> MuData:
+def as_mudata(data: MuData | AnnData, modality: Modality) -> MuData:
+    """The data as they are, or a bare AnnData as the one modality that it is taken to hold."""
     if hasattr(data, "mod"):
         return data
     import mudata

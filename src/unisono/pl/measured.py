@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unisono.fitted.query import as_mudata
 from unisono.io.naming import kind_of
 from unisono.io.read import cells_from_mudata
 from unisono.transforms.transform import on_scale
@@ -49,7 +49,7 @@ def beside_prediction(predicted: AnnData, measured: MuData | AnnData) -> Beside:
     if "unisono" not in predicted.uns or "target" not in predicted.uns["unisono"]:
         raise ValueError("uns has no 'unisono': give what model.predict returned, in its place")
     modality = cast(Modality, str(predicted.uns["unisono"]["target"]))
-    table, names = _as_mudata(measured, modality), _named(measured, modality)
+    table, names = as_mudata(measured, modality), _named(measured, modality)
     cells, _ = cells_from_mudata(table, batch_key=None, modalities=names, need=1)
     view = cells.views[modality]
     rows = pd.Index(view.cells).get_indexer(predicted.obs_names.astype(str))
@@ -67,13 +67,3 @@ def _named(measured: MuData | AnnData, modality: Modality) -> dict[str, str]:
     if not found:
         raise ValueError(f"measured has {', '.join(measured.mod)}, wanted {modality}")
     return {found[0]: modality}
-
-
-def _as_mudata(measured: MuData | AnnData, modality: Modality) -> MuData:
-    if hasattr(measured, "mod"):
-        return measured
-    import mudata
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return mudata.MuData({modality: measured})
