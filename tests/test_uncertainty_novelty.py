@@ -52,6 +52,15 @@ def test_more_codes_than_cells_and_codes_that_never_vary_are_borne():
     assert 0 < found.max() < 2
 
 
+def test_rescaling_keeps_the_order_and_puts_one_unseen_cell_in_20_beyond_1():
+    novelty, other = Novelty.fit(cells(61)), 1.7 * cells(1001, 3)
+    again = novelty.rescaled(other)
+    assert (again.of(other) > 1).mean() == pytest.approx(0.05, abs=0.002)
+    ratio = again.of(cells(13, 4)) / novelty.of(cells(13, 4))
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
+    assert ratio[0] < 0.9
+
+
 def test_too_few_cells_are_refused():
     assert np.isfinite(Novelty.fit(cells(2)).of(cells(3))).all()
     with pytest.raises(ValueError, match="1 cells: 2 or more"):

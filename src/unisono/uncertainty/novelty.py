@@ -52,6 +52,11 @@ class Novelty:
         scale = max(float(np.quantile(unseen, QUANTILE)), 1e-12)
         return cls(centre.astype(np.float32), (factor / scale).astype(np.float32))
 
+    def rescaled(self, unseen: Array) -> Novelty:
+        """The same Gaussian, with 95 % of these cells, which it has not seen, within novelty 1."""
+        scale = max(float(np.quantile(self.of(unseen), QUANTILE)), 1e-12)
+        return Novelty(self.centre, np.asarray(self.factor / scale, dtype=np.float32))
+
     def of(self, x: Array) -> Array:
         """The novelty of cells, from their codes, cell x code; 0 or more, and above 1 where it is unusual."""
         return _distance(x, self.centre, self.factor).astype(np.float32)
