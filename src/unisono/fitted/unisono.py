@@ -229,8 +229,8 @@ class Unisono:
 
         Args:
             cells: raw counts of cells with two modalities or more, some hundreds of them.
-            by: obs column whose groups of 20 cells or more get widths of their own, that of the batch unless told; a
-                later query takes the widths of the batch of its cells.
+            by: obs column whose groups of 20 cells or more get widths of their own, that of the batch unless told. A
+                later query is looked up by its batch: groups that bear no batch's name are never used.
 
         Raises:
             BadInput: the cells cannot be read by this model, or E027 too few have two modalities.
