@@ -7,11 +7,13 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy import sparse
 from fitted_fixtures import on_scale, rebuilt, small_model, take, test_cells, tiny
 from io_fixtures import refusal
 
 from unisono.api import fit, load
 from unisono.datasets import simulate
+from unisono.fitted.collect import collect
 from unisono.fitted.query import query_view
 from unisono.fitted.unisono import Unisono
 
@@ -91,6 +93,72 @@ def test_groups_asked_for_have_widths_of_their_own():
     assert grouped.groups == tuple(names)
     assert grouped.n_cells == (N_UNSEEN, *sizes)
     assert np.abs(grouped.scores[1] - grouped.scores[2]).max() > 0.01
+
+
+def annotated(start, stop):
+    """Cells of two kinds: proteins of the noisy third are measured with an error of their own."""
+    query = part(start, stop)
+    rng = np.random.default_rng(start)
+    kind = np.where(rng.random(stop - start) < 1 / 3, "noisy", "clean")
+    adt = query["adt"].copy()
+    noise = np.where((kind == "noisy")[:, None], rng.choice([0.25, 4.0], size=adt.shape), 1.0)
+    adt.X = sparse.csr_matrix(np.rint(adt.X.toarray() * noise).astype(np.int64))
+    found = rebuilt({"rna": query["rna"].copy(), "adt": adt})
+    found["rna"].obs["kind"] = found["adt"].obs["kind"] = kind
+    return found, kind
+
+
+def test_intervals_calibrated_by_a_column_hold_within_its_groups_and_are_looked_up_by_it(tmp_path):
+    known, _ = annotated(800, 800 + N_UNSEEN)
+    query, kind = annotated(800 + N_UNSEEN, 800 + 2 * N_UNSEEN)
+    model().calibrate(known, by="kind").save(tmp_path / "by_kind")
+    whole, by_kind = model().calibrate(known), load(tmp_path / "by_kind", device="cpu")
+    for group in ("noisy", "clean"):
+        cells = query[kind == group].copy()
+        of_all, of_group = (m.predict(cells, "rna", "adt", interval=0.8) for m in (whole, by_kind))
+        assert abs(covered(of_all, cells, "adt") - 0.8) > 0.07
+        assert covered(of_group, cells, "adt") == pytest.approx(0.8, abs=0.05)
+    alone = by_kind.predict(query["rna"], "rna", "adt", interval=0.8)
+    np.testing.assert_array_equal(
+        alone.layers["upper"], by_kind.predict(query, "rna", "adt", interval=0.8).layers["upper"]
+    )
+
+
+def test_cells_without_a_value_in_the_column_have_the_widths_of_all_cells():
+    known, _ = annotated(800, 800 + N_UNSEEN)
+    by_kind = model().calibrate(known, by="kind")
+    query, kind = annotated(800 + N_UNSEEN, 860 + N_UNSEEN)
+    wanted = by_kind.predict(query, "rna", "adt", interval=0.9)
+    rna = query["rna"].copy()
+    rna.obs["kind"] = rna.obs["kind"].astype(object).where(np.arange(60) < 20)
+    some = by_kind.predict(rna, "rna", "adt", interval=0.9)
+    del rna.obs["kind"]
+    with pytest.warns(UserWarning, match=r"W067 query, rna: no obs column 'kind'"):
+        none = by_kind.predict(rna, "rna", "adt", interval=0.9)
+    np.testing.assert_array_equal(some.layers["upper"][:20], wanted.layers["upper"][:20])
+    np.testing.assert_array_equal(some.layers["upper"][20:], none.layers["upper"][20:])
+    noisy = kind[20:] == "noisy"
+    assert (wanted.layers["upper"] - none.layers["upper"])[20:][noisy].mean() > 0.05
+
+
+def test_a_column_to_calibrate_by_has_to_be_there_and_complete():
+    known, _ = annotated(800, 900)
+    found = refusal(model().calibrate, known, by="lineage")
+    assert (found.code, found.where) == ("E029", "cells, rna")
+    known["rna"].obs["kind"] = known["rna"].obs["kind"].astype(object).where(np.arange(100) > 2)
+    found = refusal(model().calibrate, known, by="kind")
+    assert (found.code, found.where) == ("E031", "cells, rna")
+    assert found.remedy == "fill it in or leave out by"
+
+
+def test_coverage_in_a_report_is_that_of_the_groups_that_were_calibrated_by():
+    known, _ = annotated(800, 800 + N_UNSEEN)
+    by_kind = model().calibrate(known, by="kind")
+    query, kind = annotated(800 + N_UNSEEN, 800 + 2 * N_UNSEEN)
+    noisy = query[kind == "noisy"].copy()
+    (found,) = [d for d in collect(by_kind, noisy).directions if (d.source, d.target) == ("rna", "adt")]
+    curve = dict(zip(found.coverage.x, found.coverage.y, strict=True))
+    assert curve[0.8] == pytest.approx(0.8, abs=0.05)
 
 
 def test_few_held_out_cells_promise_no_high_coverage():

@@ -167,7 +167,7 @@ def fit_cells(
     model = _assembled(network, views, choices, choices.kernels, config, record)
     unseen = cells
     if prepared.held_out:
-        model = model.with_intervals(prepared.held_out, prepared.held_out.batch)
+        model = model.with_intervals(prepared.held_out)
         if len(cells.names) < config.refit_below:
             whole = refit(cells, config, training.best_epoch, where, on_epoch)
             set_linear_vote(whole.network, choices.linear_vote)

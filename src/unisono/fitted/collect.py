@@ -77,7 +77,8 @@ def collect(
         result = judged(predicted)
         scores |= named(predicted, result.figures)
         chance |= named(predicted, reference.of_the_mean_profile(predicted.truth))
-        directions.append(_direction(model, predicted, result))
+        groups = model.groups_of_intervals(test, predicted.source, predicted.prediction.target, where)
+        directions.append(_direction(model, predicted, result, groups))
     pairings: list[Pairing] = []
     for matched in matchings(model, cells):
         scores |= named(matched, matching_scores(matched))
@@ -100,7 +101,7 @@ def collect(
     )
 
 
-def _direction(model: Unisono, answer: Predicted, result: JudgedPrediction) -> Direction:
+def _direction(model: Unisono, answer: Predicted, result: JudgedPrediction, groups: NDArray[np.str_]) -> Direction:
     prediction = answer.prediction
     accuracy = {"correlation": result.pearson}
     if np.isfinite(result.auroc).any():
@@ -121,7 +122,7 @@ def _direction(model: Unisono, answer: Predicted, result: JudgedPrediction) -> D
         prediction.features,
         accuracy,
         sample,
-        _coverage(model, answer, rows),
+        _coverage(model, answer, rows, groups),
     )
 
 
@@ -148,7 +149,7 @@ def _worth_showing(answer: Predicted, accuracy: Scores) -> tuple[Rows, NDArray[n
     return np.fromiter(chosen, dtype=np.intp), np.array(list(chosen.values()), dtype=object)
 
 
-def _coverage(model: Unisono, answer: Predicted, rows: Rows) -> Curve | None:
+def _coverage(model: Unisono, answer: Predicted, rows: Rows, groups: NDArray[np.str_]) -> Curve | None:
     """Share of measured values inside their intervals at each promised share, over some cells and all features."""
     prediction = answer.prediction
     widths = model.intervals.get((prediction.source, prediction.target))
@@ -167,7 +168,7 @@ def _coverage(model: Unisono, answer: Predicted, rows: Rows) -> Curve | None:
         )
         gap, spread = np.abs(truth[part].toarray() - some.dense()), some.spread()
         for place, promised in enumerate(COVERAGES):
-            bounds = widths.bounds(promised, answer.source.batch[part]).take_features(columns)
+            bounds = widths.bounds(promised, groups[part]).take_features(columns)
             held[place] += float((gap <= bounds.half_width(spread)).sum())
     n_values = len(rows) * len(columns)
     return Curve(np.array(COVERAGES), held / n_values, np.full(len(COVERAGES), n_values, dtype=np.intp))

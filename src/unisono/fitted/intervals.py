@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -22,7 +23,12 @@ Predict = Callable[[View, Modality], Prediction]
 
 
 def calibrated(
-    predict: Predict, voices: Mapping[Modality, Voice], cells: Cells, groups: NDArray[np.str_], fewest: int
+    predict: Predict,
+    voices: Mapping[Modality, Voice],
+    cells: Cells,
+    groups: Mapping[Modality, NDArray[np.str_]],
+    fewest: int,
+    by: str | None = None,
 ) -> dict[Pair, Conformal]:
     """Widths for every direction that enough of the cells have both ends of.
 
@@ -33,17 +39,20 @@ def calibrated(
         predict: a prediction with draws, of every feature.
         voices: by modality, for the names of features.
         cells: unseen by the model.
-        groups: of each of `cells.names`.
+        groups: by modality, of each cell of its view.
         fewest: cells from which on a group gets widths of its own.
+        by: the obs column that named the groups; None for that of the batch.
     """
     found: dict[Pair, Conformal] = {}
     for source, target in permutations(cells.modalities, 2):
         both = (cells.rows[source] >= 0) & (cells.rows[target] >= 0)
         if target == "atac" or both.sum() < _FEWEST_CELLS:
             continue
-        prediction = predict(cells.views[source].take(cells.rows[source][both]), target)
+        rows = cells.rows[source][both]
+        prediction = predict(cells.views[source].take(rows), target)
         measured = cells.views[target].take(cells.rows[target][both])
-        found[source, target] = _learnt(prediction, voices[target], measured, groups[both], fewest)
+        learnt = _learnt(prediction, voices[target], measured, groups[source][rows], fewest)
+        found[source, target] = replace(learnt, by=by)
     return found
 
 

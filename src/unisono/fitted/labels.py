@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.evaluation.metrics.arrays import Labels
-from unisono.findings import refuse
-from unisono.fitted.query import kinds
+from unisono.findings import Finding, refuse
+from unisono.fitted.query import kinds, warn
 from unisono.fitted.record import Record
 from unisono.types import Cells, Modality, View
 
@@ -51,32 +51,61 @@ def _tables(mdata: MuData, cells: Cells, record: Record) -> Mapping[Modality, li
 
 
 def _values(tables: list[pd.DataFrame], column: str, cells: Labels) -> Labels:
-    nothing: Labels = np.full(len(cells), "", dtype=object)
-    for table in tables:
-        if column in table and np.isin(cells, table.index).all():
-            values = table[column].loc[list(cells)]
-            if pd.api.types.is_float_dtype(values.dtype):
-                return nothing
-            return np.where(values.isna(), "", values.astype(object).map(str)).astype(object)
-    return nothing
+    values = _column(tables, column, cells)
+    if values is None or pd.api.types.is_float_dtype(values.dtype):
+        return np.full(len(cells), "", dtype=object)
+    return np.where(values.isna(), "", values.astype(object).map(str)).astype(object)
 
 
-def labels_within(data: MuData | AnnData, view: View, column: str, record: Record, side: str) -> NDArray[np.str_]:
+def labels_within(
+    data: MuData | AnnData, view: View, column: str, record: Record, where: str, option: str = "within"
+) -> NDArray[np.str_]:
     """The obs column of the view's cells, looked up in the modality's own obs first, then in the MuData's.
+
+    Args:
+        data: where the view is from.
+        view: one modality of it.
+        column: of obs.
+        record: for the names of modalities.
+        where: what messages call the data.
+        option: the name of the argument that named the column.
 
     Raises:
         BadInput: E029 there is no such column, E031 it lacks a value.
     """
-    tables = [data.obs]
-    if hasattr(data, "mod"):
-        own = [name for name, kind in kinds(data, record).items() if kind == view.modality]
-        tables = [*(data.mod[name].obs for name in own), data.obs]
+    tables = _tables_of(data, view.modality, record)
+    values = _column(tables, column, view.cells)
+    if values is None:
+        found = ", ".join(sorted({str(name) for table in tables for name in table})[:8])
+        what = f"no obs column {column!r} (there are: {found})."
+        raise refuse("E029", f"{where}, {view.modality}", what, "name one")
+    if values.isna().any():
+        what = f"{column!r} is missing for {int(values.isna().sum())} cells."
+        raise refuse("E031", f"{where}, {view.modality}", what, f"fill it in or leave out {option}")
+    return np.asarray(values, dtype=str)
+
+
+def labels_if_any(data: MuData | AnnData, view: View, column: str, record: Record, where: str) -> NDArray[np.str_]:
+    """As `labels_within`, with "" for a cell without a value, and W067 where the query lacks the column."""
+    values = _column(_tables_of(data, view.modality, record), column, view.cells)
+    if values is None:
+        what = f"no obs column {column!r}, by which intervals were calibrated; they have the width for all cells."
+        warn([Finding("W067", f"{where}, {view.modality}", what, f"add obs[{column!r}]")])
+        return np.full(view.n_cells, "", dtype=str)
+    return np.where(values.isna(), "", values.astype(object).map(str)).astype(str)
+
+
+def _tables_of(data: MuData | AnnData, modality: Modality, record: Record) -> list[pd.DataFrame]:
+    """The obs tables that hold cells of the modality, its own first."""
+    if not hasattr(data, "mod"):
+        return [data.obs]
+    own = [name for name, kind in kinds(data, record).items() if kind == modality]
+    return [*(data.mod[name].obs for name in own), data.obs]
+
+
+def _column(tables: list[pd.DataFrame], column: str, cells: Labels) -> pd.Series | None:
+    """The values of the cells in the first table that has the column and all of them; None if there is none."""
     for table in tables:
-        if column in table and np.isin(view.cells, table.index).all():
-            values = table.loc[view.cells, column]
-            if values.isna().any():
-                what = f"{column!r} is missing for {int(values.isna().sum())} cells."
-                raise refuse("E031", f"{side}, {view.modality}", what, "fill it in or match without within")
-            return np.asarray(values, dtype=str)
-    found = ", ".join(sorted({str(name) for table in tables for name in table})[:8])
-    raise refuse("E029", f"{side}, {view.modality}", f"no obs column {column!r} (there are: {found}).", "name one")
+        if column in table and np.isin(cells, table.index).all():
+            return table.loc[list(cells), column]
+    return None

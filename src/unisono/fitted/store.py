@@ -114,6 +114,7 @@ class _Widths(BaseModel):
     target: Modality
     groups: tuple[str, ...]
     n_cells: tuple[int, ...]
+    by: str | None = None
 
 
 class _Intervals(BaseModel):
@@ -201,7 +202,8 @@ def _write(parts: Parts, folder: Path) -> None:
     widths = []
     for (source, target), found in parts.intervals.items():
         arrays |= {f"{source}.{target}.{name}": getattr(found, name) for name in _CONFORMAL_ARRAYS}
-        widths.append(_Widths(source=source, target=target, groups=found.groups, n_cells=found.n_cells))
+        kept = _Widths(source=source, target=target, groups=found.groups, n_cells=found.n_cells, by=found.by)
+        widths.append(kept)
     documents: dict[str, BaseModel] = {
         _CONFIG: parts.config,
         _RECORD: parts.record,
@@ -256,7 +258,7 @@ def _style_book(modality: Modality, names: _Names, arrays: Arrays) -> StyleBook:
 
 def _conformal(widths: _Widths, arrays: Arrays) -> Conformal:
     scale, scores = (arrays[f"{widths.source}.{widths.target}.{name}"] for name in _CONFORMAL_ARRAYS)
-    return Conformal(scale, widths.groups, widths.n_cells, scores)
+    return Conformal(scale, widths.groups, widths.n_cells, scores, widths.by)
 
 
 def _anchors(terms: _Terms, arrays: Arrays) -> Anchors:

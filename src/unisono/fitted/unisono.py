@@ -18,7 +18,7 @@ from unisono.fitted.draws import DRAWS, Chain, beside, direct_draws
 from unisono.fitted.drivers import Drivers, read_out
 from unisono.fitted.intervals import DRAWS as DRAWS_OF_INTERVALS
 from unisono.fitted.intervals import calibrated
-from unisono.fitted.labels import labels_within
+from unisono.fitted.labels import labels_if_any, labels_within
 from unisono.fitted.query import (
     NEW_BATCH,
     names_of,
@@ -129,7 +129,7 @@ class Unisono:
                 a few reference cells that have `target`.
             interval: coverage of prediction intervals, such as 0.9, for `layers["lower"]` and `layers["upper"]`; None
                 for none. They hold for cells like those of training; a batch of training has widths of its own where
-                enough of its cells were held out.
+                enough of its cells were held out. After `calibrate`, for cells and groups like those given there.
             via: a third modality to pass through, as chromatin → RNA → protein: the target is predicted from what is
                 predicted of `via`, with all that the first step leaves open carried into the second.
             n_draws: draws from the posterior that `layers["spread"]` is the standard deviation of: what the model is
@@ -176,7 +176,8 @@ class Unisono:
         if via is not None:
             raise refuse("E053", "predict", "intervals of a chain are not known.", "leave out interval or via")
         found = self.prediction_of(view, target, chosen, n_draws=DRAWS_OF_INTERVALS)
-        return replace(found, bounds=self._bounds(source, target, interval, view))
+        groups = self.groups_of_intervals(query, view, target, where)
+        return replace(found, bounds=self._bounds(source, target, interval, groups))
 
     def prediction_of(
         self,
@@ -211,7 +212,7 @@ class Unisono:
         found = Prediction(source, target, view.cells, features, *parts)
         return replace(found, novelty=self.novelties[source].of(reading.x))
 
-    def _bounds(self, source: Modality, target: Modality, interval: float, view: View) -> Bounds:
+    def _bounds(self, source: Modality, target: Modality, interval: float, groups: NDArray[np.str_]) -> Bounds:
         if not 0 < interval < 1:
             raise refuse("E053", "predict", f"interval={interval} is no coverage.", "say a number between 0 and 1")
         if target == "atac":
@@ -220,7 +221,7 @@ class Unisono:
         if (source, target) not in self.intervals:
             what = f"no intervals are known from {source} to {target}: too few cells were held out in the fit."
             raise refuse("E053", "predict", what, "call model.calibrate with cells that it has not seen")
-        return self.intervals[source, target].bounds(interval, view.batch)
+        return self.intervals[source, target].bounds(interval, groups)
 
     def calibrate(self, cells: MuData, by: str | None = None) -> Unisono:
         """The same model with intervals learnt from cells that it has not seen, in place of those of its fit.
@@ -229,26 +230,54 @@ class Unisono:
 
         Args:
             cells: raw counts of cells with two modalities or more, some hundreds of them.
-            by: obs column whose groups of 20 cells or more get widths of their own, that of the batch unless told. A
-                later query is looked up by its batch: groups that bear no batch's name are never used.
+            by: obs column whose groups of 20 cells or more get widths of their own, such as the cell type; the batch
+                unless told. Later queries are looked up by the same column; a cell of another group, or without one,
+                has the widths of all cells.
 
         Raises:
-            BadInput: the cells cannot be read by this model, or E027 too few have two modalities.
+            BadInput: the cells cannot be read by this model, E027 too few have two modalities, E029 or E031 the
+                column is missing or lacks values.
         """
-        record = self.record if by is None else self.record.model_copy(update={"batch_key": by})
-        known = query_cells(cells, self.voices, self.record)
-        groups = known.batch if by is None else query_cells(cells, self.voices, record).batch
-        found = self.with_intervals(known, groups, _FEWEST_OF_GROUP)
+        known = query_cells(cells, self.voices, self.record, "cells")
+        groups = None
+        if by is not None:
+            groups = {m: labels_within(cells, known.views[m], by, self.record, "cells", "by") for m in known.views}
+        found = self.with_intervals(known, groups, by=by, fewest=_FEWEST_OF_GROUP)
         if not found.intervals:
             raise refuse("E027", "cells", "too few cells have two modalities.", "give some hundreds measured in both")
         return found
 
-    def with_intervals(self, cells: Cells, groups: NDArray[np.str_], fewest: int = FEWEST_CELLS) -> Unisono:
-        """As `calibrate`, from cells whose counts are known to be sound, with the group of each.
+    def with_intervals(
+        self,
+        cells: Cells,
+        groups: Mapping[Modality, NDArray[np.str_]] | None = None,
+        *,
+        by: str | None = None,
+        fewest: int = FEWEST_CELLS,
+    ) -> Unisono:
+        """As `calibrate`, from cells whose counts are known to be sound.
 
-        Groups of `fewest` cells or more get widths of their own.
+        Args:
+            cells: unseen by the model.
+            groups: by modality, of each cell of its view; the batches unless told.
+            by: the obs column that the groups are from.
+            fewest: cells from which on a group gets widths of its own.
         """
-        return replace(self, intervals=calibrated(self._with_draws, self.voices, cells, groups, fewest))
+        known = groups if groups is not None else {m: view.batch for m, view in cells.views.items()}
+        return replace(self, intervals=calibrated(self._with_draws, self.voices, cells, known, fewest, by))
+
+    def groups_of_intervals(
+        self, query: MuData | AnnData, view: View, target: Modality, where: str = "query"
+    ) -> NDArray[np.str_]:
+        """The group of each cell of a view of the query by which widths of its intervals are looked up.
+
+        That is its batch, or its value in the obs column that the widths were calibrated by: "" where it has none, and
+        everywhere, with W067, where the query lacks the column.
+        """
+        widths = self.intervals.get((view.modality, target))
+        if widths is None or widths.by is None:
+            return view.batch
+        return labels_if_any(query, view, widths.by, self.record, where)
 
     def _with_draws(self, view: View, target: Modality) -> Prediction:
         return self.prediction_of(view, target, n_draws=DRAWS_OF_INTERVALS)

@@ -34,6 +34,7 @@ class Conformal:
         groups: names of groups of cells with widths of their own.
         n_cells: cells behind the widths: of all, then of each group.
         scores: group x level x feature, order statistics of the scores; the first row is of all cells.
+        by: the obs column whose values the groups are; None for that of the batch.
 
     References:
         Lei et al., "Distribution-free predictive inference for regression", 2018 (locally weighted split conformal).
@@ -44,6 +45,7 @@ class Conformal:
     groups: tuple[str, ...]
     n_cells: tuple[int, ...]
     scores: Array
+    by: str | None = None
 
     @classmethod
     def fit(
