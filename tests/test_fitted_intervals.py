@@ -7,9 +7,9 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scipy import sparse
 from fitted_fixtures import on_scale, rebuilt, small_model, take, test_cells, tiny
 from io_fixtures import refusal
+from scipy import sparse
 
 from unisono.api import fit, load
 from unisono.datasets import simulate

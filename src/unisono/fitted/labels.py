@@ -107,5 +107,6 @@ def _column(tables: list[pd.DataFrame], column: str, cells: Labels) -> pd.Series
     """The values of the cells in the first table that has the column and all of them; None if there is none."""
     for table in tables:
         if column in table and np.isin(cells, table.index).all():
-            return table.loc[list(cells), column]
+            found: pd.Series = table.loc[list(cells), column]
+            return found
     return None
