@@ -131,6 +131,7 @@ def matches(model: Unisono, unseen: mudata.MuData) -> Iterator[Row]:
     partner = np.arange(found.posterior.shape[0])
     correct, stated = metrics.top_answers(found.posterior, partner)
     yield {"figure": "calibration error", "value": metrics.expected_calibration_error(stated, correct)}
+    yield {"figure": "of luck alone", "value": metrics.calibration_error_of_luck(stated)}
     curve = metrics.abstention(stated, correct)
     for share in (0.01, 0.05, 0.2, 1.0):
         at = np.searchsorted(curve.x, share - 1e-9)

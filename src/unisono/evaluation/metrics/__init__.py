@@ -1,6 +1,6 @@
 """Figures of merit as functions of arrays: prediction, matching, calibration, shared space; never a model or names."""
 
-from unisono.evaluation.metrics.calibration import expected_calibration_error
+from unisono.evaluation.metrics.calibration import calibration_error_of_luck, expected_calibration_error
 from unisono.evaluation.metrics.curves import Curve, abstention, reliability, wilson
 from unisono.evaluation.metrics.matching import (
     accuracy,
@@ -50,6 +50,7 @@ __all__ = [
     "areas_per_feature",
     "auprc_per_feature",
     "auroc_per_feature",
+    "calibration_error_of_luck",
     "expected_calibration_error",
     "foscttm",
     "foscttm_of_scores",

@@ -23,3 +23,23 @@ def expected_calibration_error(probability: Scores, correct: Flags | Scores, bin
     place = np.clip(np.ceil(np.asarray(probability) * bins).astype(int) - 1, 0, bins - 1)
     gap = np.bincount(place, weights=np.asarray(correct, dtype=np.float64) - probability, minlength=bins)
     return float(np.abs(gap).sum() / len(probability))
+
+
+def calibration_error_of_luck(probability: Scores, bins: int = 15, draws: int = 1000, seed: int = 0) -> float:
+    """The calibration error to expect of this many answers if every stated probability were exactly right.
+
+    Few answers never come out in the shares that were stated: an error is told from luck only where it exceeds this.
+
+    Args:
+        probability: stated probability of each answer.
+        bins: as in `expected_calibration_error`.
+        draws: times that right and wrong are drawn anew from the stated probabilities.
+        seed: of the draws.
+
+    References:
+        Bröcker & Smith, "Increasing the reliability of reliability diagrams", Weather and Forecasting 2007.
+    """
+    rng = np.random.default_rng(seed)
+    stated = np.asarray(probability, dtype=np.float64)
+    errors = [expected_calibration_error(stated, rng.random(len(stated)) < stated, bins) for _ in range(draws)]
+    return float(np.mean(errors))
