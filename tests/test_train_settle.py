@@ -12,7 +12,7 @@ from unisono.match import DepthTerm, fit_beta
 from unisono.nn import infer
 from unisono.train.held_out import HeldOut
 from unisono.train.prepare import prepare
-from unisono.train.settle import anchors, choose, routes, set_linear_vote, style_book
+from unisono.train.settle import anchors, choose, complete_codes, routes, set_linear_vote, style_book
 from unisono.transforms.temper import Temper
 from unisono.types import Cells
 
@@ -108,6 +108,30 @@ def test_anchors_are_paired_training_cells_over_which_ratios_average_to_1(prepar
     ratio = np.exp(of_pair.beta * one.astype(np.float64) @ other.T)
     np.testing.assert_allclose(ratio.mean(axis=0), 1.0, atol=1e-3)
     np.testing.assert_allclose(ratio.mean(axis=1), 1.0, atol=1e-3)
+
+
+def test_anchors_are_read_as_if_they_were_unseen(prepared, found):
+    view = prepared.views["atac"]
+    of_pair = anchors(prepared.network, prepared.views, found.betas)["atac", "rna"]
+    names = np.flatnonzero(view.has & prepared.views["rna"].has)
+    np.testing.assert_array_equal(of_pair.left, infer.vectors(prepared.network, "atac", view.unseen[view.rows[names]]))
+    spread = view.unseen.std(axis=0) / view.reading.x.std(axis=0)
+    np.testing.assert_allclose(spread, 1 - view.voice.transform.optimism(view.counts), rtol=1e-4)
+    assert 0.5 < spread.min() < 0.95
+
+
+def test_complete_codes_are_those_of_held_out_cells_and_else_of_training_cells_as_if_unseen(prepared, judge):
+    views, held_out = prepared.views, judge.cells
+    rows = np.stack([held_out.rows[m] for m in views])
+    of_held_out = complete_codes(views, judge)
+    for (m, x), places in zip(of_held_out.items(), rows, strict=True):
+        np.testing.assert_array_equal(x, judge.readings[m].x[places[(rows >= 0).all(axis=0)]])
+    without_seven = views["adt"].rows.copy()
+    without_seven[:7] = -1
+    of_training = complete_codes({**views, "adt": replace(views["adt"], rows=without_seven)}, None)
+    np.testing.assert_array_equal(of_training["rna"], views["rna"].unseen[views["rna"].rows[7:]])
+    without = HeldOut(Cells({m: held_out.views[m] for m in ("atac", "rna")}), views)
+    assert len(complete_codes(views, without)["rna"]) == len(views["rna"].rows)
 
 
 def test_where_few_cells_are_paired_all_cells_of_either_side_are_anchors(prepared, found):

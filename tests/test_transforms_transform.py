@@ -309,3 +309,28 @@ def test_measured_values_stand_on_the_scale_of_their_modality(cells):
     geometric = np.exp(np.log1p(x["adt"]).mean(axis=1, keepdims=True))
     np.testing.assert_allclose(found["adt"], np.log1p(x["adt"] / geometric), rtol=1e-5)
     np.testing.assert_array_equal(found["atac"], x["atac"] > 0)
+
+
+@pytest.mark.parametrize(("modality", "n_strong"), [("atac", 3), ("rna", 3), ("adt", 3)])
+def test_optimism_is_what_a_code_loses_when_its_cell_is_left_out_of_the_training(modality, n_strong, cells):
+    view = cells.views[modality]
+    config = FitConfig(n_codes=5, max_genes=61, max_peaks=127)
+    made = Transform.fit(view, config)
+    counts = made.counts(view)
+    codes, left_out = made.codes(counts), np.arange(0, view.n_cells, 4)
+    without = np.empty((len(left_out), made.n_codes))
+    for place, cell in enumerate(left_out):
+        others = np.delete(np.arange(view.n_cells), cell)
+        refitted = Transform.fit(view.take(others), config)
+        sign = np.sign((refitted.codes(refitted.counts(view.take(others))) * codes[others]).sum(axis=0))
+        without[place] = sign * refitted.codes(refitted.counts(view.take(np.array([cell]))))[0]
+    kept = (without * codes[left_out]).sum(axis=0) / (codes[left_out].astype(float) ** 2).sum(axis=0)
+    np.testing.assert_allclose(kept[:n_strong], 1 - made.optimism(counts)[:n_strong], atol=0.06)
+
+
+def test_optimism_is_a_share_of_noise_and_nothing_where_components_explain_all(cells, fitted):
+    shares = {m: made.optimism(made.counts(cells.views[m])) for m, made in fitted.items()}
+    assert all(((share >= 0) & (share < 1)).all() for share in shares.values())
+    assert np.median(shares["atac"]) > np.median(shares["rna"]) > np.median(shares["adt"])
+    proteins = Transform.fit(cells.views["adt"], FitConfig(n_codes=17))
+    assert proteins.optimism(proteins.counts(cells.views["adt"])).max() < 1e-3

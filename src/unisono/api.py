@@ -25,7 +25,7 @@ from unisono.train.held_out import Figures, HeldOut
 from unisono.train.loop import Epoch, Training, train
 from unisono.train.prepare import prepare
 from unisono.train.refit import refit
-from unisono.train.settle import Choices, anchors, choose, routes, set_linear_vote, style_book
+from unisono.train.settle import Choices, anchors, choose, complete_codes, routes, set_linear_vote, style_book
 from unisono.transforms.kernel import KernelRidge
 from unisono.types import Cells, Modality, Pair
 from unisono.uncertainty.novelty import Novelty
@@ -165,18 +165,18 @@ def fit_cells(
         unlabelled=unlabelled,
     )
     model = _assembled(network, views, choices, choices.kernels, config, record)
-    unseen = cells
+    unseen = None
     if prepared.held_out:
         model = model.with_intervals(prepared.held_out)
         if len(cells.names) < config.refit_below:
             whole = refit(cells, config, training.best_epoch, where, on_epoch)
             set_linear_vote(whole.network, choices.linear_vote)
-            intervals = model.intervals
-            model = replace(_assembled(whole.network, whole.views, choices, {}, config, record), intervals=intervals)
+            views, intervals = whole.views, model.intervals
+            model = replace(_assembled(whole.network, views, choices, {}, config, record), intervals=intervals)
         elif len(prepared.held_out.names) >= _ENOUGH_UNSEEN:
-            unseen = prepared.held_out
-            model = model.with_novelties(unseen)
-    model = model.with_tuning(unseen)
+            unseen = held_out
+            model = model.with_novelties(prepared.held_out)
+    model = model.with_tuning(complete_codes(views, unseen))
     seconds = round(time.perf_counter() - began, 3)
     return replace(model, record=record.model_copy(update={"seconds": seconds}))
 
@@ -198,7 +198,7 @@ def _assembled(
         anchors=anchors(network, views, choices.betas),
         depth_terms=choices.depth_terms,
         routes=routes(views, choices, config, kernels),
-        novelties={m: Novelty.fit(view.reading.x) for m, view in views.items()},
+        novelties={m: Novelty.fit(view.unseen) for m, view in views.items()},
         tuning={},
         intervals={},
         record=record,

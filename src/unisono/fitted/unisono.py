@@ -422,13 +422,15 @@ class Unisono:
         vectors = self.vectors_of(view)
         return self.tuning[view.modality].apply(vectors) if view.modality in self.tuning else vectors
 
-    def with_tuning(self, cells: Cells) -> Unisono:
-        """The same model, its embedding tuned on the cells that have all its modalities; untuned with under 20."""
-        complete = np.flatnonzero(np.all([cells.rows[m] >= 0 for m in self.modalities if m in cells.rows], axis=0))
-        if len(complete) < _FEWEST_TO_TUNE or set(cells.modalities) != set(self.modalities):
+    def with_tuning(self, codes: Mapping[Modality, NDArray[np.float32]]) -> Unisono:
+        """The same model with its embedding tuned on some cells; untuned with under 20.
+
+        Args:
+            codes: of the same cells in each of the model's modalities, as the networks read those that are unseen.
+        """
+        if min(len(x) for x in codes.values()) < _FEWEST_TO_TUNE:
             return replace(self, tuning={})
-        views = {m: cells.views[m].take(cells.rows[m][complete]) for m in self.modalities}
-        return replace(self, tuning=fit_tuning({m: self.vectors_of(view) for m, view in views.items()}))
+        return replace(self, tuning=fit_tuning({m: infer.vectors(self.network, m, x) for m, x in codes.items()}))
 
     def with_novelties(self, cells: Cells) -> Unisono:
         """The same model, with 95 % of these cells, which it has not seen, within novelty 1."""

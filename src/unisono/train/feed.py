@@ -45,6 +45,11 @@ class TrainingView:
         return result
 
     @cached_property
+    def unseen(self) -> NDArray[np.float32]:
+        """Codes of the cells as the networks would read them if each had been left out of the transform."""
+        return self.reading.x * (1.0 - self.voice.transform.optimism(self.counts))
+
+    @cached_property
     def code_weight(self) -> NDArray[np.float32]:
         """Weights under which squared errors of scaled codes add up to 1 for the mean of all cells."""
         scale = self.voice.standardisation.scale

@@ -112,7 +112,8 @@ def routes(views: Views, choices: Choices, config: FitConfig, kernels: Mapping[P
 def anchors(network: Network, views: Views, betas: Mapping[Pair, float]) -> dict[Pair, Anchors]:
     """Training cells that the similarities of each pair of modalities are normalised by.
 
-    Those measured in both, so that both sides are one population; where they are too few, all cells of either.
+    Those measured in both, so that both sides are one population; where they are too few, all cells of either. They
+    are read as if the transforms had not seen them, as the cells are that they will stand beside.
     """
     found = {}
     for (a, b), beta in betas.items():
@@ -122,11 +123,22 @@ def anchors(network: Network, views: Views, betas: Mapping[Pair, float]) -> dict
             names_a = names_b = both
         names_a, names_b = (names[_spread(len(names), N_ANCHORS)] for names in (names_a, names_b))
         left, right = (
-            infer.vectors(network, m, views[m].reading.x[views[m].rows[names]])
+            infer.vectors(network, m, views[m].unseen[views[m].rows[names]])
             for m, names in ((a, names_a), (b, names_b))
         )
         found[a, b] = Anchors.fit(left, right, beta)
     return found
+
+
+def complete_codes(views: Views, held_out: HeldOut | None) -> dict[Modality, NDArray[np.float32]]:
+    """Codes of the cells with every modality: of the held-out ones, else of the training cells as if unseen."""
+    if held_out is not None and set(held_out.readings) == set(views):
+        rows: Mapping[Modality, NDArray[np.intp]] = held_out.cells.rows
+        codes = {m: reading.x for m, reading in held_out.readings.items()}
+    else:
+        rows, codes = {m: view.rows for m, view in views.items()}, {m: view.unseen for m, view in views.items()}
+    complete = np.all([rows[m] >= 0 for m in views], axis=0)
+    return {m: codes[m][rows[m][complete]] for m in views}
 
 
 def _spread(n_cells: int, most: int) -> NDArray[np.intp]:

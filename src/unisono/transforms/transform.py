@@ -19,6 +19,7 @@ from unisono.transforms.thinning import thin
 from unisono.types import MODALITIES, Modality, View
 
 _ROWS_AT_A_TIME = 16_384
+_MOST_OPTIMISM = 0.95
 _FOLLOWS_DEPTH = 0.5
 """A component whose correlation with log depth exceeds this, within batches, says how deep a cell was read."""
 
@@ -159,6 +160,28 @@ class Transform:
             rows = slice(start, start + _ROWS_AT_A_TIME)
             codes[rows] = self.values(counts, rows) @ project
         return codes - offset
+
+    def optimism(self, counts: Counts) -> NDArray[np.float32]:
+        """What codes of the training cells owe to their having been in the training, a share of each code, 0 to 1.
+
+        A component points a little towards every cell that it was found from. Leave one cell out, and its code along a
+        component that explains the sum of squares s² loses the share |r|² / s² of itself, to first order, where r is
+        what no component explains of the cell. Of sparse chromatin that is half of most codes, of RNA a tenth, of a
+        few proteins next to nothing.
+
+        Args:
+            counts: of the training cells.
+
+        References:
+            Stewart & Sun, "Matrix perturbation theory", 1990 (singular vectors under a change of one row).
+        """
+        values = self.values(counts)
+        squared = np.square(values.data, dtype=np.float64).sum() - 2.0 * (values @ self.centre).sum()
+        explained = np.square(self.codes(counts), dtype=np.float64).sum(axis=0)
+        total = squared + counts.n_cells * float(self.centre @ self.centre)
+        unexplained = max(total - explained.sum(), 0.0) / counts.n_cells
+        share = np.minimum(unexplained / np.maximum(explained, 1e-12), _MOST_OPTIMISM)
+        return np.asarray(share, dtype=np.float32)
 
     def values(self, counts: Counts, rows: slice = slice(None)) -> sparse.csr_matrix:
         """Normalised and weighted values of some cells, cell x selected feature: what the basis projects to codes."""
