@@ -137,7 +137,7 @@ def test_every_import_points_down():
 def test_the_search_sees_the_whole_package():
     found = dict(modules(ROOT))
     assert {"types", "fitted.store", "nn.model", "evaluation.metrics", "cli"} <= set(found)
-    assert "unisono.io.write.refuse_existing" in set(imported(found["cli"], "cli"))
+    assert "unisono.io.write.refuse_existing" in set(imported(found["cli.commands.predict"], "cli.commands.predict"))
     assert "mudata.MuData" in set(imported(found["fitted.unisono"], "fitted.unisono"))
 
 
@@ -189,7 +189,7 @@ ALLOWED = {
     "evaluation/__init__.py": "",
     "fitted/unisono.py": "from unisono.nn.model import Network\nfrom unisono.fitted.record import Record",
     "demo.py": "from unisono.api import fit\nfrom unisono.fitted.scores import evaluate",
-    "cli.py": "from unisono.demo import run\nfrom unisono.io.read import read_mudata",
+    "cli/commands/demo.py": "from unisono.demo import run\nfrom unisono.io.read import read_mudata",
     "datasets/mudata.py": "def f():\n    import anndata",
 }
 

@@ -360,7 +360,7 @@ def test_check_with_a_model_compares_features(unisono, store):
 
 
 def test_demo_runs_on_a_file(unisono, store, monkeypatch):
-    monkeypatch.setattr(cli, "_config", lambda *_: tiny(max_epochs=1, held_out=0))
+    monkeypatch.setattr("unisono.cli.commands.demo.config_of", lambda *_: tiny(max_epochs=1, held_out=0))
     ended = unisono(
         "demo -o shown --data @unusual.h5mu --modalities 'gene stuff=rna,tags=adt' --batch-key batch --device cpu"
     )

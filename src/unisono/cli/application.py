@@ -1,0 +1,26 @@
+"""Application: the commands in the order in which help lists them; runs none."""
+
+from __future__ import annotations
+
+import typer
+
+from unisono.cli.commands.adapt import adapt
+from unisono.cli.commands.benchmark import benchmark
+from unisono.cli.commands.check import check
+from unisono.cli.commands.demo import demo
+from unisono.cli.commands.drivers import drivers
+from unisono.cli.commands.embed import embed
+from unisono.cli.commands.evaluate import evaluate
+from unisono.cli.commands.fit import fit
+from unisono.cli.commands.match import match
+from unisono.cli.commands.predict import predict
+
+app = typer.Typer(
+    name="unisono",
+    help="Predict one omics of a cell from another, and match cells across omics, with one fitted model.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+for command in (check, fit, predict, match, embed, adapt, drivers, evaluate, benchmark, demo):
+    app.command()(command)

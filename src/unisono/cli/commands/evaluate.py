@@ -1,0 +1,83 @@
+"""Evaluate: figures of both tasks on unseen cells, written as JSON with a page that shows how."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unisono.cli.command_line import command_line
+from unisono.cli.console import print_table, say
+from unisono.cli.options import Aliases, Device, ForceAll, Model
+from unisono.cli.values import known_as
+from unisono.findings import Finding, InputWarning
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+    from unisono.fitted.disentanglement import Disentanglement
+    from unisono.fitted.unisono import Unisono
+
+
+def evaluate(
+    model: Model,
+    test: Annotated[Path, typer.Argument(metavar="TEST.h5mu", help="Cells with known partners, unseen in training.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for metrics.json and report.html.")],
+    aliases: Aliases = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Leave out report.html.")] = False,
+    device: Device = "auto",
+    force: ForceAll = False,
+) -> None:
+    """Score both tasks on cells that the model has not seen; writes metrics.json and a page that shows how."""
+    from unisono.io.write import refuse_existing
+    from unisono.report.page import missing, write_report
+
+    lacking = None if no_report else missing()
+    page = None if no_report or lacking else out / "report.html"
+    if out.is_dir():
+        refuse_existing(out / "metrics.json", force)
+    else:
+        refuse_existing(out, force=False)
+    if page is not None and out.is_dir():
+        refuse_existing(page, force)
+    from unisono.api import load
+    from unisono.fitted.collect import collect
+    from unisono.fitted.scores import evaluate as score
+    from unisono.io.read import read_mudata
+
+    fitted, mdata = known_as(load(model, device=device), aliases), read_mudata(test)
+    evidence = None if page is None else collect(fitted, mdata, where=test.name, force=force)
+    scores = score(fitted, mdata, where=test.name, force=force) if evidence is None else evidence.scores
+    document = {"scores": dict(scores), "test": test.name, "model": fitted.record.model_dump(mode="json")}
+    apart = _disentanglement(fitted, mdata, test.name, force)
+    _write_scores(out, document | ({} if apart is None else {"disentanglement": apart.as_document()}))
+    print_table([("task", "figure"), *((task, f"{figure:.4f}") for task, figure in scores.items())])
+    if page is not None and evidence is not None:
+        probes = () if apart is None else apart.overview()
+        write_report(page, evidence, command=command_line(), probes=probes, force=force)
+        say(f"{page} shows how these figures come about")
+    if lacking is not None:
+        say(str(lacking))
+
+
+def _disentanglement(model: Unisono, test: MuData, where: str, force: bool) -> Disentanglement | None:
+    """None, with a warning, where scikit-learn is missing."""
+    from unisono.evaluation.probes import has_probes
+    from unisono.fitted.disentanglement import disentanglement
+
+    if not has_probes():
+        what = "content and style were not probed, scikit-learn is not installed."
+        warnings.warn(str(Finding("W066", where, what, "pip install scikit-learn")), InputWarning, stacklevel=2)
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)  # what is said of the test cells has been said for the scores
+        return disentanglement(model, test, where=where, force=force)
+
+
+def _write_scores(folder: Path, document: dict[str, Any]) -> None:
+    from unisono.io.write import write_json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "metrics.json", document)

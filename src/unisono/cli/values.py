@@ -1,0 +1,85 @@
+"""Values: what the texts of options and the files that they name stand for; a wrong one is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unisono.findings import refuse
+
+if TYPE_CHECKING:
+    from unisono.config import FitConfig
+
+
+def names_in(text: str | None) -> tuple[str, ...] | None:
+    """`a, b` as names, each once; None where nothing was given."""
+    if text is None:
+        return None
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def mapping_in(text: str | None) -> dict[str, str] | None:
+    """`gex=rna,ab=adt` as a dictionary."""
+    if text is None:
+        return None
+    pairs = [part.split("=") for part in text.split(",")]
+    if any(len(pair) != 2 or not all(pair) for pair in pairs):
+        raise refuse("E053", "--modalities", f"{text!r} is not NAME=KIND,...", "as in --modalities gex=rna,ab=adt")
+    return {name.strip(): kind.strip() for name, kind in pairs}
+
+
+def kind_named(name: str) -> Any:
+    """A modality as the user calls it: rna, atac, adt or a known alias."""
+    from unisono.io.naming import kind_of
+
+    kind = kind_of(name)
+    if kind is None:
+        raise refuse("E007", "command line", f"modality {name!r} is unknown.", "say rna, atac or adt")
+    return kind
+
+
+def known_as(model: Any, path: Path | None) -> Any:
+    """The model with the aliases of a file, if one is given."""
+    if path is None:
+        return model
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise refuse("E001", str(path), f"cannot be read ({type(error).__name__}).", "check the path") from error
+    rows = [line.split("\t") for line in lines if line.strip() and not line.startswith("#")]
+    wrong = [row for row in rows if len(row) != 2 or not all(row)]
+    if wrong:
+        what = f"{len(wrong)} of {len(rows)} lines are not two names with a tab between (first: {wrong[0][0]!r})."
+        raise refuse("E053", path.name, what, "write name, tab, name it stands for")
+    return model.with_aliases(dict(rows))
+
+
+def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:
+    """The config of a preset and a seed, with the fields of a TOML file over them, if one is given."""
+    from pydantic import ValidationError
+
+    from unisono.config import FitConfig
+
+    changes: dict[str, Any] = {}
+    where = "config"
+    if path is not None:
+        import tomllib
+
+        where = path.name
+        try:
+            changes = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise refuse("E001", str(path), "no such file.", "check the path") from error
+        except IsADirectoryError as error:
+            raise refuse("E053", where, "is a folder, wanted a TOML file.", "check the path") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise refuse("E053", where, f"is not TOML: {error}.", "correct the line") from error
+    try:
+        return FitConfig.preset(preset, **{"seed": seed, **changes})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        what = f"{field}: {first['msg']} (given {first['input']!r})."
+        raise refuse("E053", where, what, "see unisono.FitConfig for the fields and their ranges") from error
+    except ValueError as error:
+        raise refuse("E053", where, f"{error}.", "choose another") from error
