@@ -12,7 +12,8 @@ from scipy import sparse
 
 from unisono.evaluation.metrics.arrays import Groups
 from unisono.fitted.intervals import DRAWS
-from unisono.fitted.unisono import MatchVectors, Unisono
+from unisono.fitted.match_vectors import MatchVectors
+from unisono.fitted.unisono import Unisono
 from unisono.match import Rule, couple
 from unisono.transforms.align import aligned_counts
 from unisono.transforms.transform import on_scale

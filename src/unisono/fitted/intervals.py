@@ -9,9 +9,10 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
+from unisono.findings import refuse
 from unisono.transforms.transform import on_scale
 from unisono.transforms.voice import Voice
-from unisono.types import Cells, Modality, Pair, Prediction, View
+from unisono.types import Bounds, Cells, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import Conformal
 
 DRAWS = 16
@@ -54,6 +55,25 @@ def calibrated(
         learnt = _learnt(prediction, voices[target], measured, groups[source][rows], fewest)
         found[source, target] = replace(learnt, by=by)
     return found
+
+
+def bounds_of(
+    intervals: Mapping[Pair, Conformal], source: Modality, target: Modality, interval: float, groups: NDArray[np.str_]
+) -> Bounds:
+    """The widths of intervals of coverage `interval`, of cells of these groups.
+
+    Raises:
+        BadInput: E053, the coverage is out of range, or there are no widths in this direction.
+    """
+    if not 0 < interval < 1:
+        raise refuse("E053", "predict", f"interval={interval} is no coverage.", "say a number between 0 and 1")
+    if target == "atac":
+        what = "a peak is measured as 0 or 1, which an interval about its probability would not hold."
+        raise refuse("E053", "predict", what, "leave interval out for atac")
+    if (source, target) not in intervals:
+        what = f"no intervals are known from {source} to {target}: too few cells were held out in the fit."
+        raise refuse("E053", "predict", what, "call model.calibrate with cells that it has not seen")
+    return intervals[source, target].bounds(interval, groups)
 
 
 def _learnt(prediction: Prediction, voice: Voice, measured: View, groups: NDArray[np.str_], fewest: int) -> Conformal:

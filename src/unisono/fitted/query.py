@@ -89,6 +89,11 @@ def query_cells(
     return Cells({m: query_view(mdata, m, voices, record, where, force=force) for m in shared})
 
 
+def as_one_batch(cells: Cells) -> Cells:
+    """The same cells as of one new batch, "query batch"."""
+    return Cells({m: replace(view, batch=np.full(view.n_cells, NEW_BATCH)) for m, view in cells.views.items()})
+
+
 def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
     """Name in the file → kind: as the user named them in training, else by known names."""
     named = {name: kind for name, kind in (record.modalities or {}).items() if name in mdata.mod}

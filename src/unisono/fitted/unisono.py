@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,16 @@ from unisono.config import FitConfig
 from unisono.findings import refuse
 from unisono.fitted import store
 from unisono.fitted.adapt import adapted
-from unisono.fitted.draws import DRAWS, Chain, beside, direct_draws
+from unisono.fitted.codes import chained_codes, direct_codes, with_column
+from unisono.fitted.draws import DRAWS, Chain
 from unisono.fitted.drivers import Drivers, read_out
+from unisono.fitted.embedding import learnt_tuning, write_embedding
 from unisono.fitted.intervals import DRAWS as DRAWS_OF_INTERVALS
-from unisono.fitted.intervals import calibrated
+from unisono.fitted.intervals import bounds_of, calibrated
 from unisono.fitted.labels import labels_if_any, labels_within
+from unisono.fitted.match_vectors import MatchVectors, match_vectors
 from unisono.fitted.query import (
-    NEW_BATCH,
+    as_one_batch,
     names_of,
     only_modality,
     query_cells,
@@ -29,17 +33,17 @@ from unisono.fitted.query import (
     require_modality,
 )
 from unisono.fitted.record import Record
+from unisono.fitted.style import style_named, style_of_cells
 from unisono.io.matching import Matching
-from unisono.io.tables import NOVELTY, prediction_to_anndata
-from unisono.match import Anchors, DepthTerm, Rule, couple, standardise_depth, with_depth
+from unisono.io.tables import prediction_to_anndata
+from unisono.match import Anchors, DepthTerm, Rule, couple
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.nn.styles import Style, StyleBook
 from unisono.transforms.route import Route
-from unisono.transforms.standardise import shrunken_mean
-from unisono.transforms.tuning import Tuning, fit_tuning
-from unisono.transforms.voice import Reading, Voice
-from unisono.types import MODALITIES, Bounds, Cells, Link, Modality, Pair, Prediction, View
+from unisono.transforms.tuning import Tuning
+from unisono.transforms.voice import Voice
+from unisono.types import MODALITIES, Cells, Link, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import FEWEST_CELLS, Conformal
 from unisono.uncertainty.novelty import Novelty
 
@@ -49,21 +53,12 @@ if TYPE_CHECKING:
 
     from unisono.train.loop import Epoch
 
-EMBEDDING = "X_unisono"
 UNMATCHED = 0.02
 """Share of cells taken to have lost their partner to the filters of the other side, before looking."""
 
 _LINKS: dict[Modality, Link] = {"rna": "nonnegative", "adt": "nonnegative", "atac": "logistic"}
 
-_FEWEST_TO_TUNE, _FEWEST_OF_GROUP = 20, 20
-
-
-class MatchVectors(NamedTuple):
-    """Cells of both sides, cell x dimension, and the inverse temperature of their inner products."""
-
-    left: NDArray[np.float32]
-    right: NDArray[np.float32]
-    beta: float
+_FEWEST_OF_GROUP = 20
 
 
 @final
@@ -177,7 +172,7 @@ class Unisono:
             raise refuse("E053", "predict", "intervals of a chain are not known.", "leave out interval or via")
         found = self.prediction_of(view, target, chosen, n_draws=DRAWS_OF_INTERVALS)
         groups = self.groups_of_intervals(query, view, target, where)
-        return replace(found, bounds=self._bounds(source, target, interval, groups))
+        return replace(found, bounds=bounds_of(self.intervals, source, target, interval, groups))
 
     def prediction_of(
         self,
@@ -189,39 +184,25 @@ class Unisono:
         n_draws: int = 0,
     ) -> Prediction:
         """As `prediction`, from a view whose counts are known to be sound; in average style unless told."""
-        chosen = style if style is not None else self.styles[target].average
         source, reading = view.modality, self.voices[view.modality].read(view)
-        draws = self._draws(source, reading.x, target, chosen, via, n_draws)
-        if via is None or draws is None:
-            z = infer.contents(self.network, source, reading.x)
-            codes = infer.decoded(self.network, target, z, chosen.latent, chosen.offset)
-            codes += self._beside(source, reading.x, target)
+        average, route = self.styles[target].average, self.routes[source, target]
+        chosen = style if style is not None else average
+        if via is None:
+            codes = direct_codes(self.network, source, reading.x, target, chosen, average, route, n_draws)
         else:
-            codes = draws.mean(axis=0)
+            chain = Chain(self.network, self.styles, self.routes, via)
+            codes = chained_codes(chain, source, reading.x, target, chosen, n_draws or DRAWS)
         loadings, intercept = infer.readout(self.network, target)
-        route = self.routes[source, target]
         if route.temper is not None:
             loadings = loadings * route.temper[:, None]
         expected_depth = route.expected_depth(reading)
         if expected_depth is not None:
-            codes = _beside_depth(codes, expected_depth)
-            draws = None if draws is None else _beside_depth(draws, expected_depth)
-            loadings = _beside_depth(loadings, np.ones(len(loadings), dtype=np.float32))
+            codes = codes.with_depth(expected_depth)
+            loadings = with_column(loadings, np.ones(len(loadings), dtype=np.float32))
         features = self.voices[target].transform.features
-        parts = (codes, loadings, intercept, _LINKS[target], via, draws)
+        parts = (codes.mean, loadings, intercept, _LINKS[target], via, codes.draws)
         found = Prediction(source, target, view.cells, features, *parts)
         return replace(found, novelty=self.novelties[source].of(reading.x))
-
-    def _bounds(self, source: Modality, target: Modality, interval: float, groups: NDArray[np.str_]) -> Bounds:
-        if not 0 < interval < 1:
-            raise refuse("E053", "predict", f"interval={interval} is no coverage.", "say a number between 0 and 1")
-        if target == "atac":
-            what = "a peak is measured as 0 or 1, which an interval about its probability would not hold."
-            raise refuse("E053", "predict", what, "leave interval out for atac")
-        if (source, target) not in self.intervals:
-            what = f"no intervals are known from {source} to {target}: too few cells were held out in the fit."
-            raise refuse("E053", "predict", what, "call model.calibrate with cells that it has not seen")
-        return self.intervals[source, target].bounds(interval, groups)
 
     def calibrate(self, cells: MuData, by: str | None = None) -> Unisono:
         """The same model with intervals learnt from cells that it has not seen, in place of those of its fit.
@@ -264,7 +245,8 @@ class Unisono:
             fewest: cells from which on a group gets widths of its own.
         """
         known = groups if groups is not None else {m: view.batch for m, view in cells.views.items()}
-        return replace(self, intervals=calibrated(self._with_draws, self.voices, cells, known, fewest, by))
+        predict = partial(self.prediction_of, n_draws=DRAWS_OF_INTERVALS)
+        return replace(self, intervals=calibrated(predict, self.voices, cells, known, fewest, by))
 
     def groups_of_intervals(
         self, query: MuData | AnnData, view: View, target: Modality, where: str = "query"
@@ -278,30 +260,6 @@ class Unisono:
         if widths is None or widths.by is None:
             return view.batch
         return labels_if_any(query, view, widths.by, self.record, where)
-
-    def _with_draws(self, view: View, target: Modality) -> Prediction:
-        return self.prediction_of(view, target, n_draws=DRAWS_OF_INTERVALS)
-
-    def _draws(
-        self,
-        source: Modality,
-        x: NDArray[np.float32],
-        target: Modality,
-        style: Style,
-        via: Modality | None,
-        n_draws: int,
-    ) -> NDArray[np.float32] | None:
-        """Draw x cell x code; None where none are asked for."""
-        if via is not None:
-            chain = Chain(self.network, self.styles, self.routes, via)
-            return chain.draws(source, x, target, style, n_draws or DRAWS)
-        if n_draws == 0:
-            return None
-        of_network = direct_draws(self.network, source, x, target, style, n_draws)
-        return of_network + self._beside(source, x, target)
-
-    def _beside(self, source: Modality, x: NDArray[np.float32], target: Modality) -> NDArray[np.float32]:
-        return beside(self.network, source, x, target, self.styles[target].average, self.routes[source, target])
 
     def match(
         self,
@@ -396,22 +354,13 @@ class Unisono:
 
         Depth, when it counts, is standardised within the groups.
         """
-        pair = left.modality, right.modality
-        readings = self.voices[pair[0]].read(left), self.voices[pair[1]].read(right)
-        anchors = self.anchors[pair] if pair in self.anchors else self.anchors[pair[::-1]].swapped()
-        term = self.depth_terms[pair] if pair in self.depth_terms else self.depth_terms[pair[::-1]]
-        beta = term.beta if depth else anchors.beta
-        content = self._vectors(pair[0], readings[0]), self._vectors(pair[1], readings[1])
-        vectors = anchors.normalised(*content, beta)
-        if not depth:
-            return MatchVectors(*vectors, beta)
-        labels = groups or (None, None)
-        depths = [standardise_depth(r.log_depth, g) for r, g in zip(readings, labels, strict=True)]
-        return MatchVectors(*with_depth(*vectors, depths[0], depths[1], term), beta)
+        return match_vectors(
+            self.network, self.voices, self.anchors, self.depth_terms, left, right, depth=depth, groups=groups
+        )
 
     def vectors_of(self, view: View) -> NDArray[np.float32]:
         """Cells in the shared space, cell x dimension, unit length: inner products are similarities of content."""
-        return self._vectors(view.modality, self.voices[view.modality].read(view))
+        return infer.vectors(self.network, view.modality, self.voices[view.modality].read(view).x)
 
     def novelty_of(self, view: View) -> NDArray[np.float32]:
         """How far each cell lies from those of training; above 1 further than 95 % of them."""
@@ -428,9 +377,7 @@ class Unisono:
         Args:
             codes: of the same cells in each of the model's modalities, as the networks read those that are unseen.
         """
-        if min(len(x) for x in codes.values()) < _FEWEST_TO_TUNE:
-            return replace(self, tuning={})
-        return replace(self, tuning=fit_tuning({m: infer.vectors(self.network, m, x) for m, x in codes.items()}))
+        return replace(self, tuning=learnt_tuning(self.network, codes))
 
     def with_novelties(self, cells: Cells) -> Unisono:
         """The same model, with 95 % of these cells, which it has not seen, within novelty 1."""
@@ -473,16 +420,8 @@ class Unisono:
             BadInput: a modality cannot be read by this model, or none is there.
         """
         for name, modality in names_of(mdata, self.record, self.voices).items():
-            part = mdata.mod[name]
             view = query_view(mdata, modality, self.voices, self.record, force=force)
-            vectors = self.embedded(view)
-            rows = part.obs_names.get_indexer(view.cells)
-            embedded = np.full((part.n_obs, vectors.shape[1]), np.nan, dtype=np.float32)
-            embedded[rows] = vectors
-            part.obsm[EMBEDDING] = embedded
-            novelty = np.full(part.n_obs, np.nan, dtype=np.float32)
-            novelty[rows] = self.novelty_of(view)
-            part.obs[NOVELTY] = novelty
+            write_embedding(mdata.mod[name], view.cells, self.embedded(view), self.novelty_of(view))
         return mdata
 
     def adapt(
@@ -515,8 +454,7 @@ class Unisono:
         record = self.record if batch_key is None else self.record.model_copy(update={"batch_key": batch_key})
         cells = query_cells(query, self.voices, record)
         if record.batch_key is None:
-            one = {m: replace(view, batch=np.full(view.n_cells, NEW_BATCH)) for m, view in cells.views.items()}
-            cells = Cells(one)
+            cells = as_one_batch(cells)
         parts = store.Parts(*(getattr(self, name) for name in store.Parts._fields))
         return Unisono(*adapted(parts, cells, n_epochs, seed, on_epoch))
 
@@ -540,37 +478,9 @@ class Unisono:
         parts = store.Parts(*(getattr(self, name) for name in store.Parts._fields))
         store.save(parts, path, force=force)
 
-    def _vectors(self, modality: Modality, reading: Reading) -> NDArray[np.float32]:
-        return infer.vectors(self.network, modality, reading.x)
-
     def _style(self, target: Modality, style: str | MuData | AnnData) -> Style:
         book = self.styles[target]
-        if not isinstance(style, str):
-            return self._style_of_cells(query_view(style, target, self.voices, self.record, "style"))
-        if style == "average":
-            return book.average
-        if style not in book.batches:
-            known = ", ".join(book.batches[:10])
-            what = f"style {style!r} is no training batch of {target} (they are: {known})."
-            raise refuse("E031", f"model, {target}", what, 'use one of them, "average", or reference cells')
-        return book.of_batch(style)
-
-    def _style_of_cells(self, view: View) -> Style:
-        """Mean style of reference cells; their offset is what their own content leaves unexplained.
-
-        So a handful of cells of one type shifts the prediction by how they were measured, not by what they are.
-        """
-        modality, voice, average = view.modality, self.voices[view.modality], self.styles[view.modality].average
-        reading = voice.read(view)
-        scaled = reading.scaled
-        z = infer.contents(self.network, modality, scaled)
-        offset = shrunken_mean(scaled - infer.decoded(self.network, modality, z, average.latent, average.offset))
-        spread = np.broadcast_to(offset, scaled.shape)
-        latent = infer.styles(self.network, modality, scaled - spread, reading.depth, np.ascontiguousarray(spread))
-        return Style(latent.mean(axis=1), offset)
-
-
-def _beside_depth(values: NDArray[np.float32], depth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One more column along the last axis, the same for every draw."""
-    column = np.broadcast_to(depth, values.shape[:-1])[..., None]
-    return np.concatenate([values, column], axis=-1)
+        if isinstance(style, str):
+            return style_named(style, book, target)
+        view = query_view(style, target, self.voices, self.record, "style")
+        return style_of_cells(view, self.network, self.voices[target], book.average)
