@@ -21,11 +21,11 @@ from transfer import taken
 from written import DATA, figure_table, write_report
 
 import unisono as un
+from unisono.appraisal.disentanglement import Disentanglement
 from unisono.config import FitConfig, Preset
 from unisono.evaluation import metrics
 from unisono.evaluation.probes import class_probes
 from unisono.findings import InputWarning
-from unisono.fitted.disentanglement import Disentanglement
 from unisono.fitted.query import query_cells
 from unisono.fitted.unisono import Unisono
 from unisono.io.read import read_mudata

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 from fitted_fixtures import small_model, test_cells
 
+from unisono.appraisal.collect import collect
+from unisono.appraisal.evidence import Evidence
 from unisono.findings import Finding
-from unisono.fitted.collect import collect
-from unisono.fitted.evidence import Evidence
 
 HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
 """What a feature, a batch or a file may be called by somebody who means harm, or by accident."""

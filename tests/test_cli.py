@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shlex
@@ -19,9 +20,11 @@ from io_fixtures import snapshot
 
 from unisono import cli
 from unisono.api import load
+from unisono.appraisal.disentanglement import disentanglement
+from unisono.appraisal.scores import evaluate
+from unisono.cli.commands.match import match
 from unisono.evaluation import probes
-from unisono.fitted.disentanglement import disentanglement
-from unisono.fitted.scores import evaluate
+from unisono.fitted.unisono import UNMATCHED, Unisono
 from unisono.io.read import read_mudata
 from unisono.report import page
 
@@ -692,3 +695,8 @@ def test_all_commands_are_listed_without_arguments(unisono):
     listed = unisono("").out + unisono("--help").out
     for name in ("check", "fit", "predict", "match", "embed", "evaluate", "benchmark", "demo"):
         assert name in listed
+
+
+def test_the_command_assumes_as_many_missing_partners_as_the_method():
+    default = inspect.signature(match).parameters["unmatched"].default
+    assert default == inspect.signature(Unisono.match).parameters["unmatched"].default == UNMATCHED

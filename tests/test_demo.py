@@ -12,8 +12,8 @@ from fitted_fixtures import counts, rebuilt, take, tiny, training
 from io_fixtures import refusal, snapshot
 
 from unisono.api import load
+from unisono.appraisal.scores import evaluate
 from unisono.demo import run, split
-from unisono.fitted.scores import evaluate
 from unisono.io.read import read_mudata
 
 MODALITIES = ("atac", "rna", "adt")

@@ -19,7 +19,7 @@ from fitted_fixtures import (
 )
 from io_fixtures import refusal
 
-from unisono.fitted.scores import evaluate
+from unisono.appraisal.scores import evaluate
 from unisono.fitted.unisono import Unisono
 from unisono.nn import infer
 

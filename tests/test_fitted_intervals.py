@@ -12,8 +12,8 @@ from io_fixtures import refusal
 from scipy import sparse
 
 from unisono.api import fit, load
+from unisono.appraisal.collect import collect
 from unisono.datasets import simulate
-from unisono.fitted.collect import collect
 from unisono.fitted.query import query_view
 from unisono.fitted.unisono import Unisono
 

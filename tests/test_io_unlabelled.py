@@ -7,7 +7,7 @@ from fitted_fixtures import noticed, rebuilt, take, test_cells, tiny, training
 from io_fixtures import refusal
 
 from unisono.api import fit
-from unisono.fitted.scores import evaluate
+from unisono.appraisal.scores import evaluate
 from unisono.io.read import cells_from_mudata
 from unisono.io.unlabelled import with_unlabelled
 from unisono.types import Cells

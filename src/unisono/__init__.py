@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unisono import datasets, pl
     from unisono.api import fit, load
+    from unisono.appraisal.disentanglement import disentanglement
+    from unisono.appraisal.scores import evaluate
     from unisono.config import FitConfig
     from unisono.findings import BadInput, InputWarning
-    from unisono.fitted.disentanglement import disentanglement
-    from unisono.fitted.scores import evaluate
     from unisono.fitted.unisono import Unisono
     from unisono.io.matching import Matching
 
@@ -36,8 +36,8 @@ _HOMES = {
     "InputWarning": "unisono.findings",
     "Matching": "unisono.io.matching",
     "Unisono": "unisono.fitted.unisono",
-    "disentanglement": "unisono.fitted.disentanglement",
-    "evaluate": "unisono.fitted.scores",
+    "disentanglement": "unisono.appraisal.disentanglement",
+    "evaluate": "unisono.appraisal.scores",
     "fit": "unisono.api",
     "load": "unisono.api",
 }

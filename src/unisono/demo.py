@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unisono.api import OnEpoch, fit
+from unisono.appraisal.scores import evaluate
 from unisono.config import FitConfig
 from unisono.findings import refuse
-from unisono.fitted.scores import evaluate
 from unisono.fitted.unisono import Unisono
 from unisono.io.read import read_mudata
 from unisono.io.tables import write_prediction

@@ -16,12 +16,12 @@ from unisono.findings import refuse
 from unisono.fitted import store
 from unisono.fitted.adapt import adapted
 from unisono.fitted.codes import chained_codes, direct_codes, with_column
+from unisono.fitted.columns import labels_if_any, labels_within
 from unisono.fitted.draws import DRAWS, Chain
 from unisono.fitted.drivers import Drivers, read_out
 from unisono.fitted.embedding import learnt_tuning, write_embedding
 from unisono.fitted.intervals import DRAWS as DRAWS_OF_INTERVALS
 from unisono.fitted.intervals import bounds_of, calibrated
-from unisono.fitted.labels import labels_if_any, labels_within
 from unisono.fitted.match_vectors import MatchVectors, match_vectors
 from unisono.fitted.query import (
     as_one_batch,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unisono.appraisal.evidence import Direction, Pairing
 from unisono.evaluation.metrics import Curve, wilson
-from unisono.fitted.evidence import Direction, Pairing
 from unisono.report import words
 
 if TYPE_CHECKING:

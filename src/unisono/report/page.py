@@ -11,8 +11,8 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
+from unisono.appraisal.evidence import Evidence
 from unisono.findings import Finding
-from unisono.fitted.evidence import Evidence
 from unisono.io.write import write_atomically
 from unisono.report import figures, tables, words
 from unisono.report.layout import plane

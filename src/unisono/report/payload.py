@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unisono.appraisal.evidence import Direction, Evidence, Sample, Space
 from unisono.evaluation.metrics.arrays import Labels, Rows
-from unisono.fitted.evidence import Direction, Evidence, Sample, Space
 from unisono.report import words
 from unisono.types import Modality
 

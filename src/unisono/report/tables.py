@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unisono.fitted.evidence import Direction, Evidence, Pairing
+from unisono.appraisal.evidence import Direction, Evidence, Pairing
 from unisono.report import words
 from unisono.report.words import Meaning
 

@@ -17,7 +17,7 @@ from unisono.findings import Finding, InputWarning
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from unisono.fitted.disentanglement import Disentanglement
+    from unisono.appraisal.disentanglement import Disentanglement
     from unisono.fitted.unisono import Unisono
 
 
@@ -43,8 +43,8 @@ def evaluate(
     if page is not None and out.is_dir():
         refuse_existing(page, force)
     from unisono.api import load
-    from unisono.fitted.collect import collect
-    from unisono.fitted.scores import evaluate as score
+    from unisono.appraisal.collect import collect
+    from unisono.appraisal.scores import evaluate as score
     from unisono.io.read import read_mudata
 
     fitted, mdata = known_as(load(model, device=device), aliases), read_mudata(test)
@@ -64,8 +64,8 @@ def evaluate(
 
 def _disentanglement(model: Unisono, test: MuData, where: str, force: bool) -> Disentanglement | None:
     """None, with a warning, where scikit-learn is missing."""
+    from unisono.appraisal.disentanglement import disentanglement
     from unisono.evaluation.probes import has_probes
-    from unisono.fitted.disentanglement import disentanglement
 
     if not has_probes():
         what = "content and style were not probed, scikit-learn is not installed."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unisono.appraisal.answers import Matched, Predicted, matchings, predictions
 from unisono.evaluation.figures import JudgedPrediction, judged_prediction, matching_figures
 from unisono.findings import BadInput, Finding, refuse
-from unisono.fitted.answers import Matched, Predicted, matchings, predictions
 from unisono.fitted.query import query_cells, warn
 from unisono.fitted.record import Unlabelled
 from unisono.fitted.unisono import Unisono

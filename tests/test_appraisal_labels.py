@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from fitted_fixtures import rebuilt, small_model, test_cells
 
-from unisono.fitted.labels import labels_of
+from unisono.appraisal.labels import labels_of
 from unisono.fitted.query import query_cells
 
 

@@ -23,10 +23,10 @@ from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from unisono.appraisal import answers as room
+from unisono.appraisal.scores import evaluate
 from unisono.evaluation.metrics import expected_calibration_error
-from unisono.fitted import answers as room
 from unisono.fitted.query import query_view
-from unisono.fitted.scores import evaluate
 from unisono.fitted.unisono import Unisono
 from unisono.types import Coupling
 

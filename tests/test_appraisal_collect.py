@@ -12,9 +12,9 @@ from fitted_fixtures import PAIRS, counts, late_model, on_scale, rebuilt, small_
 from io_fixtures import refusal
 from scipy import sparse
 
-from unisono.fitted import collect as room
-from unisono.fitted.collect import collect
-from unisono.fitted.scores import evaluate
+from unisono.appraisal import collect as room
+from unisono.appraisal.collect import collect
+from unisono.appraisal.scores import evaluate
 
 
 @cache

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unisono.appraisal.answers import Matched, Predicted, matchings, predictions
+from unisono.appraisal.evidence import Direction, Evidence, Pairing, Sample, Space
+from unisono.appraisal.labels import labels_of
+from unisono.appraisal.scores import judged, matching_scores, named, seen, without_pairs
 from unisono.evaluation import reference
 from unisono.evaluation.figures import JudgedPrediction
 from unisono.evaluation.metrics import Curve, abstention, reliability, top_answers
 from unisono.evaluation.metrics.arrays import Rows, Scores
 from unisono.findings import Finding
-from unisono.fitted.answers import Matched, Predicted, matchings, predictions
-from unisono.fitted.evidence import Direction, Evidence, Pairing, Sample, Space
-from unisono.fitted.labels import labels_of
 from unisono.fitted.query import batch_key_of, kinds, new_batches, query_cells, warn
-from unisono.fitted.scores import judged, matching_scores, named, seen, without_pairs
 from unisono.fitted.unisono import Unisono
 from unisono.io.check import check
 from unisono.io.fingerprint import fingerprint

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unisono.appraisal.answers import over_shared_features
 from unisono.evaluation.probes import Probe, class_probes, has_probes, value_probes
 from unisono.evaluation.swaps import Swap, swapped
 from unisono.evaluation.variance import VarianceShares, variance_shares
 from unisono.findings import refuse
-from unisono.fitted.answers import over_shared_features
 from unisono.fitted.query import query_cells
 from unisono.fitted.unisono import Unisono
 from unisono.nn import infer

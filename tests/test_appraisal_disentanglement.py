@@ -13,8 +13,8 @@ from io_fixtures import refusal
 from scipy import sparse
 
 import unisono as un
+from unisono.appraisal import disentanglement as room
 from unisono.evaluation.probes import class_probes, value_probes
-from unisono.fitted import disentanglement as room
 from unisono.fitted.query import query_view
 from unisono.nn import infer
 
