@@ -65,3 +65,13 @@ def test_too_few_cells_are_refused():
     assert np.isfinite(Novelty.fit(cells(2)).of(cells(3))).all()
     with pytest.raises(ValueError, match="1 cells: 2 or more"):
         Novelty.fit(cells(1))
+
+
+def test_cells_read_as_if_unseen_set_the_unit_and_nothing_else():
+    x = cells(303)
+    smaller = (0.5 * (x - x.mean(axis=0)) + x.mean(axis=0)).astype(np.float32)
+    plain, corrected = Novelty.fit(x), Novelty.fit(x, smaller)
+    query = cells(50, seed=7)
+    ratio = corrected.of(query) / plain.of(query)
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
+    assert ratio[0] == pytest.approx(2.0, rel=0.05)

@@ -198,7 +198,7 @@ def _assembled(
         anchors=anchors(network, views, choices.betas),
         depth_terms=choices.depth_terms,
         routes=routes(views, choices, config, kernels),
-        novelties={m: Novelty.fit(view.unseen) for m, view in views.items()},
+        novelties={m: Novelty.fit(view.reading.x, view.unseen) for m, view in views.items()},
         tuning={},
         intervals={},
         record=record,

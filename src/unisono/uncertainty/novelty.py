@@ -21,7 +21,7 @@ class Novelty:
     """A Gaussian about the training cells of one modality.
 
     The novelty of a cell is its Mahalanobis distance from their mean, in units of the distance that 95 % of training
-    cells stay within when they are judged by a Gaussian of other training cells.
+    cells stay within when they are read as if unseen and judged by a Gaussian of other training cells.
 
     Attributes:
         centre: one a code.
@@ -36,20 +36,25 @@ class Novelty:
     factor: Array
 
     @classmethod
-    def fit(cls, x: Array) -> Novelty:
-        """Learn from the codes of training cells, cell x code.
+    def fit(cls, x: Array, as_if_unseen: Array | None = None) -> Novelty:
+        """Learn from training cells.
+
+        Args:
+            x: their codes, cell x code.
+            as_if_unseen: the codes that the same cells would have had unseen; those of `x` unless told.
 
         Raises:
             ValueError: fewer than 2 cells.
         """
         if len(x) < 2:
             raise ValueError(f"{len(x)} cells: 2 or more are wanted")
+        judged = x if as_if_unseen is None else as_if_unseen
         fold = np.random.default_rng(_SEED).permutation(len(x)) % _N_FOLDS
-        unseen = np.empty(len(x))
+        distance = np.empty(len(x))
         for k in np.unique(fold):
-            unseen[fold == k] = _distance(x[fold == k], *_gaussian(x[fold != k]))
+            distance[fold == k] = _distance(judged[fold == k], *_gaussian(x[fold != k]))
         centre, factor = _gaussian(x)
-        scale = max(float(np.quantile(unseen, QUANTILE)), 1e-12)
+        scale = max(float(np.quantile(distance, QUANTILE)), 1e-12)
         return cls(centre.astype(np.float32), (factor / scale).astype(np.float32))
 
     def rescaled(self, unseen: Array) -> Novelty:
