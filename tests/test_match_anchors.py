@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from unisono.evaluation.metrics import foscttm
 from unisono.match import Anchors
@@ -83,3 +84,16 @@ def test_a_population_of_no_cells_is_refused():
     left, right = gaussian_pairs(7)
     with pytest.raises(ValueError, match="0 left and 7 right anchors"):
         Anchors.fit(left[:0], right, 1.0)
+
+
+@pytest.mark.parametrize("beta", [2.0, 60.0, 900.0])
+def test_potentials_are_those_of_the_iteration_in_logarithms_however_sharp_the_likeness(beta):
+    left, right = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in gaussian_pairs(97, dim=5))
+    anchors = Anchors.fit(left, right[:89], beta)
+    score = beta * (left @ right[:89].T).astype(np.float64)
+    a, b = np.zeros(97), np.zeros(89)
+    for _ in range(101):
+        a = np.log(89) - logsumexp(score + b, axis=1)
+        b = np.log(97) - logsumexp(score + a[:, None], axis=0)
+    np.testing.assert_allclose(anchors.left_potential, a, atol=2e-3)
+    np.testing.assert_allclose(anchors.right_potential, b, atol=2e-3)

@@ -59,6 +59,7 @@ def fit_beta_and_depth_weight(
     bounds: tuple[float, float] = DEFAULT_BOUNDS,
     weights: tuple[float, ...] = DEFAULT_WEIGHTS,
     k: int | None = None,
+    beta: float | None = None,
 ) -> DepthTerm:
     """The inverse temperature of content and the weight of depth under which true partners are the most likely.
 
@@ -71,11 +72,13 @@ def fit_beta_and_depth_weight(
         bounds: range of beta without depth; with depth it is looked for near the one without.
         weights: weights of depth tried beside 0, each with its own beta.
         k: candidates from either side; min(200, n) if None.
+        beta: that of `fit_beta` on the same cells, if it is known; else it is looked for.
     """
     x, y = standardise_depth(log_depth_left, within), standardise_depth(log_depth_right, within)
     r = fit_depth_correlation(x, y)
     pairs = _Pairs(left, right, *depth_features(x, y, r), within)
-    beta, loss = _search(_pose(pairs, 0.0, k), bounds)
+    by_content = _pose(pairs, 0.0, k)
+    beta, loss = _search(by_content, bounds) if beta is None else (beta, _mean_loss(by_content, beta, 0.0))
     fits = [(loss, DepthTerm(beta, 0.0, r))]
     for weight in weights if r > 0 else ():
         near = (beta / _NEIGHBOURHOOD, beta * _NEIGHBOURHOOD)

@@ -244,4 +244,4 @@ def _terms_of(network: Network, held_out: HeldOut, a: Modality, b: Modality) -> 
     within = held_out.readings[a].batch[rows_a]
     depths = held_out.readings[a].log_depth[rows_a], held_out.readings[b].log_depth[rows_b]
     beta = fit_beta(left, right, within=within)
-    return beta, fit_beta_and_depth_weight(left, right, *depths, within=within)
+    return beta, fit_beta_and_depth_weight(left, right, *depths, within=within, beta=beta)

@@ -140,4 +140,4 @@ def _terms(space: Space, held_out: Cells, pair: Pair) -> Terms:
     vectors = space.unit_vectors(left, pair), space.unit_vectors(right, pair)
     depths = space.log_depth(left), space.log_depth(right)
     beta = fit_beta(*vectors, within=left.batch)
-    return Terms(beta, fit_beta_and_depth_weight(*vectors, *depths, within=left.batch))
+    return Terms(beta, fit_beta_and_depth_weight(*vectors, *depths, within=left.batch, beta=beta))

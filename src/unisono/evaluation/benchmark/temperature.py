@@ -50,7 +50,7 @@ class Temperature:
         spread = float((left.astype(np.float64) @ right.T).std()) or 1.0
         sides = _scaled(left, spread), _scaled(right, spread)
         beta = fit_beta(*sides, within=batch)
-        term = fit_beta_and_depth_weight(*sides, left_depth[rows], right_depth[rows], within=batch)
+        term = fit_beta_and_depth_weight(*sides, left_depth[rows], right_depth[rows], within=batch, beta=beta)
         return cls(spread, beta, term)
 
     def matched(self, sides: tuple[Values, Values], log_depths: tuple[Depth, Depth], setting: Setting) -> Matched:
