@@ -697,6 +697,19 @@ def test_all_commands_are_listed_without_arguments(unisono):
         assert name in listed
 
 
+def test_calibrate_writes_a_model_whose_intervals_are_those_of_the_cells_given(unisono):
+    ended = unisono("calibrate @model @query.h5mu -o calibrated --by cell_type --device cpu")
+    assert ended.code == 0
+    assert "atac to rna, atac to adt, rna to adt, adt to rna written to calibrated" in ended.err
+    found = load("calibrated", device="cpu")
+    wanted = small_model().calibrate(test_cells(), by="cell_type").intervals["rna", "adt"]
+    assert (found.intervals["rna", "adt"].by, found.intervals["rna", "adt"].n_cells) == ("cell_type", wanted.n_cells)
+    np.testing.assert_allclose(found.intervals["rna", "adt"].scores, wanted.scores, rtol=1e-5)
+    assert unisono("predict calibrated @query.h5mu --from rna --to adt --interval 0.8 -o p.h5ad --device cpu").code == 0
+    assert "E029" in refused(unisono, "calibrate @model @query.h5mu -o again --by lineage --device cpu")
+    assert "E055" in refused(unisono, "calibrate @model @query.h5mu -o calibrated --device cpu")
+
+
 def test_the_command_assumes_as_many_missing_partners_as_the_method():
     default = inspect.signature(match).parameters["unmatched"].default
     assert default == inspect.signature(Unisono.match).parameters["unmatched"].default == UNMATCHED

@@ -6,6 +6,7 @@ import typer
 
 from unisono.cli.commands.adapt import adapt
 from unisono.cli.commands.benchmark import benchmark
+from unisono.cli.commands.calibrate import calibrate
 from unisono.cli.commands.check import check
 from unisono.cli.commands.demo import demo
 from unisono.cli.commands.drivers import drivers
@@ -22,5 +23,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (check, fit, predict, match, embed, adapt, drivers, evaluate, benchmark, demo):
+for command in (check, fit, predict, match, embed, adapt, calibrate, drivers, evaluate, benchmark, demo):
     app.command()(command)
