@@ -216,9 +216,10 @@ def test_reading_a_query_leaves_the_transform_as_it_was(cells, fitted):
 def test_codes_in_pieces_equal_codes_in_one(cells, fitted, monkeypatch):
     made = fitted["rna"]
     counts = made.counts(cells.views["rna"])
-    whole = made.codes(counts)
+    whole, optimism = made.codes(counts), made.optimism(counts)
     monkeypatch.setattr(transform, "_ROWS_AT_A_TIME", 13)
     np.testing.assert_allclose(made.codes(counts), whole, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(made.optimism(counts), optimism, rtol=1e-5)
 
 
 def test_selected_counts_and_rest_add_up_to_the_depth_of_the_cell(cells, fitted):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -156,8 +156,7 @@ class Transform:
         project = self.basis if seen.all() else _least_squares_projection(self.basis, seen)
         offset = (self.centre @ project).astype(np.float32)
         codes = np.empty((counts.n_cells, self.n_codes), dtype=np.float32)
-        for start in range(0, len(codes), _ROWS_AT_A_TIME):
-            rows = slice(start, start + _ROWS_AT_A_TIME)
+        for rows in _slices(len(codes)):
             codes[rows] = self.values(counts, rows) @ project
         return codes - offset
 
@@ -175,10 +174,11 @@ class Transform:
         References:
             Stewart & Sun, "Matrix perturbation theory", 1990 (singular vectors under a change of one row).
         """
-        values = self.values(counts)
-        squared = np.square(values.data, dtype=np.float64).sum() - 2.0 * (values @ self.centre).sum()
+        total = counts.n_cells * float(self.centre @ self.centre)
+        for rows in _slices(counts.n_cells):
+            values = self.values(counts, rows)
+            total += float(np.square(values.data, dtype=np.float64).sum() - 2.0 * (values @ self.centre).sum())
         explained = np.square(self.codes(counts), dtype=np.float64).sum(axis=0)
-        total = squared + counts.n_cells * float(self.centre @ self.centre)
         unexplained = max(total - explained.sum(), 0.0) / counts.n_cells
         share = np.minimum(unexplained / np.maximum(explained, 1e-12), _MOST_OPTIMISM)
         return np.asarray(share, dtype=np.float32)
@@ -189,6 +189,11 @@ class Transform:
         total = counts.total[rows] / max(float(self.share[is_present].sum()), 1e-9)
         n_measured = int(is_present[self.selected].sum())
         return _RECIPES[self.modality].normalise(counts.selected[rows], total, self.weight, n_measured)
+
+
+def _slices(n_cells: int) -> Iterator[slice]:
+    """The cells in runs that fit into memory when they are normalised."""
+    return (slice(start, start + _ROWS_AT_A_TIME) for start in range(0, n_cells, _ROWS_AT_A_TIME))
 
 
 def on_scale(view: View) -> sparse.csr_matrix:
