@@ -168,7 +168,8 @@ def sections(rows: list[Row], about: dict[str, Row], n_seeds: int) -> Iterator[s
     yield "\n## Tuning the embedding\n"
     yield (
         "`match` compares in the first space, `embed` writes the second: each modality's mean and covariance brought "
-        "to the average, by statistics of 200 held-out cells or more where there are, else of training cells as if unseen.\n"
+        "to the average, by statistics of 200 held-out cells or more where there are, else of training cells as if "
+        "unseen.\n"
     )
     for name in about:
         some = [row for row in of_table(rows, "tuning") if row["data"] == name]
