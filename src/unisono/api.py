@@ -166,16 +166,16 @@ def fit_cells(
     )
     model = _assembled(network, views, choices, choices.kernels, config, record)
     unseen = None
-    if prepared.held_out:
-        model = model.with_intervals(prepared.held_out)
+    if held_out:
+        model = model.with_intervals(held_out.cells)
         if len(cells.names) < config.refit_below:
             whole = refit(cells, config, training.best_epoch, where, on_epoch)
             set_linear_vote(whole.network, choices.linear_vote)
             views, intervals = whole.views, model.intervals
             model = replace(_assembled(whole.network, views, choices, {}, config, record), intervals=intervals)
-        elif len(prepared.held_out.names) >= _ENOUGH_UNSEEN:
+        elif len(held_out.cells.names) >= _ENOUGH_UNSEEN:
             unseen = held_out
-            model = model.with_novelties(prepared.held_out)
+            model = model.with_novelties({m: reading.x for m, reading in held_out.readings.items()})
     model = model.with_tuning(complete_codes(views, unseen))
     seconds = round(time.perf_counter() - began, 3)
     return replace(model, record=record.model_copy(update={"seconds": seconds}))

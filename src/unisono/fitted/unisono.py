@@ -379,9 +379,13 @@ class Unisono:
         """
         return replace(self, tuning=learnt_tuning(self.network, codes))
 
-    def with_novelties(self, cells: Cells) -> Unisono:
-        """The same model, with 95 % of these cells, which it has not seen, within novelty 1."""
-        known = {m: self.novelties[m].rescaled(self.voices[m].read(view).x) for m, view in cells.views.items()}
+    def with_novelties(self, codes: Mapping[Modality, NDArray[np.float32]]) -> Unisono:
+        """The same model, with 95 % of some cells that it has not seen within novelty 1.
+
+        Args:
+            codes: of the cells of each modality, as the networks read them.
+        """
+        known = {m: self.novelties[m].rescaled(x) for m, x in codes.items()}
         return replace(self, novelties={**self.novelties, **known})
 
     def drivers(self, cells: MuData | AnnData, source: Modality, target: Modality) -> Drivers:
