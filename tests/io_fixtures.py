@@ -16,8 +16,8 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
-from unisono.findings import BadInput, Finding
 from unisono.io.read import cells_from_mudata
+from unisono.messages import BadInput, Finding
 
 DATA = Path(os.environ.get("UNISONO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 

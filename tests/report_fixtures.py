@@ -1,4 +1,4 @@
-"""Evidence for the tests of the report, with names that try to break out of it, made once; holds no test."""
+"""EvaluationReport for the tests of the report, with names that try to break out of it, made once; holds no test."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 from fitted_fixtures import small_model, test_cells
 
-from unisono.appraisal.collect import collect
-from unisono.appraisal.evidence import Evidence
-from unisono.findings import Finding
+from unisono.evaluation.collect import collect
+from unisono.evaluation.report_data import EvaluationReport
+from unisono.messages import Finding
 
 HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
 """What a feature, a batch or a file may be called by somebody who means harm, or by accident."""
@@ -19,7 +19,7 @@ PROBES = ({"probe": "cell type", "accuracy": 0.91}, {"probe": HOSTILE, "chance":
 
 
 @cache
-def evidence() -> Evidence:
+def report() -> EvaluationReport:
     """Of 43 cells, three modalities, two batches; a protein, a cell type, a column and the file have hostile names."""
     query = test_cells()
     for part in query.mod.values():

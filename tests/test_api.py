@@ -388,7 +388,7 @@ def test_the_package_offers_what_the_readme_names():
 
 @pytest.mark.parametrize(("enough", "refit_below", "n_cells"), [(10, 0, 30), (31, 0, 121), (10, 3000, 151)])
 def test_the_embedding_is_tuned_on_unseen_cells_where_they_are_many(monkeypatch, enough, refit_below, n_cells):
-    asked, tune = [], un.Unisono.with_tuning
+    asked, tune = [], un.Unisono.with_moment_alignment
 
     def noted(model, codes):
         asked.append(len(codes["rna"]))
@@ -399,4 +399,4 @@ def test_the_embedding_is_tuned_on_unseen_cells_where_they_are_many(monkeypatch,
     model = fitted(refit_below=refit_below, **JUDGED)
     assert model.record.n_held_out == 30
     assert asked == [n_cells]
-    assert set(model.tuning) == {"atac", "rna", "adt"}
+    assert set(model.moment_alignment) == {"atac", "rna", "adt"}

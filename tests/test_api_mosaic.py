@@ -12,7 +12,7 @@ from io_fixtures import refusal
 
 from unisono.api import fit
 from unisono.datasets import simulate
-from unisono.fitted.unisono import Unisono
+from unisono.model.unisono import Unisono
 
 MODALITIES = ("atac", "rna", "adt")
 
@@ -41,7 +41,7 @@ def test_every_direction_is_predicted_though_no_cell_had_all_three(source, targe
 @pytest.mark.parametrize(("left", "right"), list(combinations(MODALITIES, 2)))
 def test_every_pair_is_matched_above_chance_though_no_cell_had_all_three(left, right):
     query = test_cells()
-    found = bridged().match(query[left], query[right]).coupling.posterior.toarray()
+    found = bridged().match(query[left], query[right]).match_posterior.posterior.toarray()
     assert np.diag(found).mean() > 1.3 / len(found)
 
 
@@ -54,8 +54,13 @@ def test_a_cell_with_one_modality_still_trains_what_it_has():
     whole = fit(having(rebuilt(parts), adt=with_adt), batch_key="batch", config=config, device="cpu")
     paired = fit(having(rebuilt(parts), rna=with_adt, adt=with_adt), batch_key="batch", config=config, device="cpu")
     assert whole.record.n_cells == {"rna": n_cells, "adt": int(with_adt.sum())}
-    np.testing.assert_array_equal(whole.voices["adt"].transform.centre, paired.voices["adt"].transform.centre)
-    assert np.abs(whole.voices["rna"].transform.centre - paired.voices["rna"].transform.centre).max() > 0.01
+    np.testing.assert_array_equal(
+        whole.preprocessors["adt"].projection.centre, paired.preprocessors["adt"].projection.centre
+    )
+    assert (
+        np.abs(whole.preprocessors["rna"].projection.centre - paired.preprocessors["rna"].projection.centre).max()
+        > 0.01
+    )
 
 
 def test_a_modality_that_shares_no_cell_with_another_is_refused_with_the_reason():

@@ -15,44 +15,37 @@ ROOT = Path(unisono.__file__).parent
 LEVELS = {
     "types": 1,
     "config": 1,
-    "findings": 1,
-    "processes": 1,
+    "messages": 1,
+    "metrics": 1,
     "features": 2,
-    "transforms": 2,
-    "match": 2,
+    "preprocessing": 2,
+    "matching": 2,
     "nn": 2,
     "datasets": 2,
     "uncertainty": 2,
-    "evaluation.metrics": 2,
     "io": 3,
-    "train": 3,
-    "evaluation": 3,
+    "training": 3,
+    "interpretation": 3,
     "device": 3,
-    "fitted": 4,
-    "appraisal": 4,
+    "model": 4,
     "api": 4,
-    "demo": 4,
-    "benchmarking": 4,
-    "cli": 5,
-    "report": 5,
-    "pl": 5,
+    "evaluation": 5,
+    "demo": 5,
+    "cli": 6,
+    "report": 6,
+    "pl": 6,
 }
-"""The rooms and the level of each; a room of two words is a part of another room that has a level of its own."""
+"""The rooms and the level of each."""
 
 INSIDE_THE_HOUSE = {
-    ("transforms", "features"),
-    ("api", "fitted"),
-    ("demo", "api"),
-    ("demo", "fitted"),
-    ("demo", "appraisal"),
-    ("appraisal", "fitted"),
-    ("benchmarking", "api"),
-    ("benchmarking", "fitted"),
+    ("preprocessing", "features"),
+    ("api", "model"),
+    ("demo", "evaluation"),
     ("cli", "pl"),
     ("cli", "report"),
 }
 DOORS = {"cli", "report", "pl"}
-LIGHT = {"types", "config", "findings", "features", "transforms", "match", "evaluation.metrics"}
+LIGHT = {"types", "config", "messages", "features", "preprocessing", "matching", "metrics"}
 HEAVY = {"torch", "anndata", "mudata"}
 NETWORKS_MAY = {"torch", "numpy", "jaxtyping", "unisono"} | sys.stdlib_module_names
 NETWORKS_MAY_FROM_HERE = {"nn", "types", "config"}
@@ -139,37 +132,36 @@ def test_every_import_points_down():
 
 def test_the_search_sees_the_whole_package():
     found = dict(modules(ROOT))
-    assert {"types", "fitted.store", "nn.model", "evaluation.metrics", "cli"} <= set(found)
+    assert {"types", "model.store", "nn.model", "metrics", "cli"} <= set(found)
     assert "unisono.io.write.refuse_existing" in set(imported(found["cli.commands.predict"], "cli.commands.predict"))
-    assert "mudata.MuData" in set(imported(found["fitted.unisono"], "fitted.unisono"))
+    assert "mudata.MuData" in set(imported(found["model.unisono"], "model.unisono"))
 
 
 PLANTED = {
-    "a lower level imports a higher one": ("types.py", "from unisono.match import couple"),
-    "a part imports a side": ("transforms/svd.py", "import unisono.io.read"),
-    "a side imports the house": ("io/read.py", "from unisono.fitted.unisono import Unisono"),
-    "a side imports another side": ("train/loop.py", "from unisono.io.write import write_json"),
-    "a part imports another part": ("match/couple.py", "from unisono.transforms.svd import truncated_svd"),
+    "a lower level imports a higher one": ("types.py", "from unisono.matching import couple"),
+    "a part imports a side": ("preprocessing/svd.py", "import unisono.io.read"),
+    "a side imports the house": ("io/read.py", "from unisono.model.unisono import Unisono"),
+    "a side imports another side": ("training/loop.py", "from unisono.io.write import write_json"),
+    "a part imports another part": ("matching/couple.py", "from unisono.preprocessing.svd import truncated_svd"),
     "level 1 imports its neighbour": ("types.py", "from unisono.config import FitConfig"),
-    "inside the house against the arrow": ("fitted/store.py", "from unisono.api import fit"),
+    "inside the house against the arrow": ("model/store.py", "from unisono.api import fit"),
     "the API imports the demonstration": ("api.py", "from unisono.demo import run"),
-    "metrics import the rest of evaluation": ("evaluation/metrics.py", "from unisono.evaluation.splits import x"),
+    "metrics import evaluation": ("metrics/prediction.py", "from unisono.evaluation.splits import x"),
     "somebody imports a door": ("demo.py", "from unisono import cli"),
     "a door imports the command line": ("pl/features.py", "from unisono.cli import app"),
-    "the benchmark imports pictures": ("benchmarking/run.py", "from unisono.pl.benchmark import draw_benchmark"),
-    "the API imports the benchmark": ("api.py", "from unisono.benchmarking.run import benchmark"),
+    "the model imports its judge": ("model/unisono.py", "from unisono.evaluation.scores import evaluate"),
     "somebody imports a door in a function": ("api.py", "def f():\n    from unisono.cli import app"),
     "the package root is imported": ("io/read.py", "import unisono"),
     "a name is imported from the root": ("io/read.py", "from unisono import fit"),
-    "a relative import upwards": ("match/couple.py", "from ..fitted import store"),
-    "a relative import of the root": ("match/couple.py", "from .. import fit"),
-    "torch in a light room": ("match/couple.py", "import torch"),
-    "torch in a function of a light room": ("transforms/svd.py", "def f():\n    from torch import nn"),
+    "a relative import upwards": ("matching/couple.py", "from ..model import store"),
+    "a relative import of the root": ("matching/couple.py", "from .. import fit"),
+    "torch in a light room": ("matching/couple.py", "import torch"),
+    "torch in a function of a light room": ("preprocessing/svd.py", "def f():\n    from torch import nn"),
     "anndata under TYPE_CHECKING in types": ("types.py", "if TYPE_CHECKING:\n    from anndata import AnnData"),
-    "mudata in metrics": ("evaluation/metrics.py", "import mudata.core"),
+    "mudata in metrics": ("metrics/prediction.py", "import mudata.core"),
     "scipy in the networks": ("nn/model.py", "from scipy import sparse"),
-    "findings in the networks": ("nn/model.py", "from unisono.findings import refuse"),
-    "an import by name": ("match/couple.py", "import importlib\nimportlib.import_module('torch')"),
+    "messages in the networks": ("nn/model.py", "from unisono.messages import bad_input"),
+    "an import by name": ("matching/couple.py", "import importlib\nimportlib.import_module('torch')"),
     "a file in no room": ("helpers.py", "x = 1"),
 }
 
@@ -186,12 +178,12 @@ def test_a_planted_wrong_arrow_is_caught(tmp_path, what):
 
 
 ALLOWED = {
-    "match/couple.py": "from unisono.types import Coupling\nfrom unisono.match.rules import Rule\nfrom .graph import x",
+    "matching/couple.py": "from unisono.types import MatchPosterior\nfrom unisono.matching.rules import Rule\nfrom .graph import x",
     "nn/model.py": "import math\nimport torch\nfrom jaxtyping import Float\nfrom unisono.config import FitConfig",
-    "evaluation/splits.py": "from unisono.evaluation.metrics import rmse\nfrom unisono.evaluation import metrics",
+    "evaluation/splits.py": "from unisono.metrics import rmse\nfrom unisono import metrics",
     "evaluation/__init__.py": "",
-    "fitted/unisono.py": "from unisono.nn.model import Network\nfrom unisono.fitted.record import Record",
-    "demo.py": "from unisono.api import fit\nfrom unisono.appraisal.scores import evaluate",
+    "model/unisono.py": "from unisono.nn.model import Network\nfrom unisono.model.record import Record",
+    "demo.py": "from unisono.api import fit\nfrom unisono.evaluation.scores import evaluate",
     "cli/commands/demo.py": "from unisono.demo import run\nfrom unisono.io.read import read_mudata",
     "datasets/mudata.py": "def f():\n    import anndata",
 }

@@ -20,12 +20,12 @@ from io_fixtures import snapshot
 
 from unisono import cli
 from unisono.api import load
-from unisono.appraisal.disentanglement import disentanglement
-from unisono.appraisal.scores import evaluate
 from unisono.cli.commands.match import match
 from unisono.evaluation import probes
-from unisono.fitted.unisono import UNMATCHED, Unisono
+from unisono.evaluation.disentanglement import disentanglement
+from unisono.evaluation.scores import evaluate
 from unisono.io.read import read_mudata
+from unisono.model.unisono import PRIOR_UNMATCHED, Unisono
 from unisono.report import page
 
 TINY = """\
@@ -199,7 +199,7 @@ def test_drivers_are_written_as_a_table_and_their_neighbourhood_is_judged(unison
     line = "drivers @model @training.h5mu --from rna --to atac --device cpu"
     assert unisono(f"{line} -o table.tsv --top 3").code == 0
     found = pd.read_csv("table.tsv", sep="\t")
-    wanted = small_model().drivers(training(), "rna", "atac").table(3)
+    wanted = small_model().feature_effects(training(), "rna", "atac").table(3)
     assert found["source"].tolist() == wanted["source"].tolist()
     np.testing.assert_allclose(found["effect"], wanted["effect"], rtol=1e-4)
     peaks = [re.split("[:-]", name) for name in training()["atac"].var_names]
@@ -227,7 +227,7 @@ def test_match_writes_what_the_model_matches(unisono, store, flags, options):
     found = anndata.read_h5ad("out.h5ad")
     query = test_cells()
     wanted = small_model().match(query["rna"], query["adt"], **options)
-    np.testing.assert_allclose(found.X.toarray(), wanted.coupling.posterior.toarray(), atol=1e-6)
+    np.testing.assert_allclose(found.X.toarray(), wanted.match_posterior.posterior.toarray(), atol=1e-6)
     np.testing.assert_allclose(found.X.sum(axis=1), 1.0, atol=1e-5)
     assert (list(found.obs_names), list(found.var_names)) == (list(query.obs_names), list(query.obs_names))
     for column in ("p_unmatched", "confidence", "is_answered"):
@@ -237,7 +237,7 @@ def test_match_writes_what_the_model_matches(unisono, store, flags, options):
 def test_match_understands_other_names_and_the_order_of_sides(unisono, store):
     assert unisono("match @model @query.h5mu --between prot,gex -o out.h5ad --device cpu").code == 0
     query = test_cells()
-    wanted = small_model().match(query["adt"], query["rna"]).coupling.posterior.toarray()
+    wanted = small_model().match(query["adt"], query["rna"]).match_posterior.posterior.toarray()
     np.testing.assert_allclose(anndata.read_h5ad("out.h5ad").X.toarray(), wanted, atol=1e-6)
 
 
@@ -712,4 +712,4 @@ def test_calibrate_writes_a_model_whose_intervals_are_those_of_the_cells_given(u
 
 def test_the_command_assumes_as_many_missing_partners_as_the_method():
     default = inspect.signature(match).parameters["unmatched"].default
-    assert default == inspect.signature(Unisono.match).parameters["unmatched"].default == UNMATCHED
+    assert default == inspect.signature(Unisono.match).parameters["unmatched"].default == PRIOR_UNMATCHED

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from unisono.evaluation import metrics
+from unisono import metrics
 from unisono.evaluation.figures import matching_figures, prediction_figures
 
 

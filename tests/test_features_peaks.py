@@ -15,7 +15,7 @@ from io_fixtures import real
 from unisono.features import genome
 from unisono.features.genome import Genome, genome_of
 from unisono.features.peaks import overlap_weights, parse_peaks
-from unisono.findings import BadInput
+from unisono.messages import BadInput
 
 WHERE = "q.h5mu, atac"
 HG19 = ["chr4:191000000-191000500", "chr20:62000000-62000700", "chr1:100-300"]

@@ -9,7 +9,7 @@ from io_fixtures import refusal, snapshot
 from scipy import sparse
 
 from unisono.io.matching import MAX_ENTRIES, Matching
-from unisono.types import Coupling
+from unisono.types import MatchPosterior
 
 POSTERIOR = np.array([[0.0, 0.2, 0.5, 0.3, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.0, 0.0, 0.5]])
 
@@ -18,7 +18,7 @@ def matching(posterior=None, n_right: int = 5) -> Matching:
     rows = sparse.csr_matrix(POSTERIOR) if posterior is None else posterior
     n_left = rows.shape[0]
     left, right = np.array([f"l{i}" for i in range(n_left)]), np.array([f"r{i}" for i in range(n_right)])
-    return Matching(Coupling(rows, np.linspace(0.1, 0.4, n_left)), left, right, "rna", "adt", "soft")
+    return Matching(MatchPosterior(rows, np.linspace(0.1, 0.4, n_left)), left, right, "rna", "adt", "soft")
 
 
 def test_pairs_go_by_left_cell_and_then_by_falling_probability():
@@ -54,13 +54,13 @@ def test_a_row_keeps_its_largest_thousand_scaled_to_one():
     np.testing.assert_allclose(np.asarray(found.sum(axis=1)).ravel(), 1.0, atol=1e-5)
     largest = np.where(weights > 303, weights, 0)
     np.testing.assert_allclose(found[0].toarray().ravel(), largest / largest.sum(), rtol=1e-5)
-    assert given.coupling.posterior.nnz == 1304
+    assert given.match_posterior.posterior.nnz == 1304
 
 
 def test_equal_names_on_both_sides_are_let_be():
     names = np.array(["a", "b", "c"])
     found = Matching(
-        Coupling(sparse.csr_matrix(np.eye(3)[[1, 2, 0]]), np.zeros(3)), names, names, "rna", "adt", "argmax"
+        MatchPosterior(sparse.csr_matrix(np.eye(3)[[1, 2, 0]]), np.zeros(3)), names, names, "rna", "adt", "argmax"
     )
     assert list(found.pairs["right"]) == ["b", "c", "a"]
 

@@ -12,8 +12,8 @@ from io_fixtures import codes, counts, findings_of, mu, only, real, refusal, tab
 from mudata import MuData
 from scipy import sparse
 
-from unisono.findings import BadInput
 from unisono.io.read import cells_from_mudata, read_mudata
+from unisono.messages import BadInput
 
 
 def test_cells_hold_the_counts_names_and_batches_of_the_file():

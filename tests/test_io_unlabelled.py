@@ -7,7 +7,7 @@ from fitted_fixtures import noticed, rebuilt, take, test_cells, tiny, training
 from io_fixtures import refusal
 
 from unisono.api import fit
-from unisono.appraisal.scores import evaluate
+from unisono.evaluation.scores import evaluate
 from unisono.io.read import cells_from_mudata
 from unisono.io.unlabelled import with_unlabelled
 from unisono.types import Cells
@@ -52,7 +52,7 @@ def test_the_fit_learns_from_them_and_says_so():
     (seen,) = beside.record.unlabelled
     assert (seen.how, seen.n_cells) == ("also", {"atac": 43, "rna": 43, "adt": 43})
     assert alone.record.unlabelled == ()
-    first, second = (model.voices["rna"].transform.centre for model in (alone, beside))
+    first, second = (model.preprocessors["rna"].projection.centre for model in (alone, beside))
     assert np.abs(first - second).max() > 1e-3
 
 

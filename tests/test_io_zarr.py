@@ -16,8 +16,8 @@ from anndata import AnnData
 from io_fixtures import mu, refusal, snapshot, table, two
 from scipy import sparse
 
-from unisono.findings import InputWarning
 from unisono.io.read import read_mudata
+from unisono.messages import InputWarning
 
 
 @functools.cache

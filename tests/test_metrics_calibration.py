@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unisono.evaluation.metrics import calibration_error_of_luck, expected_calibration_error
+from unisono.metrics import calibration_error_of_luck, expected_calibration_error
 
 
 def test_calibration_error_by_hand():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unisono.evaluation.metrics import abstention, expected_calibration_error, reliability, wilson
+from unisono.metrics import abstention, expected_calibration_error, reliability, wilson
 
 
 def test_reliability_has_as_many_answers_a_bin_and_their_means():

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from unisono.evaluation.metrics import (
+from unisono.metrics import (
     accuracy,
     expected_calibration_error,
     foscttm,
@@ -20,7 +20,7 @@ from unisono.evaluation.metrics import (
     recall_at,
     within_groups,
 )
-from unisono.evaluation.metrics import matching as room
+from unisono.metrics import matching as room
 
 
 def vectors(n=29, dim=4, noise=0.8, seed=0):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unisono.evaluation.metrics import Moments
+from unisono.metrics import Moments
 
 
 def pairs(n_cells=13, n_features=7, seed=0):

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse, stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from unisono.evaluation.metrics import (
+from unisono.metrics import (
     areas_per_cell,
     areas_per_feature,
     auprc_per_feature,
@@ -25,7 +25,7 @@ from unisono.evaluation.metrics import (
     spearman_per_cell,
     spearman_per_feature,
 )
-from unisono.evaluation.metrics import prediction as room
+from unisono.metrics import prediction as room
 
 
 def truth_and_prediction(n_cells=31, n_features=7, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from unisono.evaluation.metrics.ranking import areas_by_column, areas_of_ties
+from unisono.metrics.ranking import areas_by_column, areas_of_ties
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 9])

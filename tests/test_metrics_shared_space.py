@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from unisono.evaluation.metrics import shared_space
+from unisono.metrics import shared_space
 
 TYPES = np.array(["B", "NK", "T"])[np.arange(131) % 3]
 BATCHES = np.array(["b1", "b2"])[np.arange(131) // 3 % 2]
@@ -62,9 +62,9 @@ def test_types_apart_raise_the_figures_of_types_and_batches_apart_lower_those_of
 
 @pytest.mark.slow
 def test_batch_and_type_are_not_mixed_up(scib):
-    given, swapped = shared_space(cells(3.0), BATCHES, TYPES), shared_space(cells(3.0), TYPES, BATCHES)
-    assert given["silhouette label"] > swapped["silhouette label"] + 0.2
-    assert given["ilisi"] > swapped["ilisi"] + 0.2
+    given, style_transfer = shared_space(cells(3.0), BATCHES, TYPES), shared_space(cells(3.0), TYPES, BATCHES)
+    assert given["silhouette label"] > style_transfer["silhouette label"] + 0.2
+    assert given["ilisi"] > style_transfer["ilisi"] + 0.2
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import torch
 
 from unisono.config import Architecture, FitConfig
 from unisono.nn import infer
-from unisono.nn.model import Blueprint, Network
+from unisono.nn.model import InitialWeights, Network
 
 N_CODES, N_FEATURES = {"atac": 6, "rna": 11}, {"atac": 17, "rna": 13}
 SIZES = {"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5}
@@ -20,12 +20,12 @@ RHO = torch.tensor([0.9, 0.5, 0.2, 0.04])
 
 
 def network_of(**switches):
-    blueprints = {
-        m: Blueprint(randn(c, 4), randn(4, c), randn(f, c), *randn(2, f))
+    initial_weights = {
+        m: InitialWeights(randn(c, 4), randn(4, c), randn(f, c), *randn(2, f))
         for (m, c), f in zip(N_CODES.items(), N_FEATURES.values(), strict=True)
     }
     config = FitConfig(n_members=3, architecture={**SIZES, **switches})
-    made = Network(blueprints, RHO, config, torch.Generator().manual_seed(0))
+    made = Network(initial_weights, RHO, config, torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in made.parameters():
@@ -56,21 +56,23 @@ def cosines(z, constant):
 
 
 @pytest.mark.parametrize("vote", [0.0, 0.3, 1.0])
-def test_the_inner_product_of_two_vectors_is_the_mean_cosine_of_members_and_the_vote_of_the_linear_path(network, vote):
-    found = infer.vectors(network, "rna", X, vote)
-    metric, reach = network.metric.detach().numpy(), network.reach.detach().numpy()
+def test_the_inner_product_of_two_vectors_is_the_mean_cosine_of_members_and_the_vote_of_the_linear_path(
+    network, weight
+):
+    found = infer.vectors(network, "rna", X, weight)
+    metric, reach = network.dim_weight.detach().numpy(), network.bias_norm.detach().numpy()
     members = cosines(infer.contents(network, "rna", X) * metric, reach)
-    linear = X @ network.contents["rna"].linear.numpy() * network.first_metric.numpy()
-    linear = cosines(linear[None], network.first_reach.numpy())
+    linear = X @ network.contents["rna"].linear.numpy() * network.first_dim_weight.numpy()
+    linear = cosines(linear[None], network.first_bias_norm.numpy())
     assert np.abs(members - linear).max() > 0.1
-    np.testing.assert_allclose(found @ found.T, (1 - vote) * members + vote * linear, atol=1e-5)
+    np.testing.assert_allclose(found @ found.T, (1 - weight) * members + weight * linear, atol=1e-5)
 
 
 def test_the_linear_path_has_the_vote_of_the_architecture_and_none_where_it_is_switched_off():
-    assert Architecture().linear_vote is None
-    assert network_of().linear_vote == pytest.approx(0.2)
-    assert network_of(linear_vote=0.7).linear_vote == pytest.approx(0.7)
-    assert network_of(linear_path=False, linear_vote=0.7).linear_vote == 0.0
+    assert Architecture().linear_weight is None
+    assert network_of().linear_weight == pytest.approx(0.2)
+    assert network_of(linear_weight=0.7).linear_weight == pytest.approx(0.7)
+    assert network_of(linear_path=False, linear_weight=0.7).linear_weight == 0.0
 
 
 def test_the_vote_of_the_network_counts_where_none_is_given(network):

@@ -7,7 +7,7 @@ import torch
 from unisono.config import FitConfig
 from unisono.nn import infer, jacobian
 from unisono.nn.jacobian import mean_jacobian
-from unisono.nn.model import Blueprint, Network
+from unisono.nn.model import InitialWeights, Network
 
 N_CODES, N_FEATURES = {"atac": 6, "rna": 11}, {"atac": 17, "rna": 13}
 SIZES = {"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5}
@@ -19,12 +19,12 @@ def randn(*shape, seed=0):
 
 def network_of(spread=0.3, **switches):
     """Three members whose weights lie `spread` from their start, where only the linear path speaks."""
-    blueprints = {
-        m: Blueprint(randn(c, 4), randn(4, c), randn(f, c), *randn(2, f))
+    initial_weights = {
+        m: InitialWeights(randn(c, 4), randn(4, c), randn(f, c), *randn(2, f))
         for (m, c), f in zip(N_CODES.items(), N_FEATURES.values(), strict=True)
     }
     config = FitConfig(n_members=3, architecture={**SIZES, **switches})
-    made = Network(blueprints, torch.tensor([0.9, 0.5, 0.2, 0.04]), config, torch.Generator().manual_seed(0))
+    made = Network(initial_weights, torch.tensor([0.9, 0.5, 0.2, 0.04]), config, torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in made.parameters():

@@ -56,9 +56,9 @@ def test_draws_follow_the_generator_and_another_seed_gives_others():
 def test_negative_binomial_equals_that_of_scipy():
     counts = torch.tensor([0.0, 1.0, 2.0, 7.0, 31.0, 500.0], dtype=torch.float64)[:, None]
     log_mean = torch.linspace(-3.0, 6.0, 5, dtype=torch.float64)
-    log_dispersion = torch.tensor(0.7, dtype=torch.float64)
-    found = losses.negative_binomial_nll(counts.expand(6, 5), log_mean.expand(6, 5), log_dispersion.expand(6, 5))
-    theta, mean = log_dispersion.exp().numpy(), log_mean.exp().numpy()
+    log_theta = torch.tensor(0.7, dtype=torch.float64)
+    found = losses.negative_binomial_nll(counts.expand(6, 5), log_mean.expand(6, 5), log_theta.expand(6, 5))
+    theta, mean = log_theta.exp().numpy(), log_mean.exp().numpy()
     wanted = -stats.nbinom.logpmf(counts.numpy(), theta, theta / (theta + mean))
     torch.testing.assert_close(found, torch.as_tensor(wanted), rtol=1e-8, atol=1e-8)
 
@@ -131,8 +131,8 @@ def test_no_similarity_at_all_scores_log_n():
 def test_cells_that_name_their_partners_surely_score_zero():
     apart = torch.eye(7, dtype=torch.float64).expand(2, 7, 7)
     assert (contrast(apart, apart, log_scale=torch.full((2,), math.log(100.0)).double()) < 1e-12).all()
-    swapped = apart.roll(1, dims=1)
-    assert (contrast(apart, swapped, log_scale=torch.full((2,), math.log(100.0)).double()) > 99.0).all()
+    style_transfer = apart.roll(1, dims=1)
+    assert (contrast(apart, style_transfer, log_scale=torch.full((2,), math.log(100.0)).double()) > 99.0).all()
 
 
 def test_loss_equals_plain_cross_entropy_both_ways(unit):

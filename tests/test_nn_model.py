@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unisono.config import FitConfig
-from unisono.nn.model import MAX_LOG_SCALE, Blueprint, Network
+from unisono.nn.model import MAX_LOG_SCALE, InitialWeights, Network
 
 RHO = torch.tensor([0.9, 0.5, 0.2, 0.04])
 N_CODES, N_FEATURES = {"rna": 11, "adt": 5}, {"rna": 13, "adt": 6}
@@ -18,14 +18,14 @@ def randn(*shape, seed=0):
 
 
 def network_of(seed=0, n_members=2, **switches):
-    blueprints = {
-        m: Blueprint(
+    initial_weights = {
+        m: InitialWeights(
             randn(N_CODES[m], 4), randn(4, N_CODES[m]), randn(N_FEATURES[m], N_CODES[m]), *randn(2, N_FEATURES[m])
         )
         for m in N_CODES
     }
     config = FitConfig(n_members=n_members, architecture={**SIZES, **switches})
-    return Network(blueprints, RHO, config, torch.Generator().manual_seed(seed)).double()
+    return Network(initial_weights, RHO, config, torch.Generator().manual_seed(seed)).double()
 
 
 def test_content_starts_as_the_linear_path_of_its_own_modality():
@@ -51,19 +51,19 @@ def weight_of(rho):
 
 def test_similarity_starts_as_the_log_density_ratio_of_canonical_variates():
     network, u, v = network_of(), randn(2, 7, 4, seed=1).double(), randn(2, 7, 4, seed=2).double()
-    assert network.metric.shape == (2, 1, 4)
-    left, right = (side * RHO.double().sqrt() * network.metric for side in (u, v))
+    assert network.dim_weight.shape == (2, 1, 4)
+    left, right = (side * RHO.double().sqrt() * network.dim_weight for side in (u, v))
     torch.testing.assert_close((left * right).sum(-1), (weight_of(RHO) * u * v).sum(-1), rtol=1e-4, atol=1e-6)
 
 
 def test_compared_contents_are_unit_vectors_that_hear_the_metric_and_say_little_where_content_is_short():
     network, z = network_of(), randn(2, 7, 4, seed=1).double()
-    found = network.compared(z)
+    found = network.similarity_features(z)
     torch.testing.assert_close(found.norm(dim=-1), torch.ones(2, 7).double())
     reach = 0.5 * weight_of(RHO).sum().sqrt()
     weighted = torch.cat([z * (weight_of(RHO) / RHO.double()).sqrt(), reach.expand(2, 7, 1)], dim=-1)
     torch.testing.assert_close(found, weighted / weighted.norm(dim=-1, keepdim=True), rtol=1e-4, atol=1e-6)
-    near, far = network.compared(0.01 * z), network.compared(100.0 * z)
+    near, far = network.similarity_features(0.01 * z), network.similarity_features(100.0 * z)
     assert (near @ near.transpose(1, 2)).min() > 0.99
     assert (far @ far.transpose(1, 2)).min() < 0.5
 
@@ -103,7 +103,7 @@ def test_heads_keep_the_features_of_their_blueprint():
 
 def test_changing_the_blueprint_leaves_the_network_as_it_was():
     encoder = randn(11, 4)
-    made_of = Blueprint(encoder, randn(4, 11), randn(13, 11), *randn(2, 13))
-    network = Network({"rna": made_of}, RHO, FitConfig(architecture=SIZES), torch.Generator().manual_seed(0))
+    initial = InitialWeights(encoder, randn(4, 11), randn(13, 11), *randn(2, 13))
+    network = Network({"rna": initial}, RHO, FitConfig(architecture=SIZES), torch.Generator().manual_seed(0))
     encoder.zero_()
     assert network.content("rna", randn(3, 7, 11))[0].mu.abs().max() > 0.1

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from unisono.config import FitConfig
 from unisono.nn import losses
-from unisono.nn.model import Blueprint, Network
+from unisono.nn.model import InitialWeights, Network
 from unisono.nn.objective import Batch, ViewBatch, terms
 
 N_CODES, N_FEATURES = {"atac": 6, "rna": 11, "adt": 5}, {"atac": 17, "rna": 13, "adt": 8}
@@ -37,13 +37,13 @@ def config_of(**changes):
 
 def network_of(config=None):
     """Moved away from its start in every weight."""
-    blueprints = {
-        m: Blueprint(
+    initial_weights = {
+        m: InitialWeights(
             0.3 * randn(c, 4).float(), randn(4, c).float(), 0.3 * randn(f, c).float(), *(randn(2, f).float() + 0.5)
         )
         for (m, c), f in zip(N_CODES.items(), N_FEATURES.values(), strict=True)
     }
-    network = Network(blueprints, RHO, config or config_of(), torch.Generator().manual_seed(0)).double()
+    network = Network(initial_weights, RHO, config or config_of(), torch.Generator().manual_seed(0)).double()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -135,11 +135,11 @@ def likelihood(network, heard, source, target):
         wanted = functional.binary_cross_entropy_with_logits(logits, counts, reduction="none")
     elif target == "adt":
         measured = torch.log1p(counts / view["log_size"].exp()[..., None])
-        precision = head.log_dispersion[features].exp()
+        precision = head.log_theta[features].exp()
         wanted = 0.5 * ((measured - head.values(codes, features)) ** 2 * precision - precision.log())
     else:
         log_mean = head.log_mean_counts(head.values(codes, features), view["log_size"], features)
-        theta = head.log_dispersion[features].exp().expand_as(log_mean)
+        theta = head.log_theta[features].exp().expand_as(log_mean)
         law = torch.distributions.NegativeBinomial(theta, logits=log_mean - theta.log())
         wanted = -law.log_prob(counts)
     return mean_over(wanted.mean(dim=-1), HAS[target] if source == target else cross_mask(source, target))
@@ -178,14 +178,14 @@ def test_the_contrastive_term_is_the_mean_over_cells_with_both_views_within_thei
     network, found = heard
     wanted = 0.0
     for a, b in (("atac", "rna"), ("atac", "adt"), ("rna", "adt")):
-        left, right = (network.compared(found[m][0].mu) for m in (a, b))
+        left, right = (network.similarity_features(found[m][0].mu) for m in (a, b))
         scores = network.inverse_temperature().exp()[:, None, None] * (left @ right.transpose(1, 2))
         per_cell = []
         for member in range(2):
             both = HAS[a][member] & HAS[b][member]
             for i in torch.nonzero(both)[:, 0]:
-                rivals = both & (TECHNICAL[member] == TECHNICAL[member, i])
-                row, column = scores[member, i, rivals], scores[member, rivals, i]
+                similarity_pairs = both & (TECHNICAL[member] == TECHNICAL[member, i])
+                row, column = scores[member, i, similarity_pairs], scores[member, similarity_pairs, i]
                 per_cell.append((row.logsumexp(0) + column.logsumexp(0)) / 2 - scores[member, i, i])
         wanted = wanted + torch.stack(per_cell).mean()
     assert terms_of()["contrastive"] == pytest.approx(config_of().weights.contrastive * wanted.item())

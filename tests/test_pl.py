@@ -16,8 +16,8 @@ from matplotlib.colors import to_rgba
 from scipy.stats import spearmanr
 
 import unisono as un
-from unisono.evaluation.metrics import reliability
-from unisono.evaluation.metrics.matching import top_answers
+from unisono.metrics import reliability
+from unisono.metrics.matching import top_answers
 from unisono.pl import canvas
 
 mpl.use("Agg")
@@ -162,7 +162,7 @@ def test_calibration_is_the_reliability_of_the_likeliest_matches():
     links = small_model().match(query["rna"], query["adt"][order].copy(), top=43)
     ax = un.pl.calibration(links, bins=6)
     partner = np.argsort(order)
-    correct, stated = top_answers(links.coupling.posterior, partner)
+    correct, stated = top_answers(links.match_posterior.posterior, partner)
     curve = reliability(stated, correct, 6)
     found = next(line for line in ax.lines if line.get_marker() == "o")
     np.testing.assert_allclose(found.get_xdata(), curve.x)
@@ -185,7 +185,7 @@ def test_coverage_is_the_share_of_values_inside_their_intervals():
 
 
 def test_a_swap_draws_a_violin_a_style_about_its_mean():
-    feature = late_model().voices["adt"].transform.features[2]
+    feature = late_model().preprocessors["adt"].projection.features[2]
     ax = un.pl.style_swap(late_model(), test_cells(), "rna", "adt", feature)
     assert [text.get_text() for text in ax.get_xticklabels()] == ["average", "b1", "b2"]
     wanted = [

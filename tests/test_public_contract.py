@@ -11,7 +11,7 @@ import typer
 import unisono as un
 from unisono import cli
 from unisono.config import Preset
-from unisono.match import RULES
+from unisono.matching import RULES
 
 EMPTY = inspect.Parameter.empty
 

@@ -6,7 +6,7 @@ import os
 import shutil
 
 import pytest
-from report_fixtures import HOSTILE, PROBES, evidence
+from report_fixtures import HOSTILE, PROBES, report
 
 from unisono.report import page as room
 
@@ -39,7 +39,7 @@ def address(tmp_path_factory):
     place = tmp_path_factory.mktemp("report") / "report.html"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "plane", lambda vectors: vectors[:, :2])  # UMAP is long in starting, and tested elsewhere
-        room.write_report(place, evidence(), command=["unisono", "evaluate", "model", "test.h5mu"], probes=PROBES)
+        room.write_report(place, report(), command=["unisono", "evaluate", "model", "test.h5mu"], probes=PROBES)
     return place.as_uri()
 
 
@@ -204,7 +204,7 @@ def test_the_search_filters_the_features(wide):
 def test_accuracies_are_sorted_and_are_those_of_the_evidence(wide):
     wide.select_option("#accuracy-direction", label="RNA → chromatin")
     wide.select_option("#accuracy-measure", label="correlation")
-    direction = next(each for each in evidence().directions if (each.source, each.target) == ("rna", "atac"))
+    direction = next(each for each in report().directions if (each.source, each.target) == ("rna", "atac"))
     wanted = sorted(direction.accuracy["correlation"], reverse=True)
     assert values(wide, "accuracy", "y") == pytest.approx(wanted, abs=1e-6)
     wide.select_option("#accuracy-measure", label="AUROC")
@@ -213,7 +213,7 @@ def test_accuracies_are_sorted_and_are_those_of_the_evidence(wide):
 
 
 def test_the_feature_selector_changes_the_values(wide):
-    direction = next(each for each in evidence().directions if (each.source, each.target) == ("rna", "adt"))
+    direction = next(each for each in report().directions if (each.source, each.target) == ("rna", "adt"))
     wide.select_option("#values-direction", label="RNA → protein")
     seen = []
     for place in (2, 5):

@@ -11,10 +11,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from report_fixtures import HOSTILE, PROBES, evidence
+from report_fixtures import HOSTILE, PROBES, report
 
-from unisono.evaluation.metrics import Curve
-from unisono.findings import BadInput
+from unisono.messages import BadInput
+from unisono.metrics import Curve
 from unisono.report import figures, page, tables, words
 from unisono.report.layout import plane
 
@@ -26,7 +26,7 @@ class Elements(HTMLParser):
         super().__init__()
         self.found, self.scripts, self.read = [], [], []
         self.open = ""
-        self.feed(text)
+        self.mini_batches(text)
 
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, dict(attrs)))
@@ -55,7 +55,7 @@ def _flat(monkeypatch):
 
 @cache
 def rendered():
-    return page.render(evidence(), command=["unisono", "evaluate", "model", f"{HOSTILE}.h5mu"], probes=PROBES)
+    return page.render(report(), command=["unisono", "evaluate", "model", f"{HOSTILE}.h5mu"], probes=PROBES)
 
 
 def test_no_name_breaks_out_of_the_page():
@@ -95,20 +95,20 @@ def test_a_script_cannot_end_its_own_element():
 
 
 def test_every_figure_of_evaluate_stands_in_a_table():
-    lines = [cell for table in tables.figure_tables(evidence()) for line in table.lines for cell in line.cells]
-    assert len([value for value, _ in lines if value]) == len(evidence().scores)
-    assert len([chance for _, chance in lines if chance]) == len(evidence().reference)
+    lines = [cell for table in tables.figure_tables(report()) for line in table.lines for cell in line.cells]
+    assert len([value for value, _ in lines if value]) == len(report().scores)
+    assert len([chance for _, chance in lines if chance]) == len(report().reference)
     read = "".join(Elements(rendered()).read)
     for name in ("rna->adt pearson", "adt~atac foscttm with depth"[::1], "rna~adt recall@5 within batch"):
-        if name in evidence().scores:
-            assert words.figure(evidence().scores[name]) in read
+        if name in report().scores:
+            assert words.figure(report().scores[name]) in read
 
 
 def test_figures_and_their_chance_levels_stand_in_the_column_of_their_task():
-    table = tables.figure_tables(evidence())[0]
+    table = tables.figure_tables(report())[0]
     place = table.columns.index("RNA → protein")
     line = next(line for line in table.lines if line.meaning.name == "Root mean squared error")
-    scores, chance = evidence().scores["rna->adt rmse"], evidence().reference["rna->adt rmse"]
+    scores, chance = report().scores["rna->adt rmse"], report().reference["rna->adt rmse"]
     assert line.cells[place] == (f"{scores:.3f}", f"{chance:.3f}".rstrip("0"))
     counted = next(line for line in table.lines if line.meaning.name == "Features without a correlation")
     assert counted.cells[table.columns.index("RNA → chromatin")] == ("1", "")
@@ -121,17 +121,17 @@ def test_figures_are_written_with_three_places_and_chance_without_noughts():
 
 
 def test_one_pair_has_its_settings_side_by_side_and_several_pairs_have_a_table_each():
-    several = tables.figure_tables(evidence())
+    several = tables.figure_tables(report())
     assert [table.is_more for table in several] == [False, False, True, True, True]
     assert several[1].columns == ("Chromatin ↔ RNA", "Chromatin ↔ protein", "RNA ↔ protein")
-    pairings = tuple(each for each in evidence().pairings if (each.left, each.right) == ("rna", "adt"))
-    one = tables.figure_tables(replace(evidence(), pairings=pairings))[1]
+    pairings = tuple(each for each in report().pairings if (each.left, each.right) == ("rna", "adt"))
+    one = tables.figure_tables(replace(report(), pairings=pairings))[1]
     assert one.columns == ("By content alone", "Within batch", "With depth", "Within batch, with depth")
-    assert one.lines[0].cells[1][0] == words.figure(evidence().scores["rna~adt foscttm within batch"])
+    assert one.lines[0].cells[1][0] == words.figure(report().scores["rna~adt foscttm within batch"])
 
 
 def test_the_best_and_the_worst_are_listed_with_their_rank_and_unscored_ones_left_out():
-    direction = evidence().directions[0]
+    direction = report().directions[0]
     scores = np.linspace(1, -1, 60)[np.random.default_rng(5).permutation(60)]
     scores[scores.argmin()] = np.nan
     found = tables.extremes(replace(direction, accuracy={"AUROC": scores}), "AUROC", n=2)
@@ -145,7 +145,7 @@ def test_sections_appear_only_with_something_to_show():
     assert 'id="probes"' in rendered()
     assert "0.910" in rendered()
     bare = replace(
-        evidence(), findings=(), directions=tuple(replace(each, coverage=None) for each in evidence().directions)
+        report(), findings=(), directions=tuple(replace(each, coverage=None) for each in report().directions)
     )
     found = page.render(bare)
     assert 'id="probes"' not in found
@@ -155,12 +155,12 @@ def test_sections_appear_only_with_something_to_show():
 
 
 def test_one_direction_alone_and_no_labels_at_all_are_borne():
-    space = replace(evidence().space, labels={}, numbers={})
-    found = page.render(replace(evidence(), directions=evidence().directions[3:4], pairings=(), space=space))
+    space = replace(report().space, labels={}, numbers={})
+    found = page.render(replace(report(), directions=report().directions[3:4], pairings=(), space=space))
     document = json.loads(Elements(found).scripts[0])
     assert [each["name"] for each in document["directions"]] == ["RNA → protein"]
     assert [each["name"] for each in document["space"]["labels"]] == ["modality"]
-    without = page.render(replace(evidence(), directions=()))
+    without = page.render(replace(report(), directions=()))
     assert 'id="accuracy"' not in without
 
 
@@ -184,7 +184,7 @@ def test_controls_are_labelled_and_headings_do_not_skip_a_level():
 
 def test_the_words_of_curves_say_what_the_curves_show():
     pairing = replace(
-        evidence().pairings[0],
+        report().pairings[0],
         reliability=Curve(np.array([0.1, 0.5]), np.array([0.2, 0.4]), np.array([30, 10])),
         abstention=Curve(np.array([0.25, 1.0]), np.array([0.6, 0.3]), np.array([25, 100])),
     )
@@ -193,14 +193,14 @@ def test_the_words_of_curves_say_what_the_curves_show():
     assert (
         "30 % right if all cells are matched, 60 % among the surest quarter" in figures.abstention([pairing]).texts[""]
     )
-    direction = evidence().directions[3]
+    direction = report().directions[3]
     held = replace(direction, coverage=Curve(np.array([0.5, 0.9]), np.array([0.4, 0.87]), np.array([7, 7])))
     assert "promise 90 % hold 87 %" in figures.coverage([held]).texts[""]
 
 
 def test_curves_over_the_surest_cells_begin_where_answers_are_enough():
     n = np.array([5, 19, 20, 100])
-    pairing = replace(evidence().pairings[0], abstention=Curve(n / 100, np.array([1.0, 0.9, 0.8, 0.3]), n))
+    pairing = replace(report().pairings[0], abstention=Curve(n / 100, np.array([1.0, 0.9, 0.8, 0.3]), n))
     assert figures.abstention([pairing]).document["data"][0]["y"] == [0.8, 0.3]
     few = replace(pairing, abstention=Curve(np.array([0.5, 1.0]), np.array([1.0, 0.5]), np.array([3, 6])))
     assert figures.abstention([few]).document["data"][0]["y"] == [0.5]
@@ -208,13 +208,13 @@ def test_curves_over_the_surest_cells_begin_where_answers_are_enough():
 
 def test_the_page_is_written_whole_and_replaced_only_when_told(tmp_path):
     target = tmp_path / "report.html"
-    page.write_report(target, evidence())
+    page.write_report(target, report())
     first = target.read_text(encoding="utf-8")
     assert first.rstrip().endswith("</html>")
     assert first.startswith("<!DOCTYPE html>")
     with pytest.raises(BadInput, match="E055"):
-        page.write_report(target, evidence())
-    page.write_report(target, evidence(), command=["unisono", "evaluate"], force=True)
+        page.write_report(target, report())
+    page.write_report(target, report(), command=["unisono", "evaluate"], force=True)
     assert "<code>unisono evaluate</code>" in target.read_text(encoding="utf-8")
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from report_fixtures import evidence
+from report_fixtures import report
 
 from unisono.report import payload as room
 from unisono.report.layout import plane
@@ -57,7 +57,7 @@ def test_the_rarest_of_many_levels_share_one():
 
 def test_features_beyond_the_most_are_drawn_with_those_whose_values_are_shown(monkeypatch):
     monkeypatch.setattr(room, "MOST_FEATURES", 20)
-    whole = evidence()
+    whole = report()
     shown = tuple(
         replace(each, sample=replace(each.sample, columns=each.sample.columns[:2], why=each.sample.why[:2],
                 measured=each.sample.measured[:, :2], predicted=each.sample.predicted[:, :2]))
@@ -74,7 +74,7 @@ def test_features_beyond_the_most_are_drawn_with_those_whose_values_are_shown(mo
 
 
 def test_the_payload_carries_what_was_measured():
-    whole = evidence()
+    whole = report()
     found = payload(whole, np.zeros((129, 2), dtype=np.float32))
     direction = whole.directions[3]
     sent = found["directions"][3]["sample"]["features"][5]

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 from scipy.special import expit
 
-from unisono.types import MODALITIES, ONE_BATCH, Cells, Coupling, Prediction, View
+from unisono.types import MODALITIES, ONE_BATCH, Cells, MatchPosterior, Prediction, View
 
 
 def view_of(modality, cells, n_features=5, batch=None, seed=0):
@@ -138,16 +138,16 @@ def test_taking_some_cells_and_the_others_leaves_none_out(cells):
 
 def test_rows_of_a_coupling_that_do_not_sum_to_one_are_refused():
     posterior = np.random.default_rng(0).dirichlet(np.ones(5), size=3)
-    Coupling(sparse.csr_matrix(posterior), np.zeros(3))
+    MatchPosterior(sparse.csr_matrix(posterior), np.zeros(3))
     posterior[1] *= 0.5
     with pytest.raises(ValueError, match=r"rows of a coupling sum to 1, found 0\.5 to 1"):
-        Coupling(sparse.csr_matrix(posterior), np.zeros(3))
+        MatchPosterior(sparse.csr_matrix(posterior), np.zeros(3))
 
 
 def test_a_coupling_with_a_left_cell_too_few_in_p_unmatched_is_refused():
     posterior = sparse.csr_matrix(np.full((3, 5), 0.2))
     with pytest.raises(ValueError, match="2 p_unmatched for 3 left cells"):
-        Coupling(posterior, np.zeros(2))
+        MatchPosterior(posterior, np.zeros(2))
 
 
 def prediction(link="nonnegative", seed=0):

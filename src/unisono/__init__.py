@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unisono import datasets, pl
     from unisono.api import fit, load
-    from unisono.appraisal.disentanglement import disentanglement
-    from unisono.appraisal.scores import evaluate
     from unisono.config import FitConfig
-    from unisono.findings import BadInput, InputWarning
-    from unisono.fitted.unisono import Unisono
+    from unisono.evaluation.disentanglement import disentanglement
+    from unisono.evaluation.scores import evaluate
     from unisono.io.matching import Matching
+    from unisono.messages import BadInput, InputWarning
+    from unisono.model.unisono import Unisono
 
 __all__ = [
     "BadInput",
@@ -31,13 +31,13 @@ __all__ = [
 
 _ROOMS = ("datasets", "pl")
 _HOMES = {
-    "BadInput": "unisono.findings",
+    "BadInput": "unisono.messages",
     "FitConfig": "unisono.config",
-    "InputWarning": "unisono.findings",
+    "InputWarning": "unisono.messages",
     "Matching": "unisono.io.matching",
-    "Unisono": "unisono.fitted.unisono",
-    "disentanglement": "unisono.appraisal.disentanglement",
-    "evaluate": "unisono.appraisal.scores",
+    "Unisono": "unisono.model.unisono",
+    "disentanglement": "unisono.evaluation.disentanglement",
+    "evaluate": "unisono.evaluation.scores",
     "fit": "unisono.api",
     "load": "unisono.api",
 }

@@ -11,22 +11,30 @@ from typing import TYPE_CHECKING
 
 from unisono.config import FitConfig, Preset
 from unisono.device import choose_device, one_thread
-from unisono.fitted import store
-from unisono.fitted.checkpoint import load_checkpoint, save_checkpoint
-from unisono.fitted.query import warn
-from unisono.fitted.record import EpochRecord, Record, Unlabelled
-from unisono.fitted.unisono import Unisono
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
 from unisono.io.unlabelled import with_unlabelled
+from unisono.model import store
+from unisono.model.checkpoint import load_checkpoint, save_checkpoint
+from unisono.model.query import warn
+from unisono.model.record import EpochRecord, Record, Unlabelled
+from unisono.model.unisono import Unisono
 from unisono.nn.model import Network
-from unisono.train.feed import Feed, TrainingView
-from unisono.train.held_out import Figures, HeldOut
-from unisono.train.loop import Epoch, Training, train
-from unisono.train.prepare import prepare
-from unisono.train.refit import refit
-from unisono.train.settle import Choices, anchors, choose, complete_codes, routes, set_linear_vote, style_book
-from unisono.transforms.kernel import KernelRidge
+from unisono.preprocessing.kernel_ridge import KernelRidge
+from unisono.training.loop import Epoch, Training, train
+from unisono.training.mini_batches import MiniBatches, TrainingView
+from unisono.training.model_selection import (
+    Selection,
+    anchors,
+    closed_form,
+    complete_codes,
+    select,
+    set_linear_weight,
+    style_book,
+)
+from unisono.training.prepare import prepare
+from unisono.training.refit import refit
+from unisono.training.validation import Figures, Validation
 from unisono.types import Cells, Modality, Pair
 from unisono.uncertainty.novelty import Novelty
 
@@ -137,21 +145,23 @@ def fit_cells(
     prepared = prepare(cells, config, where)
     held_out = None
     if prepared.held_out:
-        held_out = HeldOut(prepared.held_out, prepared.views, chooses_vote=config.architecture.chooses_vote)
-    feed = Feed(prepared.views, prepared.technical, config, where)
+        held_out = Validation(
+            prepared.held_out, prepared.views, chooses_linear_weight=config.architecture.chooses_linear_weight
+        )
+    mini_batches = MiniBatches(prepared.views, prepared.technical, config, where)
     if resume and checkpoint and checkpoint.exists():
         training = load_checkpoint(prepared.network, checkpoint, config, mark)
     else:
         training = Training.start(prepared.network, config)
     last_saved = time.monotonic()
-    for epoch in train(training, feed, held_out, config):
+    for epoch in train(training, mini_batches, held_out, config):
         if on_epoch:
             on_epoch(epoch)
         if checkpoint and time.monotonic() - last_saved > _SECONDS_BETWEEN_CHECKPOINTS:
             save_checkpoint(training, checkpoint, config, mark)
             last_saved = time.monotonic()
     network, views = training.network, prepared.views
-    choices = choose(network, views, held_out, config)
+    selection = select(network, views, held_out, config)
     record = Record(
         versions={name: version(name) for name in _LIBRARIES},
         fingerprint=mark,
@@ -164,19 +174,19 @@ def fit_cells(
         seconds=0.0,
         unlabelled=unlabelled,
     )
-    model = _assembled(network, views, choices, choices.kernels, config, record)
-    unseen = None
+    model = _assembled(network, views, selection, selection.kernels, config, record)
+    leave_one_out_codes = None
     if held_out:
         model = model.with_intervals(held_out.cells)
         if len(cells.names) < config.refit_below:
             whole = refit(cells, config, training.best_epoch, where, on_epoch)
-            set_linear_vote(whole.network, choices.linear_vote)
+            set_linear_weight(whole.network, selection.linear_weight)
             views, intervals = whole.views, model.intervals
-            model = replace(_assembled(whole.network, views, choices, {}, config, record), intervals=intervals)
+            model = replace(_assembled(whole.network, views, selection, {}, config, record), intervals=intervals)
         elif len(held_out.cells.names) >= _ENOUGH_UNSEEN:
-            unseen = held_out
-            model = model.with_novelties({m: reading.x for m, reading in held_out.readings.items()})
-    model = model.with_tuning(complete_codes(views, unseen))
+            leave_one_out_codes = held_out
+            model = model.with_novelties({m: standardised.x for m, standardised in held_out.standardised.items()})
+    model = model.with_moment_alignment(complete_codes(views, leave_one_out_codes))
     seconds = round(time.perf_counter() - began, 3)
     return replace(model, record=record.model_copy(update={"seconds": seconds}))
 
@@ -184,7 +194,7 @@ def fit_cells(
 def _assembled(
     network: Network,
     views: Mapping[Modality, TrainingView],
-    choices: Choices,
+    selection: Selection,
     kernels: Mapping[Pair, KernelRidge],
     config: FitConfig,
     record: Record,
@@ -193,13 +203,13 @@ def _assembled(
     return Unisono(
         config=config,
         network=network,
-        voices={m: view.voice for m, view in views.items()},
+        preprocessors={m: view.preprocessor for m, view in views.items()},
         styles={m: style_book(network, view) for m, view in views.items()},
-        anchors=anchors(network, views, choices.betas),
-        depth_terms=choices.depth_terms,
-        routes=routes(views, choices, config, kernels),
-        novelties={m: Novelty.fit(view.reading.x, view.unseen) for m, view in views.items()},
-        tuning={},
+        anchors=anchors(network, views, selection.betas),
+        depth_terms=selection.depth_terms,
+        closed_form=closed_form(views, selection, config, kernels),
+        novelties={m: Novelty.fit(view.standardised.x, view.leave_one_out_codes) for m, view in views.items()},
+        moment_alignment={},
         intervals={},
         record=record,
     )
@@ -213,6 +223,6 @@ def load(path: str | Path, *, device: str = "auto") -> Unisono:
     """Read a model folder that `Unisono.save` wrote, after verifying every file; nothing is ever unpickled.
 
     Raises:
-        BadInput: E001, E047, E048, E049 or E054, see `unisono.fitted.store.load`; E052 no such device.
+        BadInput: E001, E047, E048, E049 or E054, see `unisono.model.store.load`; E052 no such device.
     """
     return Unisono(*store.load(path, choose_device(device)))

@@ -43,16 +43,16 @@ class Architecture(_Frozen):
     """Style path: style encoder and AdaIN; off for ablation (the decoder then gets a constant style)."""
     linear_path: bool = True
     """Probabilistic CCA beside the networks, which then learn what it leaves over."""
-    linear_vote: float | None = Field(None, ge=0, le=1)
+    linear_weight: float | None = Field(None, ge=0, le=1)
     """Share of the linear path in the similarity of two cells; None for what suits the held-out cells best. It is
     small where cells are many, and large where they are few and the networks overfit."""
     kernel_member: bool = True
     """Kernel ridge beside the networks in predictions, with the share that suits the held-out cells best."""
 
     @property
-    def chooses_vote(self) -> bool:
+    def chooses_linear_weight(self) -> bool:
         """Whether the share of the linear path is left to the held-out cells."""
-        return self.linear_path and self.linear_vote is None
+        return self.linear_path and self.linear_weight is None
 
 
 class FitConfig(_Frozen):

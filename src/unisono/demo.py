@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unisono.api import OnEpoch, fit
-from unisono.appraisal.scores import evaluate
 from unisono.config import FitConfig
-from unisono.findings import refuse
-from unisono.fitted.unisono import Unisono
+from unisono.evaluation.scores import evaluate
 from unisono.io.read import read_mudata
 from unisono.io.tables import write_prediction
 from unisono.io.write import write_json
+from unisono.messages import bad_input
+from unisono.model.unisono import Unisono
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -45,9 +45,9 @@ def run(
         BadInput: the file cannot be used, or `out` holds something and `force` is not set.
     """
     if out.exists() and not out.is_dir():
-        raise refuse("E055", str(out), "is a file, wanted a folder.", "give another folder with -o")
+        raise bad_input("E055", str(out), "is a file, wanted a folder.", "give another folder with -o")
     if out.exists() and any(out.iterdir()) and not force:
-        raise refuse("E055", str(out), "exists and is not empty.", "give --force, or another folder with -o")
+        raise bad_input("E055", str(out), "exists and is not empty.", "give --force, or another folder with -o")
     if data is None:
         from unisono.datasets import simulate
 

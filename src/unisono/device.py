@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from threadpoolctl import threadpool_limits
 
-from unisono.findings import refuse
+from unisono.messages import bad_input
 
 
 def choose_device(name: str) -> torch.device:
@@ -25,7 +25,7 @@ def choose_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise refuse("E052", "device", f"{name!r} cannot be used: {reason}.", 'use "auto" or "cpu"') from error
+        raise bad_input("E052", "device", f"{name!r} cannot be used: {reason}.", 'use "auto" or "cpu"') from error
     return device
 
 

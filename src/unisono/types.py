@@ -1,4 +1,4 @@
-"""The data that travels between rooms: View, Cells, Coupling, Prediction; checked when made, never changed after."""
+"""The data that travels between rooms: View, Cells, MatchPosterior, Prediction; checked when made, never changed after."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Cells:
 
 
 @dataclass(frozen=True, eq=False)
-class Coupling:
+class MatchPosterior:
     """Who is whose partner: row i is the distribution of left cell i over right cells, given that it has a partner.
 
     Attributes:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import typer
 
 from unisono.cli.commands.adapt import adapt
-from unisono.cli.commands.benchmark import benchmark
 from unisono.cli.commands.calibrate import calibrate
 from unisono.cli.commands.check import check
 from unisono.cli.commands.demo import demo
-from unisono.cli.commands.drivers import drivers
 from unisono.cli.commands.embed import embed
 from unisono.cli.commands.evaluate import evaluate
+from unisono.cli.commands.feature_effects import feature_effects
 from unisono.cli.commands.fit import fit
 from unisono.cli.commands.match import match
 from unisono.cli.commands.predict import predict
@@ -23,5 +22,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (check, fit, predict, match, embed, adapt, calibrate, drivers, evaluate, benchmark, demo):
+for command in (check, fit, predict, match, embed, adapt, calibrate, feature_effects, evaluate, demo):
     app.command()(command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from unisono.findings import InputWarning
+from unisono.messages import InputWarning
 
 PIPED_WIDTH = 180
 """Columns of a wide table where the output is no terminal."""

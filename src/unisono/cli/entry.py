@@ -9,7 +9,7 @@ import typer
 
 from unisono.cli.application import app
 from unisono.cli.console import say, show_warning
-from unisono.findings import BadInput, InputWarning
+from unisono.messages import BadInput, InputWarning
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """What the parser raises for a wrong command line, under one name in every version of typer."""

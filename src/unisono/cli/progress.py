@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unisono.cli.console import say
 
 if TYPE_CHECKING:
-    from unisono.train.loop import Epoch
+    from unisono.training.loop import Epoch
 
 
 @contextmanager

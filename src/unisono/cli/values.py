@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unisono.findings import refuse
+from unisono.messages import bad_input
 
 if TYPE_CHECKING:
     from unisono.config import FitConfig
@@ -24,7 +24,7 @@ def mapping_in(text: str | None) -> dict[str, str] | None:
         return None
     pairs = [part.split("=") for part in text.split(",")]
     if any(len(pair) != 2 or not all(pair) for pair in pairs):
-        raise refuse("E053", "--modalities", f"{text!r} is not NAME=KIND,...", "as in --modalities gex=rna,ab=adt")
+        raise bad_input("E053", "--modalities", f"{text!r} is not NAME=KIND,...", "as in --modalities gex=rna,ab=adt")
     return {name.strip(): kind.strip() for name, kind in pairs}
 
 
@@ -34,7 +34,7 @@ def kind_named(name: str) -> Any:
 
     kind = kind_of(name)
     if kind is None:
-        raise refuse("E007", "command line", f"modality {name!r} is unknown.", "say rna, atac or adt")
+        raise bad_input("E007", "command line", f"modality {name!r} is unknown.", "say rna, atac or adt")
     return kind
 
 
@@ -45,12 +45,12 @@ def known_as(model: Any, path: Path | None) -> Any:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise refuse("E001", str(path), f"cannot be read ({type(error).__name__}).", "check the path") from error
+        raise bad_input("E001", str(path), f"cannot be read ({type(error).__name__}).", "check the path") from error
     rows = [line.split("\t") for line in lines if line.strip() and not line.startswith("#")]
     wrong = [row for row in rows if len(row) != 2 or not all(row)]
     if wrong:
         what = f"{len(wrong)} of {len(rows)} lines are not two names with a tab between (first: {wrong[0][0]!r})."
-        raise refuse("E053", path.name, what, "write name, tab, name it stands for")
+        raise bad_input("E053", path.name, what, "write name, tab, name it stands for")
     return model.with_aliases(dict(rows))
 
 
@@ -69,17 +69,17 @@ def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:
         try:
             changes = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise refuse("E001", str(path), "no such file.", "check the path") from error
+            raise bad_input("E001", str(path), "no such file.", "check the path") from error
         except IsADirectoryError as error:
-            raise refuse("E053", where, "is a folder, wanted a TOML file.", "check the path") from error
+            raise bad_input("E053", where, "is a folder, wanted a TOML file.", "check the path") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise refuse("E053", where, f"is not TOML: {error}.", "correct the line") from error
+            raise bad_input("E053", where, f"is not TOML: {error}.", "correct the line") from error
     try:
         return FitConfig.preset(preset, **{"seed": seed, **changes})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         what = f"{field}: {first['msg']} (given {first['input']!r})."
-        raise refuse("E053", where, what, "see unisono.FitConfig for the fields and their ranges") from error
+        raise bad_input("E053", where, what, "see unisono.FitConfig for the fields and their ranges") from error
     except ValueError as error:
-        raise refuse("E053", where, f"{error}.", "choose another") from error
+        raise bad_input("E053", where, f"{error}.", "choose another") from error

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.evaluation import metrics
-from unisono.evaluation.metrics.arrays import Groups, Rows, Scores, Sparse, Values, Vectors
+from unisono import metrics
+from unisono.metrics.arrays import Groups, Rows, Scores, Sparse, Values, Vectors
 from unisono.types import Modality
 
 _BLOCK_ENTRIES = 2**21
@@ -110,7 +110,7 @@ def matching_figures(
         `foscttm`, `recall@1`, `recall@5`, `recall@10` of the vectors, among the right cells that are a partner.
         `match probability`, `calibration error`, `pair auroc` and `pair auprc` of the soft posterior,
         `one-to-one accuracy` of the other. With labels `label transfer accuracy` and `label transfer probability` of
-        the soft posterior. See `unisono.evaluation.metrics`.
+        the soft posterior. See `unisono.metrics`.
 
     Raises:
         ValueError: shapes disagree, no left cell has a partner, or a right cell is the partner of two.

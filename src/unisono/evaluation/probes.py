@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.evaluation.metrics.arrays import Labels, Scores, Vectors
+from unisono.metrics.arrays import Labels, Scores, Vectors
 
 How = Literal["linear", "neighbours"]
 
 FOLDS = 5
-FEWEST = 5
+MIN = 5
 """Cells that a class needs to be asked for: one a fold."""
 _NEIGHBOURS = 15
 _PENALTY = 0.1
@@ -80,7 +80,7 @@ def class_probes(
     """
     _require_rows(vectors, classes, cells)
     names, index = np.unique(classes, return_inverse=True)
-    often = np.array([len(np.unique(cells[index == place])) >= FEWEST for place in range(len(names))], dtype=bool)
+    often = np.array([len(np.unique(cells[index == place])) >= MIN for place in range(len(names))], dtype=bool)
     rows = often[index]
     if often.sum() < 2:
         return ()

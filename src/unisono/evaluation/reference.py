@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.evaluation.metrics.arrays import Groups, Sparse
-from unisono.evaluation.metrics.ranking import areas_of_ties
+from unisono.metrics.arrays import Groups, Sparse
+from unisono.metrics.ranking import areas_of_ties
 
 _MIN_CLASS = 10
 """Open and closed cells that a peak needs for an AUPRC, as of `areas_per_feature`."""

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.findings import BadInput, refuse
+from unisono.messages import BadInput, bad_input
 from unisono.types import Cells
 
 Rows = NDArray[np.intp]
@@ -67,9 +67,9 @@ def split_cells(cells: Cells, name: str, *, seed: int = 0, donor: Labels | None 
     """
     can_test = np.sum([rows >= 0 for rows in cells.rows.values()], axis=0) > 1
     if name not in SPLITS:
-        raise refuse("E059", "split", f"{name!r} is unknown.", f"say {', '.join(SPLITS)}")
+        raise bad_input("E059", "split", f"{name!r} is unknown.", f"say {', '.join(SPLITS)}")
     if not can_test.any():
-        raise refuse("E027", "split", "no cell has two modalities.", "give cells measured in both")
+        raise bad_input("E027", "split", "no cell has two modalities.", "give cells measured in both")
     if name == "random":
         return (_random(can_test, seed),)
     if name == "leave-one-batch-out":
@@ -84,7 +84,7 @@ def _random(can_test: Flags, seed: int) -> Split:
     n_test = int(TEST_SHARE * len(candidates))
     if n_test == 0:
         what = f"{len(candidates)} cells have two modalities; a fifth of them is none."
-        raise refuse("E061", "split random", what, "give at least 5")
+        raise bad_input("E061", "split random", what, "give at least 5")
     test = candidates[np.random.default_rng(seed).permutation(len(candidates))[:n_test]]
     is_test = np.zeros(len(can_test), dtype=bool)
     is_test[test] = True
@@ -94,7 +94,9 @@ def _random(can_test: Flags, seed: int) -> Split:
 def _leave_one_out(labels: Labels, can_test: Flags, kind: str) -> tuple[Split, ...]:
     if len(np.unique(labels)) < 2:
         what = f"all {len(labels)} cells are of one {kind} ({str(labels[0])!r})."
-        raise refuse("E058", f"split leave-one-{kind}-out", what, f"name the column of the {kind}, or split at random")
+        raise bad_input(
+            "E058", f"split leave-one-{kind}-out", what, f"name the column of the {kind}, or split at random"
+        )
     return tuple(
         Split(str(left_out), np.flatnonzero(labels != left_out), np.flatnonzero((labels == left_out) & can_test))
         for left_out in np.unique(labels[can_test])
@@ -103,4 +105,4 @@ def _leave_one_out(labels: Labels, can_test: Flags, kind: str) -> tuple[Split, .
 
 def _no_donors(donor: Labels | None, n_cells: int) -> BadInput:
     what = "no donors are given." if donor is None else f"{len(donor)} donors for {n_cells} cells."
-    return refuse("E060", "split leave-one-donor-out", what, "give the donor of each cell")
+    return bad_input("E060", "split leave-one-donor-out", what, "give the donor of each cell")

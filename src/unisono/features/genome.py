@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from unisono.findings import BadInput, refuse
+from unisono.messages import BadInput, bad_input
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +59,7 @@ def prefix_of(chromosomes: Iterable[str], where: str) -> Prefix | None:
     bare = [chrom for chrom, match in found.items() if not match[1]]
     if prefixed and bare:
         what = f"chromosomes are named in two ways ({prefixed[0]!r} and {bare[0]!r})."
-        raise refuse("E040", where, what, "name all of them in the way of the model")
+        raise bad_input("E040", where, what, "name all of them in the way of the model")
     if prefixed:
         return "chr"
     return "" if bare else None
@@ -78,7 +78,7 @@ def check_same_genome(query: Genome, model: Genome, where: str) -> None:
             f"the peaks lie on another genome: the query fits {either(query.builds)}, the model {either(model.builds)}."
         )
         remedy = f"align the query to {either(model.builds)}, or fit a model on its own genome"
-        raise refuse("E039", where, what, remedy)
+        raise bad_input("E039", where, what, remedy)
 
 
 def either(names: Iterable[str]) -> str:
@@ -114,4 +114,4 @@ def _lengths() -> pd.DataFrame:
 def _named_differently(query: Prefix, model: Prefix, where: str) -> BadInput:
     what = f"the query names its chromosomes like '{query}1', the model like '{model}1'."
     rename = "f'chr{name}'" if model else "name.removeprefix('chr')"
-    return refuse("E039", where, what, f"rename the query's peaks with {rename}")
+    return bad_input("E039", where, what, f"rename the query's peaks with {rename}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.features.genome import Genome, check_same_genome, either, genome_of, prefix_of
-from unisono.findings import BadInput, refuse
+from unisono.messages import BadInput, bad_input
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,11 +108,11 @@ def _overlaps(
 
 def _no_peaks(names: Names, n_names: int, where: str) -> BadInput:
     what = f"{len(names)} of {n_names} names are not chr:start-end with start before end (first: {str(names[0])!r})."
-    return refuse("E040", where, what, "name peaks like chr1:100-200, or remove those that are none")
+    return bad_input("E040", where, what, "name peaks like chr1:100-200, or remove those that are none")
 
 
 def _apart(query: Genome, model: Genome, n_peaks: tuple[int, int], where: str) -> BadInput:
     sides = {"query": query.builds, "model": model.builds}
     told = " and ".join(f"the {side} fits {either(builds)}" for side, builds in sides.items() if builds)
     what = f"no peak of {n_peaks[0]} overlaps any of the model's {n_peaks[1]}{f'; {told}' if told else ''}."
-    return refuse("E039", where, what, "count the query's fragments over the model's peaks")
+    return bad_input("E039", where, what, "count the query's fragments over the model's peaks")

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unisono.findings import Finding
 from unisono.io.naming import Source
+from unisono.messages import Finding
 from unisono.types import ONE_BATCH, Modality
 
 if TYPE_CHECKING:

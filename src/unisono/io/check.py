@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unisono.findings import Finding
 from unisono.io.coverage import Coverage, coverage_of
 from unisono.io.read import Inspection, inspect
-from unisono.transforms.voice import Voice
+from unisono.messages import Finding
+from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import MODALITIES, Modality, View
 
 if TYPE_CHECKING:
@@ -82,27 +82,27 @@ def check(
     modalities: Mapping[str, str] | None = None,
     layer: str | None = None,
     where: str = "data",
-    voices: Mapping[Modality, Voice] | None = None,
+    preprocessors: Mapping[Modality, Preprocessor] | None = None,
 ) -> CheckReport:
-    """Look at data as fit would, or, with the `voices` of a model, as predict and match would; errors are listed.
+    """Look at data as fit would, or, with the `preprocessors` of a model, as predict and match would; errors are listed.
 
     A modality that cannot be read has findings and no row.
     """
-    need = 1 if voices is not None else 2
+    need = 1 if preprocessors is not None else 2
     found = inspect(mdata, batch_key=batch_key, modalities=modalities, layer=layer, where=where, need=need)
-    coverage, findings = _coverages(found, voices, where) if voices is not None else ((), [])
+    coverage, findings = _coverages(found, preprocessors, where) if preprocessors is not None else ((), [])
     rows = tuple(_row(found.views[modality]) for modality in MODALITIES if modality in found.views)
     return CheckReport(rows, (*found.findings, *findings), coverage)
 
 
 def _coverages(
-    found: Inspection, voices: Mapping[Modality, Voice], where: str
+    found: Inspection, preprocessors: Mapping[Modality, Preprocessor], where: str
 ) -> tuple[tuple[Coverage, ...], list[Finding]]:
-    shared = [modality for modality in MODALITIES if modality in found.views and modality in voices]
+    shared = [modality for modality in MODALITIES if modality in found.views and modality in preprocessors]
     if found.views and not shared:
-        what = f"this model knows {', '.join(voices)}; the data have {', '.join(found.views)}."
+        what = f"this model knows {', '.join(preprocessors)}; the data have {', '.join(found.views)}."
         return (), [Finding("E043", where, what, "use a model of these modalities")]
-    compared = [coverage_of(voices[m], found.views[m], f"{where}, {m}") for m in shared]
+    compared = [coverage_of(preprocessors[m], found.views[m], f"{where}, {m}") for m in shared]
     return tuple(coverage for coverage, _ in compared), [finding for _, group in compared for finding in group]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unisono.findings import BadInput, refuse
+from unisono.messages import BadInput, bad_input
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MUDATA_PREFIX = b"MuData"
@@ -26,7 +26,7 @@ def existing(path: Path) -> Path:
     """
     if path.exists():
         return path
-    raise refuse("E001", str(path), f"no such file or folder.{_did_you_mean(path)}", "check the path")
+    raise bad_input("E001", str(path), f"no such file or folder.{_did_you_mean(path)}", "check the path")
 
 
 def _did_you_mean(path: Path) -> str:
@@ -47,7 +47,7 @@ def is_zarr(path: Path) -> bool:
     if any((path / name).is_file() for name in _ZARR_METADATA):
         return True
     found = ", ".join(sorted(entry.name for entry in path.iterdir())[:3]) or "nothing"
-    raise refuse("E002", str(path), f"a folder without zarr metadata (holds {found}).", "give a .h5mu file")
+    raise bad_input("E002", str(path), f"a folder without zarr metadata (holds {found}).", "give a .h5mu file")
 
 
 def require_mudata_hdf5(path: Path) -> None:
@@ -59,7 +59,7 @@ def require_mudata_hdf5(path: Path) -> None:
     _require_signature(path)
     import h5py
 
-    with reading(path), h5py.File(path, "r") as file:
+    with standardised(path), h5py.File(path, "r") as file:
         groups, encoding = sorted(file), file.attrs.get("encoding-type")
     if "mod" not in groups:
         raise not_mudata(path, groups, encoding)
@@ -69,11 +69,11 @@ def not_mudata(path: Path, groups: list[str], encoding: object) -> BadInput:
     """The refusal E006 of a container with no modalities inside."""
     is_anndata = encoding == "anndata" or {"obs", "var"} <= set(groups)
     held = "one AnnData, not a MuData" if is_anndata else f"no MuData (root has: {', '.join(groups[:5]) or 'nothing'})"
-    return refuse("E006", str(path), f"holds {held}.", COMBINE)
+    return bad_input("E006", str(path), f"holds {held}.", COMBINE)
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def standardised(path: Path) -> Iterator[None]:
     """Turn what h5py, zarr and anndata raise on damaged content into one refusal.
 
     Raises:
@@ -84,7 +84,7 @@ def reading(path: Path) -> Iterator[None]:
     except BadInput:
         raise
     except _UNREADABLE as error:
-        raise refuse("E003", str(path), _damage(path, error), "download it again or restore it") from error
+        raise bad_input("E003", str(path), _damage(path, error), "download it again or restore it") from error
 
 
 def _damage(path: Path, error: Exception) -> str:
@@ -97,7 +97,7 @@ def _damage(path: Path, error: Exception) -> str:
 
 def _require_signature(path: Path) -> None:
     size = path.stat().st_size
-    with reading(path), path.open("rb") as file:
+    with standardised(path), path.open("rb") as file:
         head = file.read(64)
         for offset in _signature_offsets(size):
             file.seek(offset)
@@ -105,9 +105,9 @@ def _require_signature(path: Path) -> None:
                 return
     if head.startswith(_MUDATA_PREFIX):
         what = f"damaged: file ends at {size} bytes, within its first blocks."
-        raise refuse("E003", str(path), what, "download it again or restore it")
+        raise bad_input("E003", str(path), what, "download it again or restore it")
     start = f"starts with {head[:8]!r}" if head else "is empty"
-    raise refuse("E002", str(path), f"neither HDF5 nor zarr ({start}).", "give a .h5mu file or a zarr folder")
+    raise bad_input("E002", str(path), f"neither HDF5 nor zarr ({start}).", "give a .h5mu file or a zarr folder")
 
 
 def _signature_offsets(size: int) -> Iterator[int]:

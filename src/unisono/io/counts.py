@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.findings import Finding
 from unisono.io.naming import Source
+from unisono.messages import Finding
 
 _NORMALISED_MAX = 20.0
 """log1p of counts per 10,000 stays below log(10,001) = 9.2; on a log2 scale below 14."""

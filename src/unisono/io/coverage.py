@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unisono.findings import BadInput, Finding
-from unisono.transforms.align import Alignment, Known, align
-from unisono.transforms.voice import Voice
+from unisono.messages import BadInput, Finding
+from unisono.preprocessing.align import Alignment, Known, align
+from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Modality, View
 
 Names = NDArray[np.str_]
@@ -53,9 +53,11 @@ class Coverage:
         return self.by_name + self.otherwise
 
 
-def coverage_of(voice: Voice, view: View, where: str) -> tuple[Coverage, list[Finding]]:
+def coverage_of(preprocessor: Preprocessor, view: View, where: str) -> tuple[Coverage, list[Finding]]:
     """Compare a view's features with a model's: I035, W036, I036, I038, I039, and E036, E037, E039, E040."""
-    return coverage_of_names(view.modality, voice.transform.known, voice.signal, view.features, view.ids, where)
+    return coverage_of_names(
+        view.modality, preprocessor.projection.known, preprocessor.signal, view.features, view.ids, where
+    )
 
 
 def coverage_of_names(

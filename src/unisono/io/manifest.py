@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from unisono.findings import refuse
 from unisono.io.container import existing
 from unisono.io.write import MANIFEST
+from unisono.messages import bad_input
 
 FORMAT_VERSION = 1
 """Of the folder's layout; a newer one is refused, whatever it holds."""
@@ -59,59 +59,59 @@ def verify_manifest(folder: str | Path) -> None:
     place = existing(Path(folder))
     if not place.is_dir():
         what = "is a file: refuses pickle; a model is a folder of JSON and safetensors."
-        raise refuse("E047", str(place), what, "give the folder that save() wrote")
+        raise bad_input("E047", str(place), what, "give the folder that save() wrote")
     found = _plain_files(place)
     manifest = _read(place)
     _refuse_escapes(place, list(manifest.files))
     _refuse_pickles(place, [*found, *manifest.files])
     problems = _differences(place, manifest, found)
     if problems:
-        raise refuse("E049", str(place), f"{'; '.join(problems)}.", _RESTORE)
+        raise bad_input("E049", str(place), f"{'; '.join(problems)}.", _RESTORE)
 
 
 def _plain_files(folder: Path) -> list[str]:
     entries = sorted(folder.iterdir())
     for entry in entries:
         if entry.is_symlink():
-            raise refuse("E054", str(folder), f"{entry.name} is a link; refuses to follow it.", _RESTORE)
+            raise bad_input("E054", str(folder), f"{entry.name} is a link; refuses to follow it.", _RESTORE)
     return [f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries if entry.name != MANIFEST]
 
 
 def _read(folder: Path) -> _Manifest:
     if not (folder / MANIFEST).is_file():
         what = f"no {MANIFEST}: not a model folder, or its writing was interrupted."
-        raise refuse("E049", str(folder), what, "give the folder that save() wrote")
+        raise bad_input("E049", str(folder), what, "give the folder that save() wrote")
     try:
         document: Any = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise refuse("E049", str(folder), f"{MANIFEST} is not JSON ({error}).", _RESTORE) from error
+        raise bad_input("E049", str(folder), f"{MANIFEST} is not JSON ({error}).", _RESTORE) from error
     _refuse_newer(folder, document)
     try:
         return _Manifest.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         what = f"{MANIFEST}: {'.'.join(map(str, first['loc']))}: {first['msg']}."
-        raise refuse("E049", str(folder), what, _RESTORE) from error
+        raise bad_input("E049", str(folder), what, _RESTORE) from error
 
 
 def _refuse_newer(folder: Path, document: Any) -> None:
     version = document.get("format_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         what = f"written in format {version}, this package reads up to {FORMAT_VERSION}."
-        raise refuse("E048", str(folder), what, "upgrade: pip install -U unisono")
+        raise bad_input("E048", str(folder), what, "upgrade: pip install -U unisono")
 
 
 def _refuse_escapes(folder: Path, names: list[str]) -> None:
     for name in names:
         if name in ("", ".", "..", MANIFEST) or any(mark in name for mark in ("/", "\\", "\0", ":")):
-            raise refuse("E054", str(folder), f"{MANIFEST} names {name!r}, which is no plain file name.", _RESTORE)
+            raise bad_input("E054", str(folder), f"{MANIFEST} names {name!r}, which is no plain file name.", _RESTORE)
 
 
 def _refuse_pickles(folder: Path, names: list[str]) -> None:
     for name in names:
         if name.casefold().endswith(_PICKLES):
             what = f"{name}: refuses pickle; a model is a folder of JSON and safetensors."
-            raise refuse("E047", str(folder), what, "give the folder that save() wrote")
+            raise bad_input("E047", str(folder), what, "give the folder that save() wrote")
 
 
 def _differences(folder: Path, manifest: _Manifest, found: list[str]) -> list[str]:

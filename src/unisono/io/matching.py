@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.io.write import write_atomically
-from unisono.types import Coupling, Modality
+from unisono.types import MatchPosterior, Modality
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -39,7 +39,7 @@ class Matching:
         ValueError: the names are not as many as the coupling's rows and columns, or the threshold is no probability.
     """
 
-    coupling: Coupling
+    match_posterior: MatchPosterior
     left: NDArray[np.str_]
     right: NDArray[np.str_]
     left_modality: Modality
@@ -49,15 +49,15 @@ class Matching:
 
     def __post_init__(self) -> None:
         wanted = (len(self.left), len(self.right))
-        if self.coupling.posterior.shape != wanted:
-            raise ValueError(f"matching: coupling is {self.coupling.posterior.shape}, names say {wanted}")
+        if self.match_posterior.posterior.shape != wanted:
+            raise ValueError(f"matching: coupling is {self.match_posterior.posterior.shape}, names say {wanted}")
         if not 0 <= self.min_probability <= 1:
             raise ValueError(f"min_probability={self.min_probability}: a number from 0 to 1 is wanted")
 
     @property
     def is_answered(self) -> NDArray[np.bool_]:
         """For each left cell, whether its answer is as likely as `min_probability` asks for."""
-        confidence = self.coupling.confidence
+        confidence = self.match_posterior.confidence
         if confidence is None:
             return np.full(len(self.left), self.min_probability == 0)
         return confidence >= self.min_probability
@@ -69,7 +69,7 @@ class Matching:
         The probability is conditional on a partner being there, as in `to_anndata`; cells that are not answered have
         no pairs.
         """
-        entries = self.coupling.posterior.tocoo()
+        entries = self.match_posterior.posterior.tocoo()
         order = np.lexsort((entries.col, -entries.data, entries.row))
         order = order[(entries.data[order] > 0) & self.is_answered[entries.row[order]]]
         left, right = self.left[entries.row[order]], self.right[entries.col[order]]
@@ -84,11 +84,11 @@ class Matching:
         from anndata import AnnData
 
         names = {"left": self.left_modality, "right": self.right_modality, "rule": self.rule}
-        columns = {"p_unmatched": np.asarray(self.coupling.p_unmatched, dtype=np.float64)}
-        if self.coupling.confidence is not None:
-            columns["confidence"] = self.coupling.confidence
+        columns = {"p_unmatched": np.asarray(self.match_posterior.p_unmatched, dtype=np.float64)}
+        if self.match_posterior.confidence is not None:
+            columns["confidence"] = self.match_posterior.confidence
         return AnnData(
-            _trimmed(self.coupling.posterior),
+            _trimmed(self.match_posterior.posterior),
             obs=pd.DataFrame({**columns, "is_answered": self.is_answered}, index=pd.Index(self.left.astype(object))),
             var=pd.DataFrame(index=pd.Index(self.right.astype(object))),
             uns={"unisono": names},

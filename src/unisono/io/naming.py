@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from unisono.findings import Finding
+from unisono.messages import Finding
 from unisono.types import MODALITIES, Modality
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from unisono.findings import Finding
+from unisono.messages import Finding
 
 Rewrite = Callable[[str], str]
 _REWRITES: dict[str, Rewrite] = {

@@ -13,13 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.findings import BadInput, Finding
 from unisono.io.batches import Batches, find_batches
-from unisono.io.container import COMBINE, existing, is_zarr, reading, require_mudata_hdf5
+from unisono.io.container import COMBINE, existing, is_zarr, require_mudata_hdf5, standardised
 from unisono.io.counts import read_counts
 from unisono.io.naming import Source, sources
 from unisono.io.pairing import pairing_findings
 from unisono.io.zarr_store import require_sound_zarr
+from unisono.messages import BadInput, Finding
 from unisono.types import Cells, Modality, View
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def read_mudata(path: str | Path) -> MuData:
     check(place)
     import mudata
 
-    with reading(place), warnings.catch_warnings():
+    with standardised(place), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", UserWarning)
         return getattr(mudata, name)(place)

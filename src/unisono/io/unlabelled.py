@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
-from unisono.findings import refuse
-from unisono.transforms.align import Known, align, aligned_counts
+from unisono.messages import bad_input
+from unisono.preprocessing.align import Known, align, aligned_counts
 from unisono.types import Cells, Modality, View
 
-_LEAST_COVERED = 0.95
+_MIN_COVERED = 0.95
 """Share of the training features that cells without labels must have: a missing one would be learnt as a zero."""
 
 
@@ -26,7 +26,7 @@ def with_unlabelled(training: Cells, unlabelled: Cells, where: str) -> Cells:
     shared = [m for m in training.modalities if m in unlabelled.views]
     if not shared:
         what = f"holds {', '.join(unlabelled.modalities)}, training {', '.join(training.modalities)}."
-        raise refuse("E043", where, what, "give cells of a modality of the training data")
+        raise bad_input("E043", where, what, "give cells of a modality of the training data")
     views = dict(training.views)
     for modality in shared:
         views[modality] = _joined(views[modality], unlabelled.views[modality], modality, f"{where}, {modality}")
@@ -38,9 +38,9 @@ def _joined(training: View, unlabelled: View, modality: Modality, where: str) ->
         modality, Known(training.features, training.ids), unlabelled.features, unlabelled.ids, where=where
     )
     covered = float(alignment.is_present.mean())
-    if covered < _LEAST_COVERED:
+    if covered < _MIN_COVERED:
         what = f"{alignment.n_missing} of {len(training.features)} training features are missing ({covered:.0%} there)."
-        raise refuse("E036", where, what, "count the same features in both, or leave these cells out")
+        raise bad_input("E036", where, what, "count the same features in both, or leave these cells out")
     whole = replace(alignment, weights=None)
     counts = aligned_counts(unlabelled, whole).astype(training.counts.dtype)
     names = np.array([f"unlabelled/{modality}/{name}" for name in unlabelled.cells])

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from unisono.findings import refuse
-from unisono.processes import is_alive
+from unisono.io.processes import is_alive
+from unisono.messages import bad_input
 
 MANIFEST = "manifest.json"
 """What makes a folder a model folder of ours."""
@@ -31,11 +31,11 @@ def refuse_existing(path: str | Path, force: bool) -> Path:
     target = Path(os.path.abspath(path))
     parent = target.parent
     if not parent.is_dir():
-        raise refuse("E056", str(target), f"the folder {parent} does not exist.", f"create it: mkdir -p {parent}")
+        raise bad_input("E056", str(target), f"the folder {parent} does not exist.", f"create it: mkdir -p {parent}")
     if not os.access(parent, os.W_OK):
-        raise refuse("E056", str(target), f"the folder {parent} is not writable.", "choose another place")
+        raise bad_input("E056", str(target), f"the folder {parent} is not writable.", "choose another place")
     if os.path.lexists(target) and not force:
-        raise refuse("E055", str(target), "exists already.", "give --force to replace it, or another name")
+        raise bad_input("E055", str(target), "exists already.", "give --force to replace it, or another name")
     return target
 
 
@@ -50,7 +50,7 @@ def write_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
     """
     target = refuse_existing(path, force)
     if target.is_dir():
-        raise refuse("E055", str(target), "a folder, where a file is to be written.", "give another name")
+        raise bad_input("E055", str(target), "a folder, where a file is to be written.", "give another name")
     temporary = _temporary(target)
     try:
         writer(temporary)
@@ -110,7 +110,7 @@ def _refuse_foreign(target: Path) -> None:
     is_ours = target.is_dir() and not target.is_symlink() and (target / MANIFEST).is_file()
     if not (is_free or is_ours):
         what = f"not a model folder (it has no {MANIFEST}), so it is not replaced."
-        raise refuse("E055", str(target), what, "give another name, or remove it yourself")
+        raise bad_input("E055", str(target), what, "give another name, or remove it yourself")
 
 
 def _swap(temporary: Path, target: Path) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from unisono.findings import BadInput, Finding, InputWarning, refuse
-from unisono.io.container import not_mudata, reading
+from unisono.io.container import not_mudata, standardised
+from unisono.messages import BadInput, Finding, InputWarning, bad_input
 
 _METADATA = (".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json")
 _PICKLE = re.compile(r'"(id|name)": "(numcodecs\.)?(pickle|dill|cloudpickle)"')
@@ -31,7 +31,7 @@ def require_sound_zarr(folder: Path) -> None:
         BadInput: E003 unreadable metadata, E004 chunks missing, E005 half written, E006 one AnnData,
             E047 values stored as pickles.
     """
-    with reading(folder):
+    with standardised(folder):
         _refuse_pickles(folder)
         modalities = _modalities(folder)
         findings = [finding for modality in modalities for finding in _half_written(folder, modality)]
@@ -50,7 +50,7 @@ def _refuse_pickles(folder: Path) -> None:
             if _PICKLE.search(json.dumps(json.loads(document.read_text(encoding="utf-8")))):
                 place = document.parent.relative_to(folder).as_posix()
                 what = f"{place}: values are stored as pickles, which can run code when read; refuses pickle."
-                raise refuse("E047", str(folder), what, "write strings and numbers only")
+                raise bad_input("E047", str(folder), what, "write strings and numbers only")
 
 
 def _modalities(folder: Path) -> list[Path]:
@@ -60,7 +60,7 @@ def _modalities(folder: Path) -> list[Path]:
         if encoding == "anndata" or "X" in groups:
             raise not_mudata(folder, groups, encoding)
         what = "holds no modality yet: an earlier write was interrupted."
-        raise refuse("E005", str(folder), what, _REWRITE)
+        raise bad_input("E005", str(folder), what, _REWRITE)
     return sorted(entry for entry in (folder / "mod").iterdir() if entry.is_dir())
 
 

@@ -74,7 +74,7 @@ class FeatureHead(nn.Module):
         self.register_buffer("loadings", loadings.clone())
         self.register_buffer("intercept", intercept.clone())
         self.log_bias = nn.Parameter(log_bias.clone())
-        self.log_dispersion = nn.Parameter(torch.zeros_like(log_bias))
+        self.log_theta = nn.Parameter(torch.zeros_like(log_bias))
         self.log_slope = nn.Parameter(torch.zeros(()))
 
     def values(

@@ -48,24 +48,24 @@ def drawn_contents(network: Network, modality: Modality, x: Array, noise: Array)
 
 
 @torch.inference_mode()
-def vectors(network: Network, modality: Modality, x: Array, vote: float | None = None) -> Array:
+def vectors(network: Network, modality: Modality, x: Array, weight: float | None = None) -> Array:
     """One unit vector a cell, from batch-centred codes, cell x ((member + 1) · content).
 
     The inner product of two cells is the mean cosine of their contents over the members, blended with that of the
-    linear path in the share `vote`, the network's own unless given.
+    linear path in the share `weight`, the network's own unless given.
     """
     z = contents(network, modality, x)
     device = network.log_scale.device
 
     def of_members(rows: slice) -> torch.Tensor:
-        return network.compared(torch.as_tensor(z[:, rows], device=device))
+        return network.similarity_features(torch.as_tensor(z[:, rows], device=device))
 
     def of_linear_path(rows: slice) -> torch.Tensor:
         return network.linear_content(modality, torch.as_tensor(x[rows], device=device))[None]
 
-    vote = float(network.linear_vote) if vote is None else vote
-    votes = np.sqrt(np.float32((1.0 - vote) / len(z))), np.sqrt(np.float32(vote))
-    parts = votes[0] * _in_chunks(of_members, len(x)), votes[1] * _in_chunks(of_linear_path, len(x))
+    weight = float(network.linear_weight) if weight is None else weight
+    weights = np.sqrt(np.float32((1.0 - weight) / len(z))), np.sqrt(np.float32(weight))
+    parts = weights[0] * _in_chunks(of_members, len(x)), weights[1] * _in_chunks(of_linear_path, len(x))
     of_cells = np.concatenate(parts).transpose(1, 0, 2)
     return np.ascontiguousarray(of_cells.reshape(len(x), of_cells.shape[1] * of_cells.shape[2]))
 
@@ -97,13 +97,13 @@ def decoded_by_members(network: Network, target: Modality, z: Array, style: Arra
         offset: one a code.
     """
     device = network.log_scale.device
-    voice = torch.as_tensor(style, device=device)[:, None]
+    preprocessor = torch.as_tensor(style, device=device)[:, None]
     shift = torch.as_tensor(offset, device=device)
 
     def decode(rows: slice) -> torch.Tensor:
         some = torch.as_tensor(z[:, rows], device=device)
         n_cells = some.shape[1]
-        return network.decode(target, some, voice.expand(-1, n_cells, -1), shift.expand(len(some), n_cells, -1))
+        return network.decode(target, some, preprocessor.expand(-1, n_cells, -1), shift.expand(len(some), n_cells, -1))
 
     return _in_chunks(decode, z.shape[1])
 

@@ -28,20 +28,20 @@ def reparameterised(
 
 
 def negative_binomial_nll(
-    counts: Float[Tensor, "*axes"], log_mean: Float[Tensor, "*axes"], log_dispersion: Float[Tensor, "*axes"]
+    counts: Float[Tensor, "*axes"], log_mean: Float[Tensor, "*axes"], log_theta: Float[Tensor, "*axes"]
 ) -> Float[Tensor, "*axes"]:
     """−log NB(counts; mean m, inverse dispersion θ), variance m + m²/θ, in nats.
 
     References:
         Lopez et al., "Deep generative modeling for single-cell transcriptomics", 2018.
     """
-    theta = torch.exp(log_dispersion)
-    log_total = torch.logaddexp(log_mean, log_dispersion)
+    theta = torch.exp(log_theta)
+    log_total = torch.logaddexp(log_mean, log_theta)
     is_seen = counts > 0  # most counts are 0, where the binomial coefficient is 1
     k, theta_seen = counts[is_seen], theta[is_seen]
     of_seen = torch.lgamma(k + theta_seen) - torch.lgamma(theta_seen) - torch.lgamma(k + 1.0)
     log_choose = torch.zeros_like(log_total).masked_scatter(is_seen, of_seen)
-    return -(log_choose + theta * (log_dispersion - log_total) + counts * (log_mean - log_total))
+    return -(log_choose + theta * (log_theta - log_total) + counts * (log_mean - log_total))
 
 
 def bernoulli_nll(is_open: Float[Tensor, "*axes"], logits: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:

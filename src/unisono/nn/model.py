@@ -17,15 +17,15 @@ from unisono.nn.encoders import ContentEncoder, Posterior, StyleEncoder
 from unisono.types import Modality
 
 MAX_LOG_SCALE = math.log(100.0)
-_MOST_BELIEVED = 0.9
+_MAX_CORRELATION = 0.9
 """Correlation above which a dimension gains no more weight: ρ / (1 − ρ²) would else let one dimension decide."""
-_FIRST_VOTE = 0.2
-_REACH = 0.5
+_FIRST_LINEAR_WEIGHT = 0.2
+_BIAS_NORM = 0.5
 """Norm, in units of a typical cell's, of the constant that stands beside content when cells are compared."""
 
 
 @dataclass(frozen=True, eq=False)
-class Blueprint:
+class InitialWeights:
     """What a modality's networks are built from: matrices of the linear path and of the transform.
 
     Attributes:
@@ -43,13 +43,13 @@ class Blueprint:
 class Network(nn.Module):
     """The ensemble: for every modality a content encoder, a style encoder, a decoder and a feature head."""
 
-    first_metric: Tensor
-    first_reach: Tensor
-    linear_vote: Tensor
+    first_dim_weight: Tensor
+    first_bias_norm: Tensor
+    linear_weight: Tensor
 
     def __init__(
         self,
-        blueprints: Mapping[Modality, Blueprint],
+        initial_weights: Mapping[Modality, InitialWeights],
         correlation: Float[Tensor, " content"],
         config: FitConfig,
         generator: torch.Generator,
@@ -62,26 +62,26 @@ class Network(nn.Module):
         self.styles = nn.ModuleDict()
         self.decoders = nn.ModuleDict()
         self.heads = nn.ModuleDict()
-        for modality, made_of in blueprints.items():
-            n_codes = made_of.encoder.shape[0]
-            self.contents[modality] = ContentEncoder(made_of.encoder, correlation, shape, n_members, generator)
+        for modality, initial in initial_weights.items():
+            n_codes = initial.encoder.shape[0]
+            self.contents[modality] = ContentEncoder(initial.encoder, correlation, shape, n_members, generator)
             self.styles[modality] = StyleEncoder(n_codes, shape, n_members, generator)
-            self.decoders[modality] = Decoder(made_of.decoder, shape, n_members, generator)
-            self.heads[modality] = FeatureHead(made_of.loadings, made_of.intercept, made_of.log_bias)
-        believed = correlation.clamp(max=_MOST_BELIEVED)
-        weight = believed / (1.0 - believed**2)
-        self.register_buffer("first_metric", (weight / correlation).sqrt())
-        self.register_buffer("first_reach", _REACH * weight.sum().sqrt().reshape(1))
-        vote = _FIRST_VOTE if shape.linear_vote is None else shape.linear_vote
-        self.register_buffer("linear_vote", torch.tensor(vote if shape.linear_path else 0.0))
-        self.metric = nn.Parameter(self.first_metric.expand(n_members, 1, -1).clone())
-        self.reach = nn.Parameter(self.first_reach.expand(n_members, 1, 1).clone())
+            self.decoders[modality] = Decoder(initial.decoder, shape, n_members, generator)
+            self.heads[modality] = FeatureHead(initial.loadings, initial.intercept, initial.log_bias)
+        bounded = correlation.clamp(max=_MAX_CORRELATION)
+        slope = bounded / (1.0 - bounded**2)
+        self.register_buffer("first_dim_weight", (slope / correlation).sqrt())
+        self.register_buffer("first_bias_norm", _BIAS_NORM * slope.sum().sqrt().reshape(1))
+        weight = _FIRST_LINEAR_WEIGHT if shape.linear_weight is None else shape.linear_weight
+        self.register_buffer("linear_weight", torch.tensor(weight if shape.linear_path else 0.0))
+        self.dim_weight = nn.Parameter(self.first_dim_weight.expand(n_members, 1, -1).clone())
+        self.bias_norm = nn.Parameter(self.first_bias_norm.expand(n_members, 1, 1).clone())
         self.log_scale = nn.Parameter(torch.full((n_members,), math.log(10.0)))
 
     @property
     def content_dim(self) -> int:
         """Dimensions of content."""
-        return int(self.first_metric.shape[0])
+        return int(self.first_dim_weight.shape[0])
 
     def content(
         self, modality: Modality, x: Float[Tensor, "member cell code"]
@@ -120,7 +120,7 @@ class Network(nn.Module):
         assert type(head) is FeatureHead
         return head
 
-    def compared(self, z: Float[Tensor, "member cell content"]) -> Float[Tensor, "member cell compared"]:
+    def similarity_features(self, z: Float[Tensor, "member cell content"]) -> Float[Tensor, "member cell compared"]:
         """Content as unit vectors whose inner product is the similarity of two cells.
 
         A learned weight a dimension, shared by the modalities, says how far each one is believed. It starts where the
@@ -128,12 +128,12 @@ class Network(nn.Module):
         variates u and v. A learned constant beside content keeps cells of small norm, whose content says little, from
         being compared by direction alone.
         """
-        return _unit(z * self.metric, self.reach)
+        return _unit(z * self.dim_weight, self.bias_norm)
 
     def linear_content(self, modality: Modality, x: Float[Tensor, "cell code"]) -> Float[Tensor, "cell compared"]:
         """Content by the linear path alone, compared as at the start: the closed-form member of the ensemble."""
         content = x @ self.contents[modality].get_buffer("linear")
-        return _unit(content * self.first_metric, self.first_reach)
+        return _unit(content * self.first_dim_weight, self.first_bias_norm)
 
     def inverse_temperature(self) -> Float[Tensor, " member"]:
         """Log of the learned inverse temperature, clamped at log 100."""

@@ -108,8 +108,8 @@ def terms(
         for a, b in combinations(batch.views, 2):
             has_both = batch.views[a].has & batch.views[b].has
             loss = losses.info_nce(
-                network.compared(encoded[a].content.mu),
-                network.compared(encoded[b].content.mu),
+                network.similarity_features(encoded[a].content.mu),
+                network.similarity_features(encoded[b].content.mu),
                 network.inverse_temperature(),
                 same_batch,
                 has_both,
@@ -155,7 +155,7 @@ def _nll(
     if modality == "atac":
         return losses.bernoulli_nll(view.counts, head.logits(codes, view.log_size, features)).mean(dim=-1)
     values = head.values(codes, features)
-    dispersion = head.log_dispersion[features].expand_as(values)
+    dispersion = head.log_theta[features].expand_as(values)
     if modality == "adt" and adt_likelihood == "gaussian":
         size = torch.exp(-view.log_size)[..., None]
         return losses.gaussian_nll(torch.log1p(view.counts * size), values, -dispersion).mean(dim=-1)

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unisono.findings import refuse
+from unisono.messages import bad_input
 from unisono.types import Modality
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ UNITS: dict[Modality, str] = {
 def require_matplotlib() -> None:
     """Refuse in one line (E063) where matplotlib is missing."""
     if find_spec("matplotlib") is None:
-        raise refuse("E063", "benchmark", "matplotlib is not installed.", "pip install unisono[benchmark]")
+        raise bad_input("E063", "benchmark", "matplotlib is not installed.", "pip install unisono[benchmark]")
 
 
 def axes_or_new(ax: Axes | None, width: float = 4.5, height: float = 3.8) -> Axes:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from unisono.fitted.unisono import Unisono
+    from unisono.model.unisono import Unisono
     from unisono.types import Modality
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

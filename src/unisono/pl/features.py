@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from unisono.evaluation import metrics
+from unisono import metrics
 from unisono.pl.canvas import ACCENT, FAINT, OF_MODALITY, axes_or_new, finished
 from unisono.pl.measured import beside_prediction
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 Figure = Literal["pearson", "spearman", "auroc"]
-_MOST_BARS = 40
+_MAX_BARS = 40
 _CHANCE: dict[Figure, float] = {"pearson": 0.0, "spearman": 0.0, "auroc": 0.5}
 _NAMES: dict[Figure, str] = {"pearson": "Pearson correlation", "spearman": "Spearman correlation", "auroc": "AUROC"}
 
@@ -56,7 +56,7 @@ def features(
     order = kept[np.argsort(-scores[kept], kind="stable")]
     names, scores = predicted.var_names.to_numpy()[found.columns][order], scores[order]
     colour = OF_MODALITY[found.modality]
-    if len(order) <= _MOST_BARS:
+    if len(order) <= _MAX_BARS:
         ax = axes_or_new(ax, 4.5, 1.2 + 0.19 * len(order))
         ax.barh(np.arange(len(order)), scores, color=colour)
         ax.set_yticks(np.arange(len(order)), names, fontsize=8)
@@ -95,4 +95,4 @@ def _name(ax: Axes, names: np.ndarray, n_named: int) -> None:
     best, worst = "\n".join(map(str, names[:n])), "\n".join(map(str, names[len(names) - n :]))
     for x, side, end, text in ((0.98, "right", "top", f"best\n{best}"), (0.02, "left", "bottom", f"worst\n{worst}")):
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # so that no line runs through a name
-        ax.text(x, x, text, transform=ax.transAxes, ha=side, va=end, fontsize=7, bbox=box)
+        ax.text(x, x, text, projection=ax.transAxes, ha=side, va=end, fontsize=7, bbox=box)

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unisono.fitted.query import as_mudata
 from unisono.io.naming import kind_of
 from unisono.io.read import cells_from_mudata
-from unisono.transforms.transform import on_scale
+from unisono.model.query import as_mudata
+from unisono.preprocessing.projection import on_scale
 from unisono.types import Modality
 
 if TYPE_CHECKING:

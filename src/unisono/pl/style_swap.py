@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from unisono.fitted.unisono import Unisono
+    from unisono.model.unisono import Unisono
     from unisono.types import Modality
 
 _LONG = 36
@@ -51,7 +51,7 @@ def style_swap(
         BadInput: the query cannot be read, or a style is not known.
         ValueError: the model does not predict the feature.
     """
-    known = model.voices[target].transform.features if target in model.voices else np.empty(0, dtype=str)
+    known = model.preprocessors[target].projection.features if target in model.preprocessors else np.empty(0, dtype=str)
     columns = np.flatnonzero(known == feature)
     if not len(columns):
         first = ", ".join(str(name) for name in known[:3])

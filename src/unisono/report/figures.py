@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unisono.appraisal.evidence import Direction, Pairing
-from unisono.evaluation.metrics import Curve, wilson
+from unisono.evaluation.report_data import Direction, Pairing
+from unisono.metrics import Curve, wilson
 from unisono.report import words
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ text, so that all show on white."""
 DARK = ("#4BA3E3", "#E69F00", "#1DB88E", "#E39BC3", "#F0793A", "#9AD8FA", "#D8C63C")
 """The same, lighter, to show on black."""
 
-_FEWEST_ANSWERS = 20
+_MIN_ANSWERS = 20
 """Fewer answers say little of how many are right: curves over the surest cells begin there."""
 
 _SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up")
@@ -138,7 +138,7 @@ def _bars(curve: Curve) -> dict[str, Any]:
 
 def _begun(curve: Curve) -> Curve:
     """The curve from 20 answers on; its end at least."""
-    is_shown = curve.n >= min(_FEWEST_ANSWERS, curve.n[-1])
+    is_shown = curve.n >= min(_MIN_ANSWERS, curve.n[-1])
     return Curve(*(part[is_shown] for part in curve))
 
 

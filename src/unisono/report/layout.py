@@ -11,7 +11,7 @@ _NEIGHBOURS = 15
 _ROWS = 1000
 """Points whose gaps to all others are held at a time."""
 
-_FEWEST = 12
+_MIN = 12
 """Fewer points have no neighbourhoods to speak of: they are laid along their principal axes."""
 
 
@@ -21,7 +21,7 @@ def plane(vectors: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:
     References:
         McInnes, Healy & Melville, "UMAP: uniform manifold approximation and projection", 2018.
     """
-    if len(vectors) < _FEWEST:
+    if len(vectors) < _MIN:
         return _principal(vectors)
     from umap import UMAP
 

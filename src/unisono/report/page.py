@@ -11,12 +11,12 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from unisono.appraisal.evidence import Evidence
-from unisono.findings import Finding
+from unisono.evaluation.report_data import EvaluationReport
 from unisono.io.write import write_atomically
+from unisono.messages import Finding
 from unisono.report import figures, tables, words
 from unisono.report.layout import plane
-from unisono.report.payload import MOST_FEATURES, payload
+from unisono.report.payload import MAX_FEATURES, payload
 
 _NEEDED = {"jinja2": "jinja2", "plotly": "plotly", "umap": "umap-learn"}
 
@@ -50,7 +50,7 @@ def missing() -> Finding | None:
 
 def write_report(
     path: Path,
-    evidence: Evidence,
+    report: EvaluationReport,
     *,
     command: Sequence[str] = (),
     probes: Sequence[tables.Row] = (),
@@ -68,11 +68,11 @@ def write_report(
     Raises:
         BadInput: E055, E056, see `refuse_existing`.
     """
-    page = render(evidence, command=command, probes=probes)
+    page = render(report, command=command, probes=probes)
     write_atomically(path, lambda place: _write(place, page), force=force)
 
 
-def render(evidence: Evidence, *, command: Sequence[str] = (), probes: Sequence[tables.Row] = ()) -> str:
+def render(report: EvaluationReport, *, command: Sequence[str] = (), probes: Sequence[tables.Row] = ()) -> str:
     """The page as text; arguments as of `write_report`."""
     from jinja2 import Environment, StrictUndefined
     from jinja2.utils import htmlsafe_json_dumps
@@ -80,13 +80,13 @@ def render(evidence: Evidence, *, command: Sequence[str] = (), probes: Sequence[
 
     here = files(__package__)
     scripts = [Script.of(get_plotlyjs()), Script.of((here / "page.js").read_text(encoding="utf-8"))]
-    content_alone = [each for each in evidence.pairings if not each.setting]
-    drawings = [figures.reliability(evidence.pairings), figures.abstention(evidence.pairings)]
-    has_intervals = any(each.coverage is not None for each in evidence.directions)
+    content_alone = [each for each in report.pairings if not each.setting]
+    drawings = [figures.reliability(report.pairings), figures.abstention(report.pairings)]
+    has_intervals = any(each.coverage is not None for each in report.directions)
     if has_intervals:
-        drawings.append(figures.coverage(evidence.directions))
+        drawings.append(figures.coverage(report.directions))
     document = {
-        **payload(evidence, plane(evidence.space.vectors)),
+        **payload(report, plane(report.space.vectors)),
         "palette": {"light": figures.LIGHT, "dark": figures.DARK},
         "drawings": {drawing.name: {**drawing.document, "texts": drawing.texts} for drawing in drawings},
     }
@@ -94,25 +94,25 @@ def render(evidence: Evidence, *, command: Sequence[str] = (), probes: Sequence[
     environment.filters["share"] = words.share
     template = environment.from_string((here / "page.html.jinja").read_text(encoding="utf-8"))
     return template.render(
-        evidence=evidence,
+        report=report,
         style=(here / "page.css").read_text(encoding="utf-8"),
         scripts=scripts,
         data=htmlsafe_json_dumps(document, separators=(",", ":"), allow_nan=False),
-        headline=tables.headline(evidence),
-        figure_tables=tables.figure_tables(evidence),
+        headline=tables.headline(report),
+        figure_tables=tables.figure_tables(report),
         texts={drawing.name: drawing.texts.get("", "") for drawing in drawings},
         content_alone=content_alone,
-        settings={each.setting: words.SETTINGS[each.setting] for each in evidence.pairings},
-        extremes=[tables.extremes(each, list(each.accuracy)[-1]) for each in evidence.directions],
+        settings={each.setting: words.SETTINGS[each.setting] for each in report.pairings},
+        extremes=[tables.extremes(each, list(each.accuracy)[-1]) for each in report.directions],
         curve_tables={kind: tables.curve_table(content_alone, kind) for kind in ("reliability", "abstention")},
-        coverage_table=tables.coverage_table(evidence.directions) if has_intervals else None,
+        coverage_table=tables.coverage_table(report.directions) if has_intervals else None,
         probes=tables.probe_table(probes) if probes else None,
-        provenance=tables.provenance(evidence),
-        choices=tables.choices(evidence.config.model_dump(mode="json")),
+        provenance=tables.provenance(report),
+        selection=tables.selection(report.config.model_dump(mode="json")),
         command=shlex.join(command),
-        modalities=[words.MODALITIES[m] for m in evidence.n_cells],
+        modalities=[words.MODALITIES[m] for m in report.n_cells],
         words=words,
-        most_features=MOST_FEATURES,
+        most_features=MAX_FEATURES,
     )
 
 

@@ -9,30 +9,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.appraisal.evidence import Direction, Evidence, Sample, Space
-from unisono.evaluation.metrics.arrays import Labels, Rows
+from unisono.evaluation.report_data import Direction, EvaluationReport, Sample, Space
+from unisono.metrics.arrays import Labels, Rows
 from unisono.report import words
 from unisono.types import Modality
 
-MOST_FEATURES = 60_000
+MAX_FEATURES = 60_000
 _OTHER = "other"
-MOST_LEVELS = 40
+MAX_LEVELS = 40
 NOT_GIVEN = "not given"
 
 
-def payload(evidence: Evidence, plane: NDArray[np.float32]) -> dict[str, Any]:
+def payload(report: EvaluationReport, plane: NDArray[np.float32]) -> dict[str, Any]:
     """Everything that is drawn by the script: the shared space, accuracies, samples of values.
 
     Args:
         evidence: what was collected.
         plane: place of each point of its space, point x 2.
     """
-    kept = {each.target: _kept(evidence.directions, each.target) for each in evidence.directions}
-    features = {each.target: each.features for each in evidence.directions}
+    kept = {each.target: _kept(report.directions, each.target) for each in report.directions}
+    features = {each.target: each.features for each in report.directions}
     return {
-        "space": _space(evidence.space, plane),
+        "space": _space(report.space, plane),
         "features": {target: [str(name) for name in features[target][rows]] for target, rows in kept.items()},
-        "directions": [_direction(each, kept[each.target]) for each in evidence.directions],
+        "directions": [_direction(each, kept[each.target]) for each in report.directions],
     }
 
 
@@ -56,8 +56,8 @@ def coded(values: Labels) -> dict[str, Any]:
     """Names as levels, the commonest first, and a code for each; beyond 40 levels the rarest share one."""
     found, counts = np.unique(values.astype(str), return_counts=True)
     ranked = [str(name) for name in found[np.lexsort((found, -counts))] if name]
-    levels = ranked if len(ranked) <= MOST_LEVELS else [*ranked[: MOST_LEVELS - 1], _OTHER]
-    place = {name: min(code, MOST_LEVELS - 1) for code, name in enumerate(ranked)}
+    levels = ranked if len(ranked) <= MAX_LEVELS else [*ranked[: MAX_LEVELS - 1], _OTHER]
+    place = {name: min(code, MAX_LEVELS - 1) for code, name in enumerate(ranked)}
     if "" in found:
         place[""] = len(levels)
         levels = [*levels, NOT_GIVEN]
@@ -83,9 +83,9 @@ def _kept(directions: Sequence[Direction], target: Modality) -> Rows:
     """Which features are listed: all, or a draw of them with all whose values are shown."""
     own = [each for each in directions if each.target == target]
     n_features = len(own[0].features)
-    if n_features <= MOST_FEATURES:
+    if n_features <= MAX_FEATURES:
         return np.arange(n_features)
-    drawn = np.random.default_rng(0).permutation(n_features)[:MOST_FEATURES]
+    drawn = np.random.default_rng(0).permutation(n_features)[:MAX_FEATURES]
     return np.unique(np.concatenate([drawn, *(each.sample.columns for each in own)]))
 
 

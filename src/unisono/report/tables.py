@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unisono.appraisal.evidence import Direction, Evidence, Pairing
+from unisono.evaluation.report_data import Direction, EvaluationReport, Pairing
 from unisono.report import words
 from unisono.report.words import Meaning
 
@@ -55,12 +55,12 @@ class Plain:
     rows: tuple[tuple[str, ...], ...]
 
 
-def headline(evidence: Evidence) -> list[Key]:
+def headline(report: EvaluationReport) -> list[Key]:
     """A number for every direction and for every pair."""
     keys = []
-    for each in evidence.directions:
-        value = evidence.scores[f"{each.source}->{each.target} pearson"]
-        auroc = evidence.scores.get(f"{each.source}->{each.target} auroc")
+    for each in report.directions:
+        value = report.scores[f"{each.source}->{each.target} pearson"]
+        auroc = report.scores.get(f"{each.source}->{each.target} auroc")
         of = words.arrow(each.source, each.target)
         if auroc is not None:
             what = "open cells are ranked above closed ones (AUROC, mean over peaks); 0.5 at chance, 1 is perfect"
@@ -69,32 +69,32 @@ def headline(evidence: Evidence) -> list[Key]:
             feature = words.FEATURES[each.target]
             what = f"correlation of predicted and measured, mean over {feature}; 0 at chance, 1 is perfect"
             keys.append(Key(of, f"{value:.2f}", what))
-    for pair in (pairing for pairing in evidence.pairings if not pairing.setting):
+    for pair in (pairing for pairing in report.pairings if not pairing.setting):
         name = f"{pair.left}~{pair.right} foscttm"
         what = (
             f"of the other cells lie closer than the true partner, among {pair.n_cells:,} cells; "
             "50 % at chance, 0 is perfect"
         )
-        keys.append(Key(words.tie(pair.left, pair.right), words.share(evidence.scores[name]), what))
+        keys.append(Key(words.tie(pair.left, pair.right), words.share(report.scores[name]), what))
     return keys
 
 
-def figure_tables(evidence: Evidence) -> list[FigureTable]:
+def figure_tables(report: EvaluationReport) -> list[FigureTable]:
     """One table of prediction, one for each pair of matching."""
     tables = []
-    if evidence.directions:
-        names = [f"{each.source}->{each.target}" for each in evidence.directions]
-        columns = tuple(words.arrow(each.source, each.target) for each in evidence.directions)
+    if report.directions:
+        names = [f"{each.source}->{each.target}" for each in report.directions]
+        columns = tuple(words.arrow(each.source, each.target) for each in report.directions)
         note = "Grey: what the average profile of the test cells would get, given to every cell."
-        tables.append(_table(evidence, "Prediction", note, columns, words.PREDICTION, [(name, "") for name in names]))
-    return [*tables, *_matching_tables(evidence)]
+        tables.append(_table(report, "Prediction", note, columns, words.PREDICTION, [(name, "") for name in names]))
+    return [*tables, *_matching_tables(report)]
 
 
-def _matching_tables(evidence: Evidence) -> list[FigureTable]:
+def _matching_tables(report: EvaluationReport) -> list[FigureTable]:
     """Settings side by side where there is one pair; else pairs side by side, a table for each setting."""
     groups: dict[str, list[Pairing]] = {}
-    is_one = len({(each.left, each.right) for each in evidence.pairings}) == 1
-    for each in evidence.pairings:
+    is_one = len({(each.left, each.right) for each in report.pairings}) == 1
+    for each in report.pairings:
         groups.setdefault("" if is_one else each.setting, []).append(each)
     tables = []
     for setting, pairings in groups.items():
@@ -107,12 +107,12 @@ def _matching_tables(evidence: Evidence) -> list[FigureTable]:
             note += " With depth, total counts help too: right only if both sides come from the same physical cells."
         keys = [(f"{each.left}~{each.right}", f" {each.setting}".rstrip()) for each in pairings]
         columns = by_setting if is_one else by_pair
-        tables.append(_table(evidence, title, note, columns, words.MATCHING, keys, is_more=bool(setting)))
+        tables.append(_table(report, title, note, columns, words.MATCHING, keys, is_more=bool(setting)))
     return tables
 
 
 def _table(
-    evidence: Evidence,
+    report: EvaluationReport,
     title: str,
     note: str,
     columns: tuple[str, ...],
@@ -123,8 +123,8 @@ def _table(
     lines = []
     for figure, meaning in meanings.items():
         full = [f"{before} {figure}{after}" for before, after in keys]
-        if any(name in evidence.scores for name in full):
-            cells = [(_value(evidence.scores, name), _chance(evidence.reference, name)) for name in full]
+        if any(name in report.scores for name in full):
+            cells = [(_value(report.scores, name), _chance(report.reference, name)) for name in full]
             lines.append(Line(meaning, tuple(cells)))
     return FigureTable(title, note, columns, tuple(lines), is_more)
 
@@ -190,18 +190,18 @@ def _probe(value: str | float) -> str:
     return value if isinstance(value, str) else words.figure(value)
 
 
-def provenance(evidence: Evidence) -> list[tuple[str, str]]:
+def provenance(report: EvaluationReport) -> list[tuple[str, str]]:
     """Where model and test come from, as name and value."""
-    record = evidence.record
+    record = report.record
     rows = [
-        ("Test data", evidence.test),
-        ("Test cells", _counts(evidence.n_cells)),
-        ("Fingerprint of the test cells", evidence.fingerprint),
+        ("Test data", report.test),
+        ("Test cells", _counts(report.n_cells)),
+        ("Fingerprint of the test cells", report.fingerprint),
         ("Training cells", _counts(record.n_cells)),
         ("Training cells held out", f"{record.n_held_out:,}, to stop, to scale and to calibrate"),
         ("Fingerprint of the training cells", record.fingerprint),
         ("Batches named by", record.batch_key or "no column: all cells were one batch"),
-        ("Seed", str(evidence.config.seed)),
+        ("Seed", str(report.config.seed)),
         ("Fitted on", f"{record.device}, in {record.seconds:,.0f} s"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
     ]
@@ -210,12 +210,12 @@ def provenance(evidence: Evidence) -> list[tuple[str, str]]:
     return rows
 
 
-def choices(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def selection(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """A configuration as name and value, inner names after a point."""
     rows: list[tuple[str, str]] = []
     for name, value in document.items():
         if isinstance(value, Mapping):
-            rows += choices(value, f"{prefix}{name}.")
+            rows += selection(value, f"{prefix}{name}.")
         else:
             rows.append((f"{prefix}{name}", str(value)))
     return rows

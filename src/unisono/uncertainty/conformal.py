@@ -14,7 +14,7 @@ Array = NDArray[np.float32]
 N_LEVELS = 200
 """Order statistics of the scores are kept at 1/200, 2/200, …, 1: an interval is at most half a point too wide."""
 
-FEWEST_CELLS = 100
+MIN_CELLS = 100
 """Cells that a group needs to have widths of its own unless told; a smaller one takes those of all cells.
 
 The promise of n cells is up to 1 / (n + 1) too wide: 5 points of 20 cells, 1 of 100."""
@@ -49,7 +49,7 @@ class Conformal:
 
     @classmethod
     def fit(
-        cls, error: Array, spread: Array, groups: NDArray[np.str_] | None = None, fewest: int = FEWEST_CELLS
+        cls, error: Array, spread: Array, groups: NDArray[np.str_] | None = None, fewest: int = MIN_CELLS
     ) -> Conformal:
         """Learn widths from unseen cells.
 

@@ -57,9 +57,9 @@ class Novelty:
         scale = max(float(np.quantile(distance, QUANTILE)), 1e-12)
         return cls(centre.astype(np.float32), (factor / scale).astype(np.float32))
 
-    def rescaled(self, unseen: Array) -> Novelty:
+    def rescaled(self, leave_one_out_codes: Array) -> Novelty:
         """The same Gaussian, with 95 % of these cells, which it has not seen, within novelty 1."""
-        scale = max(float(np.quantile(self.of(unseen), QUANTILE)), 1e-12)
+        scale = max(float(np.quantile(self.of(leave_one_out_codes), QUANTILE)), 1e-12)
         return Novelty(self.centre, np.asarray(self.factor / scale, dtype=np.float32))
 
     def of(self, x: Array) -> Array:

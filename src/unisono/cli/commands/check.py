@@ -11,9 +11,9 @@ import typer
 from unisono.cli.console import PIPED_WIDTH, print_table, say
 from unisono.cli.options import Aliases, BatchKey, Data, Layer, Modalities
 from unisono.cli.values import known_as, mapping_in
-from unisono.findings import BadInput
+from unisono.messages import BadInput
 
-_MOST_MAPPED = 250
+_MAX_MAPPED = 250
 
 
 def check(
@@ -33,21 +33,21 @@ def check(
     if model is not None:
         from unisono.api import load
 
-        known = known_as(load(model, device="cpu"), aliases).voices
+        known = known_as(load(model, device="cpu"), aliases).preprocessors
     report = look(
         read_mudata(data),
         batch_key=batch_key,
         modalities=mapping_in(modalities),
         layer=layer,
         where=data.name,
-        voices=known,
+        preprocessors=known,
     )
     if as_json:
         print(json.dumps(report.to_json(), indent=1))  # noqa: T201
     else:
         print_table(report.rows, width=PIPED_WIDTH)
         if report.mapped:
-            shown = report.mapped[:_MOST_MAPPED]
+            shown = report.mapped[:_MAX_MAPPED]
             print_table([("modality", "the model's name", "the query's name"), *shown])
             if len(report.mapped) > len(shown):
                 say(f"{len(report.mapped) - len(shown)} more are mapped; --json lists all")

@@ -12,13 +12,13 @@ from unisono.cli.command_line import command_line
 from unisono.cli.console import print_table, say
 from unisono.cli.options import Aliases, Device, ForceAll, Model
 from unisono.cli.values import known_as
-from unisono.findings import Finding, InputWarning
+from unisono.messages import Finding, InputWarning
 
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from unisono.appraisal.disentanglement import Disentanglement
-    from unisono.fitted.unisono import Unisono
+    from unisono.evaluation.disentanglement import Disentanglement
+    from unisono.model.unisono import Unisono
 
 
 def evaluate(
@@ -43,20 +43,20 @@ def evaluate(
     if page is not None and out.is_dir():
         refuse_existing(page, force)
     from unisono.api import load
-    from unisono.appraisal.collect import collect
-    from unisono.appraisal.scores import evaluate as score
+    from unisono.evaluation.collect import collect
+    from unisono.evaluation.scores import evaluate as score
     from unisono.io.read import read_mudata
 
     fitted, mdata = known_as(load(model, device=device), aliases), read_mudata(test)
-    evidence = None if page is None else collect(fitted, mdata, where=test.name, force=force)
-    scores = score(fitted, mdata, where=test.name, force=force) if evidence is None else evidence.scores
+    report = None if page is None else collect(fitted, mdata, where=test.name, force=force)
+    scores = score(fitted, mdata, where=test.name, force=force) if report is None else report.scores
     document = {"scores": dict(scores), "test": test.name, "model": fitted.record.model_dump(mode="json")}
     apart = _disentanglement(fitted, mdata, test.name, force)
     _write_scores(out, document | ({} if apart is None else {"disentanglement": apart.as_document()}))
     print_table([("task", "figure"), *((task, f"{figure:.4f}") for task, figure in scores.items())])
-    if page is not None and evidence is not None:
+    if page is not None and report is not None:
         probes = () if apart is None else apart.overview()
-        write_report(page, evidence, command=command_line(), probes=probes, force=force)
+        write_report(page, report, command=command_line(), probes=probes, force=force)
         say(f"{page} shows how these figures come about")
     if lacking is not None:
         say(str(lacking))
@@ -64,7 +64,7 @@ def evaluate(
 
 def _disentanglement(model: Unisono, test: MuData, where: str, force: bool) -> Disentanglement | None:
     """None, with a warning, where scikit-learn is missing."""
-    from unisono.appraisal.disentanglement import disentanglement
+    from unisono.evaluation.disentanglement import disentanglement
     from unisono.evaluation.probes import has_probes
 
     if not has_probes():

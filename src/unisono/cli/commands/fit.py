@@ -37,8 +37,8 @@ def fit(
     checkpoint = out.parent / f"{out.name}.checkpoint"
 
     from unisono.api import fit as learn
-    from unisono.fitted.checkpoint import discard_checkpoint
     from unisono.io.read import read_mudata
+    from unisono.model.checkpoint import discard_checkpoint
 
     mdata = read_mudata(data)
     with progress(chosen.max_epochs, device) as on_epoch:

@@ -9,7 +9,7 @@ import typer
 from unisono.cli.console import say
 from unisono.cli.options import Aliases, Device, ForceAll, Model, Out, Query
 from unisono.cli.values import kind_named, known_as
-from unisono.findings import refuse
+from unisono.messages import bad_input
 
 
 def match(
@@ -23,7 +23,7 @@ def match(
         bool, typer.Option("--depth", help="Also use total counts: only if both sides are the same physical cells.")
     ] = False,
     top: Annotated[int, typer.Option(help="Most partners a cell, at most 1000.", min=1, max=1000)] = 100,
-    unmatched: Annotated[
+    prior_unmatched: Annotated[
         float, typer.Option(help="Share of cells thought to lack a partner, before looking; 0 if none does.")
     ] = 0.02,
     min_probability: Annotated[
@@ -39,13 +39,13 @@ def match(
     refuse_existing(out, force)
     from unisono.api import load
     from unisono.io.read import read_mudata
-    from unisono.match import RULES
+    from unisono.matching import RULES
 
     sides = [kind_named(name.strip()) for name in between.split(",")]
     if len(sides) != 2 or sides[0] == sides[1]:
-        raise refuse("E053", "--between", f"{between!r} does not name two modalities.", "as in --between rna,adt")
+        raise bad_input("E053", "--between", f"{between!r} does not name two modalities.", "as in --between rna,adt")
     if rule not in RULES:
-        raise refuse("E053", "--rule", f"{rule!r} is unknown.", f"one of {', '.join(RULES)}")
+        raise bad_input("E053", "--rule", f"{rule!r} is unknown.", f"one of {', '.join(RULES)}")
     fitted = known_as(load(model, device=device), aliases)
     mdata = read_mudata(query)
     found = fitted.match(
@@ -56,7 +56,7 @@ def match(
         depth=depth,
         top=top,
         between=(sides[0], sides[1]),
-        unmatched=unmatched,
+        prior_unmatched=prior_unmatched,
         min_probability=min_probability,
         force=force,
     )

@@ -1,0 +1,132 @@
+"""The field's standard low-rank codes, fitted on a training view and frozen: the same input for every baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from unisono.preprocessing import normalise
+from unisono.preprocessing.align import Known, align, aligned_counts
+from unisono.preprocessing.standardisation import Standardisation
+from unisono.preprocessing.svd import truncated_svd
+from unisono.types import MODALITIES, Modality, View
+
+Codes = NDArray[np.float32]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class InputCodes:
+    """One modality's counts to codes: x = (normalised − centre) @ basis.
+
+    RNA: log(1 + 10,000 x / total), centred, SVD. ADT: per-cell CLR, centred, SVD where there are more proteins than
+    codes, else the proteins themselves. ATAC: log(1 + 10,000 tf · idf) with tf = x / total and
+    idf = cells / total counts of the peak, SVD without its first component, which is depth.
+
+    A feature the query lacks counts as its training mean (ATAC: as closed); one the training view lacks is ignored.
+
+    Attributes:
+        features: of the training view.
+        idf: one a feature, 1 but for ATAC.
+        centre: training mean of each normalised feature; 0 for ATAC.
+        basis: feature x code, orthonormal columns.
+        standardisation: offsets of batches and scales of components.
+
+    References:
+        Stuart et al., "Single-cell chromatin state analysis with Signac", 2021 (TF-IDF, method 1).
+        Stoeckius et al., "Simultaneous epitope and transcriptome measurement in single cells", 2017 (CLR).
+    """
+
+    modality: Modality
+    features: NDArray[np.str_]
+    idf: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    basis: NDArray[np.float32]
+    standardisation: Standardisation
+
+    @classmethod
+    def fit(cls, view: View, n_codes: int, seed: int) -> InputCodes:
+        """Codes of a training view, at most `n_codes` and fewer than it has cells."""
+        idf = _inverse_document_frequency(view) if view.modality == "atac" else np.ones(len(view.features))
+        values = _normalised(view.modality, view.counts, idf, len(view.features))
+        centre = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
+        if view.modality == "atac":
+            centre = np.zeros_like(centre)
+        rng = np.random.default_rng([seed, MODALITIES.index(view.modality)])
+        basis = _basis(view.modality, values, centre, n_codes, rng)
+        codes = _project(values, centre, basis)
+        standardisation = Standardisation.fit(codes, view.batch, np.log1p(view.depth))
+        return cls(view.modality, view.features, idf, centre, basis, standardisation)
+
+    def raw(self, view: View) -> Codes:
+        """Codes with the offset of the batch still in them, cell x code.
+
+        Raises:
+            ValueError: the view is of another modality, or shares no feature with the training view.
+        """
+        counts, is_present = self._aligned(view)
+        values = _normalised(self.modality, counts, self.idf, int(is_present.sum()))
+        return _project(values, np.where(is_present, self.centre, 0.0), self.basis)
+
+    def standardised(self, view: View) -> Codes:
+        """Codes without the offset of the batch, each component divided by √(its deviation · the largest one).
+
+        The offset of a training batch is the one stored; that of a new batch is the mean of its cells here, shrunken
+        as if 20 more lay at the training mean.
+        """
+        scaled = self.standardisation.scaled(self.raw(view))
+        return np.asarray(scaled - self.standardisation.offset_of(scaled, view.batch), dtype=np.float32)
+
+    def centred(self, view: View) -> Codes:
+        """Codes without the offset of the batch, on the scale of the singular values."""
+        return np.asarray(self.standardised(view) * self.standardisation.scale, dtype=np.float32)
+
+    def log_depth(self, view: View) -> NDArray[np.float64]:
+        """Log of 1 + the cell's total over training features."""
+        counts, _ = self._aligned(view)
+        return np.log1p(np.asarray(counts.sum(axis=1), dtype=np.float64).ravel())
+
+    def _aligned(self, view: View) -> tuple[sparse.csr_matrix, NDArray[np.bool_]]:
+        if view.modality != self.modality:
+            raise ValueError(f"codes of {self.modality} were given a view of {view.modality}")
+        alignment = align(self.modality, Known(self.features), view.features)
+        if not alignment.is_present.any():
+            raise ValueError(f"{self.modality}: none of the {len(view.features)} features is in the training view")
+        return aligned_counts(view, alignment), alignment.is_present
+
+
+def _normalised(
+    modality: Modality, counts: sparse.csr_matrix, idf: NDArray[np.float64], n_features: int
+) -> sparse.csr_matrix:
+    if modality == "adt":
+        return normalise.clr(counts, n_features)
+    total = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    if modality == "rna":
+        return normalise.log1p_cp10k(counts, total)
+    per_count = np.divide(1e4, total, out=np.zeros_like(total), where=total > 0)
+    weighted = counts.data * np.repeat(per_count, np.diff(counts.indptr)) * idf[counts.indices]
+    return sparse.csr_matrix((np.log1p(weighted).astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _inverse_document_frequency(view: View) -> NDArray[np.float64]:
+    """Cells / total counts of each peak; 0 for a peak never seen."""
+    seen = np.asarray(view.counts.sum(axis=0), dtype=np.float64).ravel()
+    return np.divide(view.n_cells, seen, out=np.zeros_like(seen), where=seen > 0)
+
+
+def _basis(
+    modality: Modality, values: sparse.csr_matrix, centre: NDArray[np.float64], n_codes: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    if modality == "adt" and values.shape[1] <= n_codes:
+        return np.eye(values.shape[1], dtype=np.float32)
+    n_dropped = 1 if modality == "atac" else 0
+    rank = min(n_codes + n_dropped, *(side - 1 for side in values.shape))
+    return truncated_svd(values, centre, rank, rng)[:, n_dropped:]
+
+
+def _project(values: sparse.csr_matrix, centre: NDArray[np.float64], basis: NDArray[np.float32]) -> Codes:
+    return np.asarray(values @ basis - (centre @ basis).astype(np.float32), dtype=np.float32)

@@ -1,0 +1,196 @@
+"""FeatureEffects: which features of one modality move which of another in a fitted model; a read-out, it predicts no cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from unisono.interpretation.enrichment import Effects, Enrichment, cis_enrichment, cis_pairs
+from unisono.messages import bad_input
+from unisono.nn import infer
+from unisono.nn.jacobian import mean_jacobian
+from unisono.nn.model import Network
+from unisono.nn.styles import StyleBook
+from unisono.preprocessing.preprocessor import Preprocessor
+from unisono.preprocessing.projection import Counts, Projection
+from unisono.types import Modality, View
+
+_EFFECTS_AT_A_TIME = 2**23
+
+Names = NDArray[np.str_]
+Matrix = NDArray[np.float32]
+Places = slice | NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureEffects:
+    """Effect of every source feature on every target feature, kept as factors: dense only where asked.
+
+    The effect of s on t is how far the prediction of t rises, on average over cells, when s rises by one of its
+    standard deviations and all other source features stay: in the units of the target's scale, which are log1p CP10k
+    for rna, CLR for adt, and logits of being open for atac.
+
+    Attributes:
+        source_features: those that make the code of the source, the others have no say.
+        target_features: every feature that the model predicts.
+        pushes: source feature x target code, how far one standard deviation of a feature moves the codes.
+        loadings: target feature x target code.
+    """
+
+    source: Modality
+    target: Modality
+    source_features: Names
+    target_features: Names
+    pushes: Matrix
+    loadings: Matrix
+
+    def __post_init__(self) -> None:
+        found, n_codes = (self.pushes.shape, self.loadings.shape), self.loadings.shape[-1]
+        wanted = ((len(self.source_features), n_codes), (len(self.target_features), n_codes))
+        if found != wanted:
+            raise ValueError(f"drivers of {self.target}: factors are {found}, names say {wanted}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.source_features), len(self.target_features)
+
+    def effects(self, sources: Places = slice(None), targets: Places = slice(None)) -> Matrix:
+        """The effects of some source features on some target features (all unless told), source x target."""
+        block: Matrix = self.pushes[sources] @ self.loadings[targets].T
+        return block
+
+    def enrichment(self, starts: pd.DataFrame, *, n_draws: int = 200, seed: int = 0) -> Enrichment:
+        """Whether genes and peaks within 100 kb have larger effects than distance-matched random pairs.
+
+        Effects are standardised first, see `unisono.interpretation.enrichment`.
+
+        Args:
+            starts: a row for each start of transcription, with the columns gene, chrom and tss.
+            n_draws: times that all genes are swapped.
+            seed: of the swaps.
+
+        Raises:
+            BadInput: E053, the table lacks a column.
+            ValueError: source and target are not rna and atac, or no gene lies within 100 kb of a peak.
+        """
+        sides = {self.source: (self.source_features, self.pushes), self.target: (self.target_features, self.loadings)}
+        if set(sides) != {"rna", "atac"}:
+            raise ValueError(f"{self.source} to {self.target}: enrichment is of genes and peaks, wanted rna and atac")
+        missing = {"gene", "chrom", "tss"} - set(starts.columns)
+        if missing:
+            what = f"no column {', '.join(sorted(missing))} (there are: {', '.join(map(str, starts.columns[:8]))})."
+            raise bad_input("E053", "gene starts", what, "give a table with the columns gene, chrom and tss")
+        (genes, of_genes), (peaks, of_peaks) = sides["rna"], sides["atac"]
+        pairs = cis_pairs(genes.tolist(), peaks.tolist(), starts)
+        return cis_enrichment(
+            Effects(of_genes, of_peaks).standardised().of, pairs, np.random.default_rng(seed), n_draws
+        )
+
+    def table(self, top: int, per: Literal["target", "source"] = "target") -> pd.DataFrame:
+        """The strongest pairs, one a row: source, target, effect.
+
+        Args:
+            top: how many for each target feature, or for each source feature; all where there are fewer.
+            per: "target" lists the drivers of each target feature, "source" what each source feature drives.
+
+        Returns:
+            Rows grouped by the `per` feature, in the model's order, the largest absolute effect first.
+        """
+        if top < 1:
+            raise ValueError(f"top={top}: wanted at least 1")
+        n_rows, n_columns = self.shape if per == "source" else self.shape[::-1]
+        size = max(1, _EFFECTS_AT_A_TIME // max(n_columns, 1))
+        picked = [self._strongest(slice(s, s + size), min(top, n_columns), per) for s in range(0, n_rows, size)]
+        columns, effects = (np.concatenate(part).ravel() for part in zip(*picked, strict=True))
+        rows = np.repeat(np.arange(n_rows), min(top, n_columns))
+        sources, targets = (rows, columns) if per == "source" else (columns, rows)
+        named = {"source": self.source_features[sources], "target": self.target_features[targets]}
+        return pd.DataFrame(named | {"effect": effects})
+
+    def _strongest(self, rows: slice, top: int, per: str) -> tuple[NDArray[np.intp], Matrix]:
+        """For some of the `per` features, the `top` others with the largest absolute effect, and the effects."""
+        block = self.effects(sources=rows) if per == "source" else self.effects(targets=rows).T
+        columns = np.sort(np.argpartition(-np.abs(block), top - 1, axis=1)[:, :top], axis=1)
+        effects = np.take_along_axis(block, columns, axis=1)
+        order = np.argsort(-np.abs(effects), axis=1, kind="stable")
+        return np.take_along_axis(columns, order, axis=1), np.take_along_axis(effects, order, axis=1)
+
+
+def compute_feature_effects(
+    network: Network,
+    preprocessors: Mapping[Modality, Preprocessor],
+    styles: Mapping[Modality, StyleBook],
+    view: View,
+    target: Modality,
+) -> FeatureEffects:
+    """What drives a modality in the predictions of networks, by the Jacobian of its networks averaged over cells.
+
+    With loadings W of the target, mean Jacobian J of its codes by the codes of the source, basis B and scale c of the
+    source, the effect of s on t is deviation[s] · W[t] · J (B[s] / c). A feature's value is what enters its code:
+    log1p CP10k, CLR, or for atac the entry of the TF-IDF row of unit length. The weight that a feature has in the code
+    is in its derivative and, inversely, in its deviation, and so drops out.
+
+    It is the networks that are read out, in average style and before a target is kept from falling below zero. Left
+    out are the kernel, which has a share in predictions (`Unisono.closed_form`), and for atac the expected depth, which
+    moves all peaks alike. Totals of cells and offsets of batches stay as they are while a feature rises.
+
+    Args:
+        network: encoders, decoders and heads.
+        voices: by modality.
+        styles: by modality.
+        view: the source in the cells to average over, training cells as a rule.
+        target: modality whose prediction is read out.
+
+    Raises:
+        ValueError: source and target are one, or the view lacks features that the code is made of.
+    """
+    source = view.modality
+    if source == target:
+        raise ValueError(f"source and target are both {source}: drivers lead from one modality to another")
+    preprocessor = preprocessors[source]
+    steps = steps_of(preprocessor, view)
+    jacobian = mean_jacobian(network, source, target, preprocessor.transform(view).x, *styles[target].average)
+    return FeatureEffects(
+        source=source,
+        target=target,
+        source_features=preprocessor.projection.features[preprocessor.projection.selected],
+        target_features=preprocessors[target].projection.features,
+        pushes=steps @ jacobian.T,
+        loadings=infer.readout(network, target)[0],
+    )
+
+
+def steps_of(preprocessor: Preprocessor, view: View) -> Matrix:
+    """How far one standard deviation of a feature over these cells moves what the networks read: feature x code.
+
+    Raises:
+        ValueError: the view lacks features that the code is made of.
+    """
+    projection, counts = preprocessor.projection, preprocessor.projection.counts(view)
+    _require_all(projection, counts)
+    per_code = projection.basis / preprocessor.standardisation.scale
+    return np.asarray(_deviations(projection.values(counts))[:, None] * per_code, dtype=np.float32)
+
+
+def _require_all(projection: Projection, counts: Counts) -> None:
+    is_missing = ~counts.alignment.is_present[projection.selected]
+    if is_missing.any():
+        first = projection.features[projection.selected][is_missing][0]
+        raise ValueError(
+            f"{projection.modality}: {is_missing.sum()} of {len(is_missing)} features of the code are not in the view "
+            f"(first: {str(first)!r}); give cells in which they were measured, such as those of training"
+        )
+
+
+def _deviations(values: sparse.csr_matrix) -> NDArray[np.float64]:
+    """Standard deviation of each column over all cells."""
+    values = values.astype(np.float64)
+    mean = np.asarray(values.mean(axis=0)).ravel()
+    square = np.asarray(values.multiply(values).mean(axis=0)).ravel()
+    return np.sqrt(np.maximum(square - mean**2, 0.0))

@@ -1,0 +1,94 @@
+"""Rules that turn match probabilities into an answer: soft, argmax, one-to-one; never look at scores or vectors."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+from unisono.matching.graph import best_in_row, keep, normalise_rows, rank_in_row, row_of_entries
+from unisono.types import MatchPosterior
+
+Rule = Literal["soft", "argmax", "one-to-one"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+DEFAULT_TOP = 100
+
+_SMALLEST = 1e-300
+"""Probabilities below count as this one, so that each has a logarithm."""
+
+
+def apply_rule(match_posterior: MatchPosterior, rule: Rule, *, top: int = DEFAULT_TOP) -> MatchPosterior:
+    """The answer of a rule.
+
+    Args:
+        coupling: the posterior of a matching.
+        rule: `soft` keeps the `top` largest probabilities of a row and rescales them to sum to 1. `argmax` gives
+            each left cell its most probable right cell, which maximises the expected share of partners found.
+            `one-to-one` gives the most probable matching in which no right cell is taken twice and as many left
+            cells as the candidates allow are matched.
+        top: most entries of a row, for `soft`.
+
+    Returns:
+        Rows sum to 1. `soft` and `argmax` leave `p_unmatched` as it was. After `one-to-one` it is 0 for a matched
+        cell and 1 for one left over, whose row is then its argmax: what it would be if its partner were there.
+    """
+    if rule == "soft":
+        return _soft(match_posterior, top)
+    if rule == "argmax":
+        return MatchPosterior(
+            _one_each(best_in_row(match_posterior.posterior), match_posterior.posterior), match_posterior.p_unmatched
+        )
+    if rule == "one-to-one":
+        return _one_to_one(match_posterior)
+    raise ValueError(f"rule {rule!r} unknown, wanted one of {', '.join(RULES)}")
+
+
+def _soft(match_posterior: MatchPosterior, top: int) -> MatchPosterior:
+    if top < 1:
+        raise ValueError(f"top={top}: at least 1 entry a row is wanted")
+    posterior = match_posterior.posterior
+    if np.diff(posterior.indptr).max(initial=0) > top:
+        posterior = keep(posterior, rank_in_row(posterior) < top)
+    return MatchPosterior(normalise_rows(posterior), match_posterior.p_unmatched)
+
+
+def _one_to_one(match_posterior: MatchPosterior) -> MatchPosterior:
+    assigned = _assignment(match_posterior)
+    is_left_over = assigned < 0
+    columns = np.where(is_left_over, best_in_row(match_posterior.posterior), assigned)
+    return MatchPosterior(_one_each(columns, match_posterior.posterior), is_left_over.astype(np.float64))
+
+
+def _one_each(columns: NDArray[np.intp], like: sparse.csr_matrix) -> sparse.csr_matrix:
+    """A 1 in the given column of each row."""
+    n_left = like.shape[0]
+    return sparse.csr_matrix((np.ones(n_left), columns, np.arange(n_left + 1)), shape=like.shape)
+
+
+def _assignment(match_posterior: MatchPosterior) -> NDArray[np.intp]:
+    """The right cell of each left cell, −1 for those left over: a full matching with a dummy partner for each row.
+
+    The cost of a pair is −log of the joint probability p(partner is there) · p(it is this one), that of being left
+    over is −log p_unmatched plus a penalty larger than all pairs together: as few as can be, and the likeliest.
+    """
+    n_left, n_right = match_posterior.posterior.shape
+    rows = row_of_entries(match_posterior.posterior)
+    is_there = 1.0 - match_posterior.p_unmatched
+    pair_cost = _cost(match_posterior.posterior.data * is_there[rows])
+    penalty = n_left * (pair_cost.max(initial=0.0) + 1.0)
+    cost = np.concatenate([pair_cost, penalty + _cost(match_posterior.p_unmatched)])
+    edge_rows = np.concatenate([rows, np.arange(n_left)])
+    edge_columns = np.concatenate([match_posterior.posterior.indices, n_right + np.arange(n_left)])
+    graph = sparse.csr_matrix((cost, (edge_rows, edge_columns)), shape=(n_left, n_right + n_left))
+    matched_rows, matched_columns = min_weight_full_bipartite_matching(graph)
+    assigned = np.full(n_left, -1, dtype=np.intp)
+    assigned[matched_rows] = np.where(matched_columns < n_right, matched_columns, -1)
+    return assigned
+
+
+def _cost(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 − log p: the 1 keeps costs off zero, which the solver would read as no edge, and is the same for all rows."""
+    return np.asarray(1.0 - np.log(np.maximum(probability, _SMALLEST)))

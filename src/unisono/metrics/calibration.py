@@ -1,0 +1,45 @@
+"""Whether stated probabilities come true, as a function of answers; never sees what the answers are about."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unisono.metrics.arrays import Flags, Scores
+
+
+def expected_calibration_error(probability: Scores, correct: Flags | Scores, bins: int = 15) -> float:
+    """How far stated probability is from frequency, 0 to 1: Σ_b n_b/n · |mean correct − mean probability|.
+
+    Args:
+        probability: stated probability of each answer.
+        correct: whether it was right, or the chance that it was where several answers tie.
+        bins: bins of equal width over 0 to 1, the upper edge included.
+
+    References:
+        Guo et al., "On calibration of modern neural networks", ICML 2017.
+    """
+    if len(probability) == 0 or len(probability) != len(correct):
+        raise ValueError(f"{len(probability)} probabilities for {len(correct)} answers, wanted as many and at least 1")
+    place = np.clip(np.ceil(np.asarray(probability) * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.bincount(place, weights=np.asarray(correct, dtype=np.float64) - probability, minlength=bins)
+    return float(np.abs(gap).sum() / len(probability))
+
+
+def calibration_error_of_luck(probability: Scores, bins: int = 15, draws: int = 1000, seed: int = 0) -> float:
+    """The calibration error to expect of this many answers if every stated probability were exactly right.
+
+    Few answers never come out in the shares that were stated: an error is told from luck only where it exceeds this.
+
+    Args:
+        probability: stated probability of each answer.
+        bins: as in `expected_calibration_error`.
+        draws: times that right and wrong are drawn anew from the stated probabilities.
+        seed: of the draws.
+
+    References:
+        Bröcker & Smith, "Increasing the reliability of reliability diagrams", Weather and Forecasting 2007.
+    """
+    rng = np.random.default_rng(seed)
+    stated = np.asarray(probability, dtype=np.float64)
+    errors = [expected_calibration_error(stated, rng.random(len(stated)) < stated, bins) for _ in range(draws)]
+    return float(np.mean(errors))

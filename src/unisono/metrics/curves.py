@@ -1,0 +1,78 @@
+"""Curves a reader judges probabilities and intervals by, as functions of arrays; draws nothing."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unisono.metrics.arrays import Flags, Scores
+
+Counts = NDArray[np.intp]
+
+
+class Curve(NamedTuple):
+    """Points of a curve from left to right, and the number of answers behind each."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    n: Counts
+
+
+def reliability(probability: Scores, correct: Flags | Scores, bins: int = 15) -> Curve:
+    """Share of right answers over mean stated probability, in bins of as many answers each.
+
+    Bins of equal width, as of `expected_calibration_error`, would hold nearly all answers in the first one, since a
+    match among thousands of cells is rarely likely.
+
+    Args:
+        probability: stated probability of each answer, 0 to 1.
+        correct: whether it was right, or the chance that it was where several answers tie.
+        bins: points of the curve, fewer where there are fewer answers.
+
+    Returns:
+        x the mean probability of a bin, y the share of right answers in it; on the diagonal where probabilities hold.
+    """
+    _require_answers(probability, correct)
+    order = np.argsort(probability, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    x, y = (
+        np.array([np.mean(np.asarray(v, dtype=np.float64)[part]) for part in parts]) for v in (probability, correct)
+    )
+    return Curve(x, y, np.array([len(part) for part in parts]))
+
+
+def abstention(probability: Scores, correct: Flags | Scores, points: int = 100) -> Curve:
+    """Precision over the share of cells that get an answer, when the least sure are left without one.
+
+    Args:
+        probability: stated probability of each answer.
+        correct: whether it was right, or the chance that it was.
+        points: most points of the curve.
+
+    Returns:
+        x the share answered, up to 1, y the share of right answers among those.
+    """
+    _require_answers(probability, correct)
+    order = np.argsort(-np.asarray(probability), kind="stable")
+    right = np.cumsum(np.asarray(correct, dtype=np.float64)[order])
+    n = np.unique(np.ceil(np.linspace(0, 1, points + 1)[1:] * len(order)).astype(int))
+    return Curve(n / len(order), right[n - 1] / n, n)
+
+
+def wilson(share: Scores, n: Counts, z: float = 1.96) -> tuple[Scores, Scores]:
+    """Between which shares the true one lies with 95 % confidence (z = 1.96), for shares of n answers each.
+
+    References:
+        Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    scale = 1 + z**2 / n
+    middle = (share + z**2 / (2 * n)) / scale
+    half = z / scale * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return np.minimum(middle - half, share), np.maximum(middle + half, share)
+
+
+def _require_answers(probability: Scores, correct: Flags | Scores) -> None:
+    if len(probability) == 0 or len(probability) != len(correct):
+        raise ValueError(f"{len(probability)} probabilities for {len(correct)} answers, wanted as many and at least 1")

@@ -1,0 +1,300 @@
+"""How good a match is: ranks of vectors, and probabilities, answers and labels of a posterior; never sees names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy import sparse
+
+from unisono.metrics.arrays import Groups, Labels, Rows, Scores, Values, Vectors, check_shapes
+from unisono.metrics.calibration import expected_calibration_error
+from unisono.metrics.ranking import areas_of_ties
+
+_BLOCK_ENTRIES = 2**22
+"""Similarities held at a time where a full cell x cell matrix would be too large."""
+
+
+def foscttm(left: Vectors, right: Vectors, groups: Labels | None = None) -> float:
+    """Fraction of samples closer than the true match: 0 is perfect, 0.5 chance; the mean over cells and directions.
+
+    For a cell, the share of the n − 1 others of the other side that score above its partner, a tie counting half.
+
+    Args:
+        left: cell x dimension; row i of both is the same cell, the score is the inner product.
+        right: cell x dimension.
+        groups: the others are those of the cell's own group; a cell alone in its group is left out.
+
+    References:
+        Liu et al., "Jointly embedding multiple single-cell omics measurements", WABI 2019.
+    """
+    ahead = _share_above(left, right, groups)
+    back = _share_above(right, left, groups)
+    return float(np.mean([np.nanmean(ahead), np.nanmean(back)]))
+
+
+def foscttm_of_scores(scores: Values, groups: Labels | None = None) -> float:
+    """`foscttm` where each pair has a score of its own, such as a log posterior, that need be no inner product.
+
+    Args:
+        scores: left x right, row i and column i are the same cell; −inf is a score like any other.
+        groups: as for `foscttm`.
+    """
+    if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or len(scores) == 0:
+        raise ValueError(f"scores are {scores.shape}, wanted as many left as right cells and at least 1")
+    labels = np.zeros(len(scores), dtype=int) if groups is None else np.asarray(groups)
+    if len(labels) != len(scores):
+        raise ValueError(f"groups: {len(labels)} labels for {len(scores)} cells")
+    shares = [np.full(len(scores), np.nan) for _ in range(2)]
+    for group in np.unique(labels):
+        cells = np.flatnonzero(labels == group)
+        block = scores[np.ix_(cells, cells)]
+        partner = np.diagonal(block)
+        for share, direction in zip(shares, (block, block.T), strict=True):
+            n_above = (direction > partner[:, None]).sum(axis=1)
+            n_ties = (direction == partner[:, None]).sum(axis=1) - 1
+            if len(cells) > 1:
+                share[cells] = (n_above + 0.5 * n_ties) / (len(cells) - 1)
+    return float(np.mean([np.nanmean(share) for share in shares]))
+
+
+def recall_at(
+    left: Vectors, right: Vectors, ks: Sequence[int] = (1, 5, 10), groups: Labels | None = None
+) -> dict[int, float]:
+    """The share of left cells whose partner is among their k best right cells; k / n at chance.
+
+    A partner tied with others takes the mean of their places. From left to right only: swap for the other way.
+
+    Args:
+        left: cell x dimension; row i of both is the same cell, the score is the inner product.
+        right: cell x dimension.
+        ks: numbers of candidates allowed.
+        groups: candidates are those of the cell's own group.
+    """
+    place = np.concatenate([np.empty(0), *(above for _, above in _others_above(left, right, groups))])
+    return {k: float(np.mean(place < k)) for k in ks}
+
+
+def _share_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Scores:
+    """For each query cell the share of others that score above its partner; NaN if there are no others."""
+    share = np.full(len(query), np.nan)
+    for cells, above in _others_above(query, reference, groups):
+        if len(cells) > 1:
+            share[cells] = above / (len(cells) - 1)
+    return share
+
+
+def _others_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Iterator[tuple[Rows, Scores]]:
+    """The cells of each group, and how many others each scores above its partner, a tie counting half."""
+    if len(query) == 0:
+        raise ValueError("0 cells: a figure of matching needs at least one pair")
+    check_shapes(query, reference)
+    labels = np.zeros(len(query), dtype=int) if groups is None else np.asarray(groups)
+    if len(labels) != len(query):
+        raise ValueError(f"groups: {len(labels)} labels for {len(query)} cells")
+    for group in np.unique(labels):
+        cells = np.flatnonzero(labels == group)
+        yield cells, _count_above(query[cells], reference[cells])
+
+
+def _count_above(query: Vectors, reference: Vectors) -> Scores:
+    n_cells = len(query)
+    size = max(1, _BLOCK_ENTRIES // n_cells)
+    count = np.empty(n_cells)
+    for start in range(0, n_cells, size):
+        score = query[start : start + size] @ reference.T
+        own = np.arange(len(score))
+        partner = score[own, start + own][:, None]
+        n_ties = (score == partner).sum(axis=1) - 1
+        count[start : start + size] = (score > partner).sum(axis=1) + 0.5 * n_ties
+    return count
+
+
+def within_groups(posterior: sparse.csr_matrix, groups: Groups | None) -> sparse.csr_matrix:
+    """What a posterior says once it is known that partners share a group: other entries go, rows sum to 1 again.
+
+    A row whose entries all lie in other groups becomes empty: it gives its partner probability 0. With no groups the
+    posterior is returned as it is.
+    """
+    if groups is None:
+        return posterior
+    _check_labels(posterior, groups)
+    rows = _row_of_entries(posterior)
+    is_inside = groups[0][rows] == groups[1][posterior.indices]
+    rows, columns, values = rows[is_inside], posterior.indices[is_inside], posterior.data[is_inside]
+    sums = np.bincount(rows, weights=values, minlength=posterior.shape[0])
+    values = np.divide(values, sums[rows], out=np.zeros(len(values)), where=sums[rows] > 0)
+    return sparse.csr_matrix((values, (rows, columns)), shape=posterior.shape)
+
+
+def probability_of_partner(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> Scores:
+    """The probability that each left cell gives its partner.
+
+    Args:
+        posterior: left x right, rows sum to 1.
+        partner: for each left cell the column of its partner, −1 where the right side lacks it.
+        groups: of both sides; see `within_groups`.
+
+    Returns:
+        0 to 1, and NaN where there is no partner.
+    """
+    if len(partner) != posterior.shape[0] or partner.max(initial=-1) >= posterior.shape[1]:
+        raise ValueError(f"partner: {len(partner)} columns up to {partner.max(initial=-1)} for {posterior.shape}")
+    inside = within_groups(posterior, groups)
+    probability = np.asarray(inside[np.arange(len(partner)), np.maximum(partner, 0)], dtype=np.float64).ravel()
+    return np.where(partner >= 0, probability, np.nan)
+
+
+def match_probability(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> float:
+    """Mean probability given to the partner over left cells that have one; 1 / n at chance.
+
+    The score of the 2021 competition's task "match modality", for rows that sum to 1. Arguments as in
+    `probability_of_partner`.
+
+    References:
+        Lance et al., "Multimodal single cell data integration challenge", 2022.
+    """
+    return float(np.nanmean(probability_of_partner(posterior, partner, groups)))
+
+
+def accuracy(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> float:
+    """The share of left cells with a partner whose most probable right cell it is; a tie counts its share."""
+    inside = within_groups(posterior, groups)
+    correct, _ = top_answers(inside, partner)
+    return float(np.mean(correct[partner >= 0]))
+
+
+def one_to_one_accuracy(assignment: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> float:
+    """The share of left cells with a partner that are assigned to it; 1 / n at chance.
+
+    Args:
+        assignment: left x right, at most one entry a row, as of rule `one-to-one`. What a cell left over is given
+            instead is an answer like any other; an empty row is a wrong one.
+        partner: as in `probability_of_partner`.
+        groups: of both sides; an answer in another group than the left cell's is wrong.
+
+    Raises:
+        ValueError: a row holds several entries: probabilities, not an assignment.
+    """
+    n_several = int((np.diff(assignment.indptr) > 1).sum())
+    if n_several:
+        raise ValueError(f"assignment: {n_several} rows hold several entries; give the matching of rule one-to-one")
+    return match_probability(assignment, partner, groups)
+
+
+def match_calibration_error(
+    posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None, bins: int = 15
+) -> float:
+    """Expected calibration error of the most probable right cell, over left cells that have a partner, 0 to 1.
+
+    The probability is that of the best right cell; of several that tie, one is taken by chance. See
+    `expected_calibration_error`. Other arguments as in `probability_of_partner`.
+    """
+    correct, best = top_answers(within_groups(posterior, groups), partner)
+    has_partner = partner >= 0
+    return expected_calibration_error(np.minimum(best[has_partner], 1.0), correct[has_partner], bins)
+
+
+def top_answers(posterior: sparse.csr_matrix, partner: Rows) -> tuple[Scores, Scores]:
+    """Of each left cell the chance that its best right cell, drawn if several tie, is its partner; and its best."""
+    own = np.nan_to_num(probability_of_partner(posterior, partner))
+    best = _best(posterior)
+    rows = _row_of_entries(posterior)
+    n_best = np.bincount(rows, weights=posterior.data == best[rows], minlength=len(best))
+    is_found = (own == best) & (own > 0)
+    return is_found / np.maximum(n_best, 1), best
+
+
+def pair_areas(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> tuple[float, float]:
+    """AUROC and AUPRC over all pairs of a left and a right cell: are partners given more than other pairs?
+
+    The probability is the score, partners are the positives. A pair that is not stored counts, partner or not, with
+    score 0, and all of those tie: a partner that is not among the candidates costs what a draw among them costs. So do
+    the Open Problems, but they draw lots among ties and join the points of the precision–recall curve by trapezia; here
+    ties have their expected place in AUROC and the AUPRC is the average precision, so that nothing is drawn.
+
+    Args:
+        posterior: left x right, no entry below 0.
+        partner: for each left cell the column of its partner, −1 where the right side lacks it.
+        groups: of both sides; only pairs within a group count, negatives too.
+
+    Returns:
+        AUROC, 0.5 at chance, and AUPRC, 1 / n at chance, of n right cells; NaN if there is no partner or nothing else.
+
+    References:
+        Lance et al., "Multimodal single cell data integration challenge", 2022; neurips2021_multimodal_viash,
+        match_modality/metrics/aupr.
+    """
+    inside = within_groups(posterior, groups)
+    probability_of_partner(inside, partner)
+    rows, is_stored = _row_of_entries(inside), inside.data > 0
+    is_partner = (partner[rows] == inside.indices)[is_stored]
+    _, group = np.unique(-inside.data[is_stored], return_inverse=True)
+    n_groups = int(group.max(initial=-1)) + 1
+    n_items = np.bincount(group, minlength=n_groups).astype(np.float64)
+    n_hits = np.bincount(group, weights=is_partner, minlength=n_groups)
+    n_pairs, n_partners = _possible_pairs(inside, partner, groups)
+    return areas_of_ties(
+        np.append(n_items, n_pairs - n_items.sum()),
+        np.append(n_hits, n_partners - n_hits.sum()),
+    )
+
+
+def label_transfer_accuracy(
+    posterior: sparse.csr_matrix, left_labels: Labels, right_labels: Labels, groups: Groups | None = None
+) -> float:
+    """The share of left cells whose best right cell carries their label; of several that tie, the share that do.
+
+    Args:
+        posterior: left x right, rows sum to 1; an empty row is a wrong answer.
+        left_labels: the label of each left cell, such as its type.
+        right_labels: the label of each right cell.
+        groups: of both sides; see `within_groups`.
+    """
+    inside = within_groups(posterior, groups)
+    _check_labels(inside, (left_labels, right_labels))
+    rows = _row_of_entries(inside)
+    is_best = (inside.data == _best(inside)[rows]) & (inside.data > 0)
+    is_same = left_labels[rows] == right_labels[inside.indices]
+    n_best = np.bincount(rows, weights=is_best, minlength=inside.shape[0])
+    n_right = np.bincount(rows, weights=is_best & is_same, minlength=inside.shape[0])
+    return float(np.mean(n_right / np.maximum(n_best, 1)))
+
+
+def label_transfer_probability(
+    posterior: sparse.csr_matrix, left_labels: Labels, right_labels: Labels, groups: Groups | None = None
+) -> float:
+    """Mean over left cells of the probability that they give to right cells of their own label, 0 to 1.
+
+    The posterior-weighted `label_transfer_accuracy`: Σ_j p_ij [label_j = label_i]. Arguments as there.
+    """
+    inside = within_groups(posterior, groups)
+    _check_labels(inside, (left_labels, right_labels))
+    is_same = left_labels[_row_of_entries(inside)] == right_labels[inside.indices]
+    return float(inside.data[is_same].sum() / inside.shape[0])
+
+
+def _best(posterior: sparse.csr_matrix) -> Scores:
+    """The largest probability of each row, 0 of an empty one."""
+    return np.asarray(posterior.max(axis=1).toarray(), dtype=np.float64).ravel()
+
+
+def _possible_pairs(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None) -> tuple[int, int]:
+    """How many pairs there are, within groups if there are any, and how many of them are partners."""
+    has_partner = partner >= 0
+    if groups is None:
+        return posterior.shape[0] * posterior.shape[1], int(has_partner.sum())
+    names, n_left = np.unique(groups[0], return_counts=True)
+    n_right = np.array([(groups[1] == name).sum() for name in names])
+    is_inside = groups[0][has_partner] == groups[1][partner[has_partner]]
+    return int(n_left @ n_right), int(is_inside.sum())
+
+
+def _row_of_entries(posterior: sparse.csr_matrix) -> Rows:
+    return np.repeat(np.arange(posterior.shape[0]), np.diff(posterior.indptr))
+
+
+def _check_labels(posterior: sparse.csr_matrix, labels: Groups) -> None:
+    found = (len(labels[0]), len(labels[1]))
+    if found != posterior.shape:
+        raise ValueError(f"labels of {found[0]} left and {found[1]} right cells for a posterior of {posterior.shape}")

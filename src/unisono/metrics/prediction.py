@@ -1,0 +1,195 @@
+"""How good predicted values are: errors, correlations and areas per feature, per cell and overall; never sees names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from scipy import sparse
+
+from unisono.metrics.arrays import Scores, Truth, Values, check_shapes
+from unisono.metrics.moments import Correlations, Moments
+from unisono.metrics.ranking import Areas, areas_by_column
+
+Per = Literal["feature", "cell"]
+
+_BLOCK_ENTRIES = 2**20
+"""Numbers of a block: some tens of MB are held at a time, whatever the number of cells and features."""
+
+
+def pearson(truth: Truth, prediction: Values, per: Per) -> Correlations:
+    """Pearson correlation, one a feature (over cells) or one a cell (over features), −1 to 1, and how many are 0 / 0.
+
+    r = Σ (x − x̄)(y − ȳ) / √(Σ (x − x̄)² Σ (y − ȳ)²). As in the Open Problems task "predict modality" a constant
+    prediction, a constant truth and a correlation that is not finite score 0 and stay in the mean.
+
+    Args:
+        truth: cell x feature.
+        prediction: cell x feature.
+        per: what each correlation belongs to.
+
+    References:
+        Lance et al., "Multimodal single cell data integration challenge", 2022; task_predict_modality,
+        metrics/correlation.
+    """
+    axis = _axis(per)
+    return _together([Moments.of(x, y, axis).correlations() for x, y in _blocks(truth, prediction, per)])
+
+
+def spearman(truth: Truth, prediction: Values, per: Per) -> Correlations:
+    """Pearson correlation of ranks, ties at their mean rank; else as `pearson`.
+
+    Args:
+        truth: cell x feature.
+        prediction: cell x feature.
+        per: what each correlation belongs to.
+    """
+    from scipy.stats import rankdata
+
+    axis = _axis(per)
+    ranked = (
+        Moments.of(rankdata(x, axis=axis), rankdata(y, axis=axis), axis) for x, y in _blocks(truth, prediction, per)
+    )
+    return _together([moments.correlations() for moments in ranked])
+
+
+def pearson_per_feature(truth: Truth, prediction: Values) -> Scores:
+    """`pearson` over cells, one a feature, −1 to 1; a feature constant in truth or prediction scores 0."""
+    return pearson(truth, prediction, "feature").values
+
+
+def pearson_per_cell(truth: Truth, prediction: Values) -> Scores:
+    """`pearson` over features, one a cell: mostly which features are high in all cells, so near 1 for the mean."""
+    return pearson(truth, prediction, "cell").values
+
+
+def spearman_per_feature(truth: Truth, prediction: Values) -> Scores:
+    """`spearman` over cells, one a feature; 0 where one is constant."""
+    return spearman(truth, prediction, "feature").values
+
+
+def spearman_per_cell(truth: Truth, prediction: Values) -> Scores:
+    """`spearman` over features, one a cell; 0 where one is constant."""
+    return spearman(truth, prediction, "cell").values
+
+
+def mean_pearson(truth: Truth, prediction: Values) -> float:
+    """Mean of `pearson_per_feature`: 1 is perfect, 0 what the mean of training cells gets."""
+    return pearson(truth, prediction, "feature").mean
+
+
+def overall_pearson(truth: Truth, prediction: Values) -> float:
+    """Pearson correlation over all values of all cells and features, as one list; 0 where one side is constant."""
+    check_shapes(truth, prediction)
+    parts = (Moments.of(x, y, 1).pooled() for x, y in _blocks(truth, prediction, "cell"))
+    total = next(parts)
+    for part in parts:
+        total = total.joined(part)
+    return total.correlations().mean
+
+
+def overall_spearman(truth: Truth, prediction: Values) -> float:
+    """Correlation of the ranks among all values of all cells and features; holds all ranks at once, 16 bytes each."""
+    check_shapes(truth, prediction)
+    from scipy.stats import rankdata
+
+    x, y = (rankdata(_dense(values))[:, None] for values in (truth, prediction))
+    return Moments.of(x, y, 0).correlations().mean
+
+
+def rmse(truth: Truth, prediction: Values) -> float:
+    """Root of the mean squared error over all cells and features: √(Σ (x − y)² / n)."""
+    return float(np.sqrt(sum(float((gap**2).sum()) for gap in _gaps(truth, prediction)) / prediction.size))
+
+
+def mae(truth: Truth, prediction: Values) -> float:
+    """Mean absolute error over all cells and features: Σ |x − y| / n."""
+    return sum(float(np.abs(gap).sum()) for gap in _gaps(truth, prediction)) / prediction.size
+
+
+def areas_per_feature(truth: Truth, prediction: Values, min_class: int = 10) -> Areas:
+    """AUROC and AUPRC over cells, one a peak: are open cells ranked above closed ones; see `Areas`.
+
+    Args:
+        truth: cell x peak; open where it is not 0.
+        prediction: cell x peak, any scale.
+        min_class: peaks with fewer open or fewer closed cells score NaN; use nanmean.
+    """
+    parts = [areas_by_column(x != 0, y, min_class) for x, y in _blocks(truth, prediction, "feature")]
+    return Areas(*(np.concatenate([np.empty(0), *column]) for column in zip(*parts, strict=True)))
+
+
+def areas_per_cell(truth: Truth, prediction: Values, min_class: int = 1) -> Areas:
+    """AUROC and AUPRC over peaks, one a cell: mostly how often a peak is open in any cell, so high for the mean.
+
+    Args:
+        truth: cell x peak; open where it is not 0.
+        prediction: cell x peak, any scale.
+        min_class: cells with fewer open or fewer closed peaks score NaN; use nanmean.
+    """
+    parts = [areas_by_column((x != 0).T, y.T, min_class) for x, y in _blocks(truth, prediction, "cell")]
+    return Areas(*(np.concatenate([np.empty(0), *column]) for column in zip(*parts, strict=True)))
+
+
+def auroc_per_feature(truth: Truth, prediction: Values, min_class: int = 10) -> Scores:
+    """The AUROC of `areas_per_feature`: the chance that an open cell is ranked above a closed one."""
+    return areas_per_feature(truth, prediction, min_class).auroc
+
+
+def auprc_per_feature(truth: Truth, prediction: Values, min_class: int = 10) -> Scores:
+    """The AUPRC of `areas_per_feature`; at chance the share of open cells."""
+    return areas_per_feature(truth, prediction, min_class).auprc
+
+
+def require_finite(prediction: Values, first_feature: int = 0) -> None:
+    """Refuse a prediction with NaN or infinite values, of which a correlation of 0 would tell nothing.
+
+    Args:
+        prediction: cell x feature.
+        first_feature: what the first column is called in the message.
+
+    Raises:
+        ValueError: how many there are, and the first.
+    """
+    is_wrong = ~np.isfinite(prediction)
+    if is_wrong.any():
+        cell, feature = np.argwhere(is_wrong)[0]
+        raise ValueError(
+            f"prediction: {int(is_wrong.sum())} of {is_wrong.size} values are not finite "
+            f"(first: cell {cell}, feature {first_feature + feature}); predict a number for every cell and feature"
+        )
+
+
+def _axis(per: Per) -> int:
+    """The axis that correlations run over."""
+    return 0 if per == "feature" else 1
+
+
+def _blocks(truth: Truth, prediction: Values, per: Per) -> Iterator[tuple[Values, Values]]:
+    """Truth, made dense, and prediction of some whole features or some whole cells at a time; at least one block."""
+    check_shapes(truth, prediction)
+    n_cells, n_features = prediction.shape
+    if per == "feature":
+        size = max(1, _BLOCK_ENTRIES // max(1, n_cells))
+        by_feature = truth.tocsc() if sparse.issparse(truth) else truth
+        for start in range(0, max(1, n_features), size):
+            yield _dense(by_feature[:, start : start + size]), prediction[:, start : start + size]
+    else:
+        size = max(1, _BLOCK_ENTRIES // max(1, n_features))
+        by_cell = truth.tocsr() if sparse.issparse(truth) else truth
+        for start in range(0, max(1, n_cells), size):
+            yield _dense(by_cell[start : start + size]), prediction[start : start + size]
+
+
+def _gaps(truth: Truth, prediction: Values) -> Iterator[Scores]:
+    for x, y in _blocks(truth, prediction, "cell"):
+        yield x.astype(np.float64) - y
+
+
+def _dense(values: Truth) -> Values:
+    return values.toarray() if sparse.issparse(values) else np.asarray(values)
+
+
+def _together(parts: list[Correlations]) -> Correlations:
+    return Correlations(np.concatenate([part.values for part in parts]), sum(part.n_undefined for part in parts))

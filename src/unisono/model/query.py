@@ -1,0 +1,195 @@
+"""Query: what a user hands to a fitted model, as views in that model's terms; refits nothing, changes nothing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unisono.io.coverage import coverage_of, tolerated
+from unisono.io.naming import kind_of
+from unisono.io.read import cells_from_mudata
+from unisono.messages import BadInput, Finding, InputWarning, bad_input
+from unisono.model.record import Record
+from unisono.preprocessing.preprocessor import Preprocessor
+from unisono.types import Cells, Modality, View
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+NEW_BATCH = "query batch"
+"""What the cells of a query are called that comes without the column of the batch."""
+
+
+def query_view(
+    data: MuData | AnnData,
+    modality: Modality,
+    preprocessors: Mapping[Modality, Preprocessor],
+    record: Record,
+    where: str = "query",
+    *,
+    force: bool = False,
+) -> View:
+    """One modality of a query, once it is clear that the model can read it; the others are not looked at.
+
+    A bare AnnData is taken to hold that modality. Findings below an error are given as `InputWarning`; with `force`
+    a query that holds too little of the model's input (E036) is only warned of.
+
+    Raises:
+        BadInput: the counts cannot be used; E007 the query lacks the modality, E036 and E037 it shares too few
+            features with the model, E039 and E040 its peaks cannot be compared, E043 the model lacks the modality.
+    """
+    require_modality(modality, preprocessors)
+    mdata = as_mudata(data, modality)
+    names = {name: kind for name, kind in kinds(mdata, record).items() if kind == modality}
+    if not names:
+        what = f"not found; the file has {', '.join(mdata.mod)}."
+        raise bad_input("E007", f"{where}, {modality}", what, "name a modality that it has")
+    batch_key, without_batch = batch_key_of(mdata, record, list(names), where)
+    warn(without_batch)
+    cells, findings = cells_from_mudata(mdata, batch_key=batch_key, modalities=names, where=where, need=1)
+    view = cells.views[modality]
+    if record.batch_key is not None and batch_key is None:
+        view = replace(view, batch=np.full(view.n_cells, NEW_BATCH))
+    _, met = coverage_of(preprocessors[modality], view, f"{where}, {modality}")
+    met = tolerated(met) if force else met
+    if any(finding.severity == "error" for finding in met):
+        raise BadInput(met)
+    warn([*findings, *met, *new_batches(view, preprocessors[modality], f"{where}, {modality}")])
+    return view
+
+
+def batch_key_of(mdata: MuData, record: Record, parts: list[str], where: str) -> tuple[str | None, list[Finding]]:
+    """The column of the batch that training named, None and W029 where some modalities of a query lack it."""
+    key = record.batch_key
+    if key is None or _has_column(mdata, key, parts):
+        return key, []
+    what = f"no column {key!r}, which named the batches in training; all cells are taken as one new batch."
+    return None, [Finding("W029", where, what, f"add obs[{key!r}]")]
+
+
+def query_cells(
+    mdata: MuData,
+    preprocessors: Mapping[Modality, Preprocessor],
+    record: Record,
+    where: str = "query",
+    *,
+    force: bool = False,
+) -> Cells:
+    """Every modality of a query that the model knows, joined by cell name; see `query_view`.
+
+    Raises:
+        BadInput: E043 the query has none of them; or a modality cannot be read.
+    """
+    found = kinds(mdata, record).values()
+    shared = [modality for modality in preprocessors if modality in found]
+    if not shared:
+        what = f"holds {', '.join(mdata.mod)}; this model knows {', '.join(preprocessors)}."
+        raise bad_input("E043", where, what, "give a modality of the model")
+    return Cells({m: query_view(mdata, m, preprocessors, record, where, force=force) for m in shared})
+
+
+def as_one_batch(cells: Cells) -> Cells:
+    """The same cells as of one new batch, "query batch"."""
+    return Cells({m: replace(view, batch=np.full(view.n_cells, NEW_BATCH)) for m, view in cells.views.items()})
+
+
+def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
+    """Name in the file → kind: as the user named them in training, else by known names."""
+    named = {name: kind for name, kind in (record.modalities or {}).items() if name in mdata.mod}
+    known = {name: kind for name in mdata.mod if (kind := kind_of(name)) is not None and name not in named}
+    return named | {name: kind for name, kind in known.items() if kind not in named.values()}
+
+
+def new_batches(view: View, preprocessor: Preprocessor, where: str) -> list[Finding]:
+    """W034 where batches of the view were not in training."""
+    known = preprocessor.standardisation.batches
+    new = sorted(set(np.unique(view.batch)) - set(known))
+    if not new:
+        return []
+    what = (
+        f"{len(new)} batches were not in training (first: {str(new[0])!r}; training had {', '.join(known[:5])}): "
+        "standardised by their own statistics."
+    )
+    return [Finding("W034", where, what, "to predict in their style, give reference cells as style")]
+
+
+def require_modality(modality: Modality, preprocessors: Mapping[Modality, Preprocessor]) -> None:
+    """Refuse a modality that the model does not have (E043)."""
+    if modality not in preprocessors:
+        what = f"this model knows {', '.join(preprocessors)}; it cannot use {modality}."
+        raise bad_input("E043", "model", what, "use one of these, or fit a model with it")
+
+
+def validate_via(
+    via: Modality, source: Modality, target: Modality, preprocessors: Mapping[Modality, Preprocessor]
+) -> None:
+    """Refuse a `via` that is no third modality of the model (E043, E053)."""
+    require_modality(via, preprocessors)
+    if via in (source, target) or source == target:
+        what = f"via={via} does not stand between {source} and {target}."
+        raise bad_input("E053", "predict", what, "name a third modality, or leave via out")
+
+
+def modalities_in(mdata: MuData, record: Record, preprocessors: Mapping[Modality, Preprocessor]) -> dict[str, Modality]:
+    """Name in the file → kind, of the modalities that the model has.
+
+    Raises:
+        BadInput: E043 there is none.
+    """
+    found = {name: kind for name, kind in kinds(mdata, record).items() if kind in preprocessors}
+    if not found:
+        what = f"holds {', '.join(mdata.mod)}; this model knows {', '.join(preprocessors)}."
+        raise bad_input("E043", "query", what, "give a modality of the model")
+    return found
+
+
+def infer_modality(
+    data: MuData | AnnData, preprocessors: Mapping[Modality, Preprocessor], record: Record, side: str
+) -> Modality:
+    """Which of the model's modalities an object holds, when it holds only one.
+
+    A MuData is judged by its names, an AnnData by whose features it has.
+
+    Raises:
+        BadInput: E007 none or several, E037 no feature is known.
+    """
+    if hasattr(data, "mod"):
+        found = [m for m in preprocessors if m in kinds(data, record).values()]
+        if len(found) != 1:
+            what = f"holds {', '.join(data.mod)}; which of them to match is open."
+            raise bad_input("E007", side, what, 'say between=("rna", "adt") or pass one modality')
+        return found[0]
+    names = {str(name) for name in data.var_names}
+    shared = {m: len(names & set(preprocessor.projection.features)) for m, preprocessor in preprocessors.items()}
+    best = max(preprocessors, key=lambda m: shared[m])
+    if shared[best] == 0:
+        raise bad_input("E037", side, "0 features match those of the model, in any modality.", "check var_names")
+    return best
+
+
+def warn(findings: list[Finding]) -> None:
+    """Every warning among the findings, as a Python warning."""
+    for finding in findings:
+        if finding.severity == "warning":
+            warnings.warn(str(finding), InputWarning, stacklevel=4)
+
+
+def as_mudata(data: MuData | AnnData, modality: Modality) -> MuData:
+    """The data as they are, or a bare AnnData as the one modality that it is taken to hold."""
+    if hasattr(data, "mod"):
+        return data
+    import mudata
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mudata.MuData({modality: data})
+
+
+def _has_column(mdata: MuData, name: str, parts: list[str]) -> bool:
+    return name in mdata.obs or any(name in mdata.mod[part].obs for part in parts)

@@ -1,0 +1,148 @@
+"""Probabilistic CCA of several views: the closed-form linear-Gaussian member of the family the networks belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unisono.types import Modality
+
+_SHRINKAGE = 0.3
+"""Share of a view's mean variance added to each of its variances; from 0.01 to 3 no figure moved by 2 %."""
+_N_FOLDS = 5
+_CELLS_ENOUGH = 4000
+"""Cells whose order is divided into folds, over all repeats: where cells are few, one division says little."""
+_MAX_REPEATS = 10
+
+Codes = Mapping[Modality, NDArray[np.float64]]
+Has = Mapping[Modality, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPath:
+    """Posterior mean and decoder of probabilistic CCA, one pair of matrices a modality.
+
+    With canonical variates u of unit variance and correlations ρ, content is z ~ N(0, I), u = √ρ z + noise, so that
+    E[z | x] = √ρ u, Var[z | x] = 1 − ρ, and the prediction of one view's code from another's is Σ ρ u · Cov(x, u).
+
+    Attributes:
+        encoders: code x content; E[z | x] = x @ encoder.
+        decoders: content x code; E[x | z] = z @ decoder.
+        correlation: ρ of each content dimension on cells that did not choose the directions.
+    """
+
+    encoders: Mapping[Modality, NDArray[np.float32]]
+    decoders: Mapping[Modality, NDArray[np.float32]]
+    correlation: NDArray[np.float32]
+
+    def without_decoders(self) -> LinearPath:
+        """The same encoders beside decoders that say nothing."""
+        return replace(self, decoders={m: np.zeros_like(decoder) for m, decoder in self.decoders.items()})
+
+
+def fit_linear_path(codes: Codes, has: Has, content_dim: int, rng: np.random.Generator) -> LinearPath:
+    """Probabilistic CCA of batch-centred codes whose rows are the same cells in every modality.
+
+    Directions come from the shrunken generalised CCA, correlations from cross-validation: in-sample ones are far too
+    high where cells are few, and every later step believes them.
+
+    Args:
+        codes: modality → cell x code, any values where the cell lacks the modality.
+        has: modality → whether each cell has it.
+        content_dim: dimensions of content; where the codes span fewer, the last ones are zero.
+        rng: draws the folds.
+
+    References:
+        Bach & Jordan, "A probabilistic interpretation of canonical correlation analysis", 2005.
+        Kettenring, "Canonical analysis of several sets of variables", 1971 (MAXVAR, for three views).
+    """
+    n_dims = min(content_dim, *(codes[m].shape[1] for m in codes))
+    weights = _directions(codes, has, n_dims)
+    correlation = _cross_validated_correlation(codes, has, n_dims, rng)
+    root = np.sqrt(correlation)
+    missing = content_dim - n_dims
+    encoders, decoders = {}, {}
+    for m in codes:
+        variates = codes[m][has[m]] @ weights[m]
+        loadings = codes[m][has[m]].T @ variates / len(variates)
+        encoders[m] = _padded(weights[m] * root, missing)
+        decoders[m] = np.ascontiguousarray(_padded(loadings * root, missing).T)
+    padded = np.pad(correlation, (0, missing), constant_values=_MIN)
+    return LinearPath(encoders, decoders, padded.astype(np.float32))
+
+
+_MIN, _MAX = 1e-3, 0.99
+_MIN_VARIANCE = 1e-4
+"""Of a variate, where 1 is what cells vary by in a direction that shrinkage leaves alone."""
+
+
+def _directions(codes: Codes, has: Has, n_dims: int) -> dict[Modality, NDArray[np.float64]]:
+    """Code x dimension for each view, its variates of unit variance: leading generalised canonical directions."""
+    names = list(codes)
+    covariance = {m: _covariance(codes[m], codes[m], has[m]) for m in names}
+    inverse_root = {m: _inverse_root(_shrunken(covariance[m])) for m in names}
+    ends = np.cumsum([0] + [codes[m].shape[1] for m in names])
+    place = {m: slice(ends[i], ends[i + 1]) for i, m in enumerate(names)}
+    whitened = np.eye(ends[-1])
+    for a, b in combinations(names, 2):
+        cross = _covariance(codes[a], codes[b], has[a] & has[b])
+        block = inverse_root[a] @ cross @ inverse_root[b]
+        whitened[place[a], place[b]], whitened[place[b], place[a]] = block, block.T
+    values, vectors = np.linalg.eigh(whitened)
+    leading = vectors[:, np.argsort(-values)[:n_dims]]
+    weights = {m: inverse_root[m] @ leading[place[m]] for m in names}
+    return {m: _of_unit_variance(w, covariance[m]) for m, w in weights.items()}
+
+
+def _of_unit_variance(weights: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Directions scaled so that their variates vary by 1; along which cells hardly vary, they say nothing and are 0."""
+    variance = np.einsum("cd,ce,ed->d", weights, covariance, weights)
+    scale = np.divide(
+        1.0,
+        np.sqrt(np.maximum(variance, _MIN_VARIANCE)),
+        where=variance > _MIN_VARIANCE,
+        out=np.zeros_like(variance),
+    )
+    scaled: NDArray[np.float64] = weights * scale
+    return scaled
+
+
+def _cross_validated_correlation(codes: Codes, has: Has, n_dims: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Correlation of each pair of variates on cells left out when the directions were found, mean over pairs, folds."""
+    n_cells = len(next(iter(has.values())))
+    found = []
+    for _ in range(min(_MAX_REPEATS, -(-_CELLS_ENOUGH // n_cells))):
+        fold = rng.permutation(n_cells) % _N_FOLDS
+        for left_out in range(_N_FOLDS):
+            weights = _directions(codes, {m: has[m] & (fold != left_out) for m in has}, n_dims)
+            for a, b in combinations(codes, 2):
+                rows = has[a] & has[b] & (fold == left_out)
+                if rows.sum() > 2:
+                    found.append(_correlation(codes[a][rows] @ weights[a], codes[b][rows] @ weights[b]))
+    return np.clip(np.mean(found, axis=0) if found else np.zeros(n_dims), _MIN, _MAX)
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    norm = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+    return np.asarray((a * b).sum(axis=0) / np.maximum(norm, 1e-12))
+
+
+def _covariance(left: NDArray[np.float64], right: NDArray[np.float64], rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.asarray(left[rows].T @ right[rows] / max(int(rows.sum()), 1))
+
+
+def _shrunken(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    return covariance + _SHRINKAGE * max(float(np.trace(covariance)) / len(covariance), 1e-12) * np.eye(len(covariance))
+
+
+def _inverse_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray((vectors / np.sqrt(np.maximum(values, 1e-12))) @ vectors.T)
+
+
+def _padded(matrix: NDArray[np.float64], missing: int) -> NDArray[np.float32]:
+    return np.pad(matrix, ((0, 0), (0, missing))).astype(np.float32)

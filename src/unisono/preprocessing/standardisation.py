@@ -1,0 +1,125 @@
+"""Codes made comparable: a batch's offset taken out, one scale a component; sees codes and batch names alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PRIOR_CELLS = 20.0
+"""A batch's mean counts as much as this many cells at the modality's mean: a batch of one cell keeps its content."""
+
+
+@dataclass(frozen=True, eq=False)
+class Standardisation:
+    """Statistics of one modality's codes over the training cells.
+
+    Attributes:
+        mean: of all cells, one a component.
+        scale: one a component: the geometric mean of its standard deviation and of the largest one, so that strong
+            components stay strong and noise is not blown up.
+        batches: names of the training batches.
+        offsets: batch x component, how far the mean of a batch lies from `mean`, in units of `scale`; drawn towards 0
+            as far as the batches differ by the chance of which cells they hold, see `shrinkage_factor`.
+        depth: mean and standard deviation of log total counts.
+        batch_depths: mean log total counts of each batch.
+    """
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    batches: NDArray[np.str_]
+    offsets: NDArray[np.float32]
+    depth: NDArray[np.float64]
+    batch_depths: NDArray[np.float64]
+
+    @classmethod
+    def fit(
+        cls, codes: NDArray[np.float32], batch: NDArray[np.str_], log_depth: NDArray[np.float64]
+    ) -> Standardisation:
+        mean = codes.mean(axis=0, dtype=np.float64)
+        batches = np.unique(batch)
+        means = np.stack([codes[batch == name].mean(axis=0, dtype=np.float64) for name in batches])
+        residual = codes - means[np.searchsorted(batches, batch)]
+        deviation = np.maximum(residual.std(axis=0), 1e-6)
+        scale = np.sqrt(deviation * deviation.max())
+        depth = np.array([log_depth.mean(), max(float(log_depth.std()), 1e-6)])
+        offsets = (means - mean) * shrinkage_factor(codes, batch) / scale
+        batch_depths = np.array([log_depth[batch == name].mean() for name in batches])
+        return cls(mean, scale, batches, offsets.astype(np.float32), depth, batch_depths)
+
+    def with_batches(
+        self, scaled: NDArray[np.float32], batch: NDArray[np.str_], log_depth: NDArray[np.float64]
+    ) -> Standardisation:
+        """The same statistics with those batches added that are new, as far as these cells tell where they lie.
+
+        Args:
+            scaled: scaled codes of cells of the new batches; a batch that is known already stays as it is.
+            batch: of each cell.
+            log_depth: of each cell.
+        """
+        new = np.setdiff1d(batch, self.batches)
+        offsets = [shrunken_mean(scaled[batch == name]) for name in new]
+        relative = [shrunken_mean(log_depth[batch == name] - self.depth[0]) for name in new]
+        return replace(
+            self,
+            batches=np.concatenate([self.batches, new]),
+            offsets=np.stack([*self.offsets, *offsets]),
+            batch_depths=np.concatenate([self.batch_depths, self.depth[0] + np.asarray(relative, dtype=np.float64)]),
+        )
+
+    def scaled(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Codes about the modality's mean, their batch's offset still in them."""
+        return np.asarray((codes - self.mean) / self.scale, dtype=np.float32)
+
+    def unscaled(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The inverse of `scaled`."""
+        return np.asarray(scaled * self.scale + self.mean, dtype=np.float32)
+
+    def offset_of(self, scaled: NDArray[np.float32], batch: NDArray[np.str_]) -> NDArray[np.float32]:
+        """The offset of each cell's batch: stored for a training batch, estimated from these cells for a new one."""
+        offset = np.empty_like(scaled)
+        for name in np.unique(batch):
+            rows = batch == name
+            known = np.flatnonzero(self.batches == name)
+            offset[rows] = self.offsets[known[0]] if len(known) else shrunken_mean(scaled[rows])
+        return offset
+
+    def scaled_depth(self, log_depth: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Log depth as standard score."""
+        return np.asarray((log_depth - self.depth[0]) / self.depth[1], dtype=np.float32)
+
+    def relative_depth(self, log_depth: NDArray[np.float64], batch: NDArray[np.str_]) -> NDArray[np.float32]:
+        """Log depth about the mean of its batch: stored for a training batch, from these cells for a new one."""
+        relative = log_depth - self.depth[0]
+        for name in np.unique(batch):
+            rows = batch == name
+            known = np.flatnonzero(self.batches == name)
+            shift = self.batch_depths[known[0]] - self.depth[0] if len(known) else shrunken_mean(relative[rows])
+            relative[rows] -= shift
+        return np.asarray(relative, dtype=np.float32)
+
+
+def shrinkage_factor(codes: NDArray[np.floating], batch: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Of each component, how far the differences of its batch means are believed: max(0, 1 − 1 / F), 0 to 1.
+
+    F is the variance between batch means over what the cells of a batch would give by chance. Taken out in full, an
+    offset that is only chance would mark all later cells of its batch: on 250 cells a library of cortex chromatin, the
+    library was read from codes with offsets taken out (balanced accuracy 0.55), and not before (0.13).
+
+    References:
+        Efron & Morris, "Stein's estimation rule and its competitors: an empirical Bayes approach", 1973.
+    """
+    names, index, n_cells = np.unique(batch, return_inverse=True, return_counts=True)
+    if len(names) == 1 or len(codes) == len(names):
+        return np.zeros(codes.shape[1])
+    means = np.stack([codes[batch == name].mean(axis=0, dtype=np.float64) for name in names])
+    gaps = means - codes.mean(axis=0, dtype=np.float64)
+    between = (n_cells[:, None] * gaps**2).sum(axis=0) / (len(names) - 1)
+    within = ((codes - means[index]) ** 2).sum(axis=0) / (len(codes) - len(names))
+    return np.asarray(np.maximum(0.0, 1.0 - within / np.maximum(between, 1e-12)))
+
+
+def shrunken_mean(scaled: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Mean over cells, drawn towards zero (the modality's mean) where cells are few."""
+    return np.asarray(scaled.sum(axis=0, dtype=np.float64) / (len(scaled) + _PRIOR_CELLS), dtype=np.float32)

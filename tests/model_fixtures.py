@@ -1,0 +1,105 @@
+"""One small simulated co-assay and models fitted to it, each made once for the whole run; holds no test."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import mudata
+import numpy as np
+from anndata import AnnData
+from mudata import MuData
+from numpy.typing import NDArray
+
+from unisono.api import fit
+from unisono.config import FitConfig
+from unisono.datasets import simulate
+from unisono.messages import InputWarning
+from unisono.model.unisono import Unisono
+
+N_TRAINING, N_TEST = 151, 43
+PAIRS = (("atac", "rna"), ("atac", "adt"), ("rna", "adt"))
+
+
+@cache
+def _simulated() -> MuData:
+    return simulate(n_cells=N_TRAINING + N_TEST, n_genes=60, n_peaks=90, n_proteins=8, batch_effect=0.8, seed=3)
+
+
+def training() -> MuData:
+    """151 cells of two batches, 60 genes, 90 peaks, 8 proteins; a new copy each time."""
+    return take(_simulated(), slice(0, N_TRAINING))
+
+
+def test_cells() -> MuData:
+    """43 other cells of the same simulation; a new copy each time."""
+    return take(_simulated(), slice(N_TRAINING, None))
+
+
+test_cells.__test__ = False  # type: ignore[attr-defined]
+
+
+def take(mdata: MuData, rows: Any) -> MuData:
+    """A copy of some cells, in every modality."""
+    return rebuilt({name: part[rows].copy() for name, part in mdata.mod.items()})
+
+
+def rebuilt(parts: dict[str, AnnData]) -> MuData:
+    """A MuData of tables, whose own obs has no columns: `batch` stands in each modality's obs."""
+    with mudata.set_options(pull_on_update=False), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return MuData(parts)
+
+
+def tiny(**changes: Any) -> FitConfig:
+    """Two small members, two epochs."""
+    sizes = {"content_dim": 8, "style_dim": 3, "n_channels": 4, "n_tokens": 5}
+    return FitConfig.preset(
+        "default", **{"n_members": 2, "max_epochs": 2, "n_codes": 12, "architecture": sizes} | changes
+    )
+
+
+@cache
+def small_model() -> Unisono:
+    """Fitted with cells held out, so with fitted temperatures and weights of depth."""
+    return fit(training(), batch_key="batch", config=tiny(), device="cpu")
+
+
+@cache
+def late_model() -> Unisono:
+    """Fitted without held-out cells, so with the weights of the last of ten epochs: networks away from their start."""
+    config = tiny(max_epochs=10, learning_rate=0.02, held_out=0, seed=5)
+    return fit(training(), batch_key="batch", config=config, device="cpu")
+
+
+def counts(part: AnnData) -> NDArray[np.float64]:
+    """The counts of a table, dense."""
+    return part.X.toarray().astype(np.float64)
+
+
+def on_scale(part: AnnData, modality: str) -> NDArray[np.float64]:
+    """Counts on the scale that predictions of the modality are promised in, from its formula."""
+    x = counts(part)
+    if modality == "rna":
+        return np.log1p(1e4 * x / x.sum(axis=1, keepdims=True))
+    if modality == "adt":
+        return np.log1p(x / np.exp(np.log1p(x).mean(axis=1, keepdims=True)))
+    return (x > 0).astype(np.float64)
+
+
+def correlations(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Pearson correlation of each column of x with that of y."""
+    return np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(x.T, y.T, strict=True)])
+
+
+@contextmanager
+def noticed() -> Iterator[list[str]]:
+    """The input warnings given inside, as text, once the block is over."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield texts
+    texts += [str(item.message) for item in caught if issubclass(item.category, InputWarning)]

@@ -1,0 +1,174 @@
+"""FeatureEffects are derivatives of the prediction in units of a feature's spread, and their table lists the largest."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from fitted_fixtures import late_model, on_scale, small_model, test_cells, training
+
+from unisono.interpretation.feature_effects import FeatureEffects
+from unisono.messages import BadInput
+from unisono.model import feature_effects
+from unisono.model.query import query_view
+from unisono.nn import infer
+
+PAIRS = [("rna", "atac"), ("atac", "rna"), ("rna", "adt"), ("adt", "rna")]
+
+
+def view_of(model, modality, data=None):
+    return query_view(data if data is not None else training(), modality, model.preprocessors, model.record)
+
+
+def mean_values(model, source, target, x):
+    """Mean prediction of the networks over cells, in double precision: on the target's scale, for atac logits."""
+    network, style = copy.deepcopy(model.network).double(), model.styles[target].average
+    z = infer.contents(network, source, x)
+    codes = infer.decoded(network, target, z, style.latent.astype(float), style.offset.astype(float))
+    loadings, intercept = infer.readout(network, target)
+    return codes.mean(axis=0) @ loadings.T + intercept
+
+
+def x_of_values(preprocessor, values, batch):
+    """Dense weighted values to what the networks read, in double precision, by the formulas of the transform."""
+    projection, standard = preprocessor.projection, preprocessor.standardisation
+    codes = (values - projection.centre) @ projection.basis.astype(float)
+    scaled = (codes - standard.mean) / standard.scale
+    return scaled - standard.offsets[np.searchsorted(standard.batches, batch)]
+
+
+def formula_values(part, projection):
+    """Dense values of the selected features before their weight, from formulas; for atac the rows of unit length."""
+    chosen, counts = projection.selected, part.X.toarray().astype(float)
+    if projection.modality != "atac":
+        return on_scale(part, projection.modality)[:, chosen], projection.weight
+    raw = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))[:, chosen] * projection.weight
+    return raw / np.linalg.norm(raw, axis=1, keepdims=True), np.ones(len(chosen))
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_the_effect_is_the_finite_difference_when_a_feature_rises_by_its_deviation(source, target):
+    model, data = late_model(), training()
+    preprocessor, view = model.preprocessors[source], view_of(model, source)
+    values, weight = formula_values(data[source], preprocessor.projection)
+    np.testing.assert_allclose(
+        x_of_values(preprocessor, values * weight, view.batch), preprocessor.transform(view).x, atol=2e-4
+    )
+    found = model.feature_effects_of(view, target)
+    for s in (0, 5, len(weight) - 1):
+        step = 1e-4 * values[:, s].std() * np.eye(len(weight))[s]
+        up, down = (mean_values(model, source, target, x_of_values(preprocessor, (values + d) * weight, view.batch))
+                    for d in (step, -step))  # fmt: skip
+        wanted = (up - down) / 2e-4
+        np.testing.assert_allclose(found.effects(np.array([s]))[0], wanted, rtol=2e-3, atol=1e-3 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("modality", ["atac", "rna", "adt"])
+def test_the_deviation_of_a_feature_is_that_of_its_value_over_all_cells(modality):
+    projection, view = late_model().preprocessors[modality].projection, view_of(late_model(), modality)
+    values = projection.values(projection.counts(view))
+    np.testing.assert_allclose(feature_effects._deviations(values), values.toarray().std(axis=0), atol=1e-4)
+
+
+def test_a_weight_that_the_basis_takes_back_changes_no_effect():
+    """The same model, with weights of genes doubled and their rows of the basis halved."""
+    model = late_model()
+    preprocessor, view = model.preprocessors["rna"], view_of(model, "rna")
+    projection = preprocessor.projection
+    double = np.where(np.arange(len(projection.weight)) % 3 == 0, 2.0, 1.0)
+    basis = (projection.basis / double[:, None]).astype(np.float32)
+    other = replace(projection, weight=projection.weight * double, centre=projection.centre * double, basis=basis)
+    changed = replace(model, preprocessors={**model.preprocessors, "rna": replace(preprocessor, projection=other)})
+    plain, found = model.feature_effects_of(view, "adt").effects(), changed.feature_effects_of(view, "adt").effects()
+    np.testing.assert_allclose(found, plain, rtol=1e-3, atol=1e-5)
+
+
+def test_features_are_the_selected_ones_of_the_source_and_all_of_the_target():
+    model = small_model()
+    found = model.feature_effects_of(view_of(model, "rna"), "adt")
+    projection = model.preprocessors["rna"].projection
+    assert found.source_features.tolist() == projection.features[projection.selected].tolist()
+    assert found.target_features.tolist() == model.preprocessors["adt"].projection.features.tolist()
+    assert (found.source, found.target, found.shape) == ("rna", "adt", (len(projection.selected), 8))
+
+
+def test_a_feature_that_never_varies_drives_nothing():
+    model = small_model()
+    view = view_of(model, "rna")
+    silent = view.counts.tolil()
+    silent[:, 4] = 0
+    found = model.feature_effects_of(replace(view, counts=silent.tocsr()), "adt")
+    place = np.flatnonzero(found.source_features == view.features[4])
+    assert np.abs(found.effects(place)).max() == 0.0
+    assert np.abs(found.effects()).max() > 0.0
+
+
+def test_the_cells_that_are_averaged_over_count_and_their_order_does_not():
+    model = late_model()
+    view = view_of(model, "rna")
+    plain = model.feature_effects_of(view, "adt").effects()
+    turned = model.feature_effects_of(view.take(np.arange(view.n_cells)[::-1]), "adt").effects()
+    np.testing.assert_allclose(turned, plain, rtol=1e-3, atol=1e-5)
+    others = model.feature_effects_of(view_of(model, "rna", test_cells()), "adt").effects()
+    assert np.abs(others - plain).max() > 0.01 * np.abs(plain).max()
+
+
+def test_features_of_the_view_may_stand_in_any_order_and_unknown_ones_are_ignored():
+    model, data = late_model(), training()
+    order = np.random.default_rng(0).permutation(data["rna"].n_vars)
+    view = view_of(model, "rna")
+    turned = replace(view, counts=view.counts[:, order].tocsr(), features=view.features[order])
+    plain = model.feature_effects_of(view, "adt")
+    found = model.feature_effects_of(turned, "adt")
+    np.testing.assert_allclose(found.effects(), plain.effects(), rtol=1e-4, atol=1e-6)
+    assert found.source_features.tolist() == plain.source_features.tolist()
+
+
+def planted():
+    """Effects of 5 sources on 7 targets."""
+    rng = np.random.default_rng(2)
+    pushes, loadings = rng.normal(size=(5, 3)).astype(np.float32), rng.normal(size=(7, 3)).astype(np.float32)
+    return FeatureEffects("rna", "adt", np.array(list("abcde")), np.array(list("tuvwxyz")), pushes, loadings)
+
+
+@pytest.mark.parametrize("per", ["target", "source"])
+@pytest.mark.parametrize("at_a_time", [1, 11, 2**23])
+@pytest.mark.parametrize("top", [1, 2, 5, 9])
+def test_the_table_lists_the_largest_of_each_feature_first_in_blocks_of_any_size(monkeypatch, per, at_a_time, top):
+    monkeypatch.setattr(feature_effects, "_EFFECTS_AT_A_TIME", at_a_time)
+    made = planted()
+    long = pd.DataFrame(made.effects(), index=made.source_features, columns=made.target_features)
+    long = long.rename_axis("source").reset_index().melt("source", var_name="target", value_name="effect")
+    long["size"] = -long["effect"].abs()
+    wanted = long.sort_values([per, "size"]).groupby(per).head(top)
+    found = made.table(top, per)
+    assert found.columns.tolist() == ["source", "target", "effect"]
+    assert found["source"].tolist() == wanted["source"].tolist()
+    assert found["target"].tolist() == wanted["target"].tolist()
+    np.testing.assert_allclose(found["effect"], wanted["effect"], rtol=1e-5)
+    assert found["effect"].min() < 0.0 or top == 1
+
+
+def test_effects_of_some_pairs_are_entries_of_all():
+    made = planted()
+    whole = made.effects()
+    np.testing.assert_allclose(made.effects(slice(1, 4), np.array([6, 0])), whole[1:4][:, [6, 0]], rtol=1e-5)
+    assert whole.shape == made.shape == (5, 7)
+
+
+def test_what_cannot_be_read_out_is_refused():
+    model = small_model()
+    view = view_of(model, "rna")
+    with pytest.raises(ValueError, match="both rna"):
+        model.feature_effects_of(view, "rna")
+    fewer = replace(view, counts=view.counts[:, 3:].tocsr(), features=view.features[3:])
+    with pytest.raises(ValueError, match=f"rna: 3 of 60 features .*first: '{view.features[0]}'"):
+        model.feature_effects_of(fewer, "adt")
+    two = replace(model, preprocessors={m: model.preprocessors[m] for m in ("rna", "atac")})
+    with pytest.raises(BadInput, match="E043"):
+        two.feature_effects_of(view, "adt")
+    with pytest.raises(ValueError, match="top=0"):
+        planted().table(0)
+    with pytest.raises(ValueError, match="names say"):
+        replace(planted(), target_features=np.array(["t"]))

@@ -1,0 +1,50 @@
+"""The share in a blend goes to the similarity that knows the partners, by the likelihood of held-out pairs."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from unisono.matching import SimilarityPair, fit_linear_weight
+
+
+def similarity(noise, seed, n_cells=150):
+    rng = np.random.default_rng(seed)
+    content = np.random.default_rng(0).standard_normal((n_cells, 5))
+    left, right = (content + noise * rng.standard_normal(content.shape) for _ in range(2))
+    return (left @ right.T) / 25.0
+
+
+def test_the_share_goes_to_the_one_that_knows_and_is_even_between_equals():
+    knows, guesses = similarity(0.3, 1), similarity(30.0, 2) / 900.0
+    assert fit_linear_weight([SimilarityPair(knows, guesses)]) < 0.2
+    assert fit_linear_weight([SimilarityPair(guesses, knows)]) > 0.8
+    assert fit_linear_weight([SimilarityPair(similarity(0.6, 3), similarity(0.6, 4))]) == pytest.approx(0.5, abs=0.12)
+
+
+def test_no_other_share_makes_the_partners_likelier():
+    first, second = similarity(0.5, 5), similarity(0.8, 6)
+    share = fit_linear_weight([SimilarityPair(first, second)])
+
+    def loss(weight):
+        blend = (1 - weight) * first + weight * second
+        return min(
+            -np.diag(log_softmax(beta * blend, axis=0) + log_softmax(beta * blend, axis=1)).mean()
+            for beta in np.linspace(2, 200, 400)
+        )
+
+    assert 0.05 < share < 0.95
+    assert loss(share) < min(loss(share + 0.1), loss(share - 0.1))
+
+
+def test_cells_of_other_groups_are_no_rivals():
+    rng = np.random.default_rng(7)
+    within = np.repeat(["a", "b"], 75)
+    same = np.where(within[:, None] == within[None, :], 1.0, -1.0)
+    knows_group, knows_cell = same, similarity(0.5, 8) + 0.01 * rng.standard_normal((150, 150))
+    alone = fit_linear_weight([SimilarityPair(knows_group, knows_cell, within)])
+    assert alone > fit_linear_weight([SimilarityPair(knows_group, knows_cell)]) + 0.05
+
+
+def test_without_pairs_there_is_nothing_to_choose_by():
+    with pytest.raises(ValueError, match="no pairs"):
+        fit_linear_weight([])

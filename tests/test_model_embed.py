@@ -1,0 +1,157 @@
+"""Tests of the embedding: one space for all modalities, that of matching less what tells the modality."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from fitted_fixtures import PAIRS, counts, late_model, noticed, rebuilt, small_model, take, test_cells, training
+from io_fixtures import refusal
+
+from unisono.io.read import cells_from_mudata
+from unisono.model.query import query_view
+
+KEY = "X_unisono"
+
+
+def vectors(mdata, name):
+    return mdata[name].obsm[KEY].astype(np.float64)
+
+
+def test_every_modality_gets_unit_vectors_of_its_cells():
+    query = test_cells()
+    assert small_model().embed(query) is query
+    for name in ("atac", "rna", "adt"):
+        found = vectors(query, name)
+        assert found.shape == (43, (2 + 1) * (8 + 1))
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, rtol=1e-5)
+        assert found.std(axis=0).max() > 0.05
+
+
+def views_of(query, *names):
+    return [query_view(query[m], m, small_model().preprocessors, small_model().record) for m in names]
+
+
+@pytest.mark.parametrize(("left", "right"), PAIRS)
+def test_inner_products_of_untuned_vectors_are_what_matching_compares_but_for_what_each_cell_adds(left, right):
+    query, plain = small_model().embed(test_cells()), replace(small_model(), moment_alignment={})
+    views = views_of(query, left, right)
+    compared = small_model().match_vectors(*views)
+    untuned = plain.embed(test_cells())
+    similarity = vectors(untuned, left) @ vectors(untuned, right).T
+    added = compared.left.astype(np.float64) @ compared.right.T - similarity
+    by_cell = added.mean(axis=1, keepdims=True) + added.mean(axis=0) - added.mean()
+    np.testing.assert_allclose(added, by_cell, atol=1e-5)
+    assert added.std() > 1e-3
+    np.testing.assert_allclose(small_model().vectors_of(views[0]), vectors(untuned, left), atol=1e-6)
+    assert np.abs(vectors(query, left) - vectors(untuned, left)).max() > 0.01
+    best = small_model().match(query[left], query[right], top=1000, prior_unmatched=0).match_posterior.posterior
+    log_odds = small_model().anchors[left, right].beta * similarity - np.log(best.toarray())
+    additive = log_odds - log_odds.mean(axis=1, keepdims=True) - log_odds.mean(axis=0) + log_odds.mean()
+    np.testing.assert_allclose(additive, 0.0, atol=1e-3)
+
+
+def test_the_modality_is_tuned_out_of_the_cells_whose_codes_are_given():
+    trained = training()
+    views = {
+        m: query_view(trained[m], m, small_model().preprocessors, small_model().record) for m in ("atac", "rna", "adt")
+    }
+    tuned = small_model().with_moment_alignment(
+        {m: small_model().preprocessors[m].transform(view).x for m, view in views.items()}
+    )
+    for other in ("rna", "adt"):
+        before = [tuned.vectors_of(views[m]).mean(axis=0) for m in ("atac", other)]
+        after = [tuned.embedded(views[m]).mean(axis=0) for m in ("atac", other)]
+        assert np.linalg.norm(after[0] - after[1]) < 0.5 * np.linalg.norm(before[0] - before[1])
+    for m, view in views.items():
+        np.testing.assert_allclose(
+            tuned.moment_alignment[m].apply(tuned.vectors_of(view)), vectors(tuned.embed(trained), m), atol=1e-6
+        )
+
+
+def test_a_tuning_wants_cells_that_have_every_modality():
+    cells, _ = cells_from_mudata(training(), batch_key="batch")
+    codes = {m: small_model().preprocessors[m].transform(view).x for m, view in cells.views.items()}
+    assert set(small_model().with_moment_alignment(codes).moment_alignment) == {"atac", "rna", "adt"}
+    assert small_model().with_moment_alignment({m: x[:19] for m, x in codes.items()}).moment_alignment == {}
+    assert set(small_model().with_moment_alignment({m: x[:20] for m, x in codes.items()}).moment_alignment) == {
+        "atac",
+        "rna",
+        "adt",
+    }
+
+
+@pytest.mark.parametrize(("left", "right"), PAIRS)
+def test_partners_lie_closer_than_other_cells(left, right):
+    query = late_model().embed(test_cells())
+    similarity = vectors(query, left) @ vectors(query, right).T
+    others = similarity[~np.eye(43, dtype=bool)]
+    assert np.diag(similarity).mean() - others.mean() > 0.5 * others.std()
+
+
+def test_members_share_the_vote_that_the_linear_path_leaves():
+    query = replace(late_model(), moment_alignment={}).embed(test_cells())
+    weight = float(late_model().network.linear_weight)
+    parts = vectors(query, "rna").reshape(43, 3, 9)
+    wanted = np.sqrt([(1 - weight) / 2, (1 - weight) / 2, weight])
+    np.testing.assert_allclose(np.linalg.norm(parts, axis=2), np.broadcast_to(wanted, (43, 3)), rtol=1e-5)
+    assert np.abs(parts[:, 0] - parts[:, 1]).max() > 0.05
+
+
+def test_cells_without_counts_are_nan_and_leave_the_others_alone():
+    query, whole = test_cells(), small_model().embed(test_cells())
+    x = counts(query["rna"])
+    x[[5, 11]] = 0
+    query = rebuilt({"rna": AnnData(x, obs=query["rna"].obs, var=query["rna"].var), "adt": query["adt"]})
+    with noticed() as texts:
+        small_model().embed(query)
+    assert any("W020" in text for text in texts)
+    is_empty = np.isnan(vectors(query, "rna")).all(axis=1)
+    np.testing.assert_array_equal(np.flatnonzero(is_empty), [5, 11])
+    np.testing.assert_allclose(vectors(query, "rna")[~is_empty], vectors(whole, "rna")[~is_empty], atol=1e-6)
+    assert np.isfinite(vectors(query, "adt")).all()
+    novelty = {m: query[m].obs["novelty"].to_numpy() for m in ("rna", "adt")}
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(novelty["rna"])), [5, 11])
+    np.testing.assert_allclose(novelty["rna"][~is_empty], whole["rna"].obs["novelty"][~is_empty], rtol=1e-5)
+
+
+def test_rows_follow_the_cells_of_each_modality():
+    order = np.random.default_rng(4).permutation(43)
+    whole = small_model().embed(test_cells())
+    query = test_cells()
+    shuffled = small_model().embed(rebuilt({"rna": query["rna"][order].copy(), "adt": query["adt"]}))
+    np.testing.assert_allclose(vectors(shuffled, "rna"), vectors(whole, "rna")[order], atol=1e-6)
+    np.testing.assert_allclose(vectors(shuffled, "adt"), vectors(whole, "adt"), atol=1e-6)
+
+
+def test_nothing_but_the_embedding_and_the_novelty_is_written():
+    query, untouched = test_cells(), test_cells()
+    small_model().embed(query)
+    for name in query.mod:
+        assert list(query[name].obsm) == [KEY]
+        assert (query[name].X != untouched[name].X).nnz == 0
+        assert list(query[name].obs) == [*untouched[name].obs, "novelty"]
+
+
+def test_modalities_of_other_kinds_are_left_alone():
+    query = test_cells()
+    extra = AnnData(np.ones((43, 3)), obs=query["rna"].obs)
+    found = small_model().embed(rebuilt({"rna": query["rna"], "spatial": extra}))
+    assert KEY in found["rna"].obsm
+    assert list(found["spatial"].obsm) == []
+
+
+def test_no_modality_of_the_model_is_refused():
+    query = test_cells()
+    found = refusal(small_model().embed, rebuilt({"spatial": query["rna"]}))
+    assert found.code == "E043"
+    assert "spatial" in found.what
+    assert "atac, rna, adt" in found.what
+
+
+def test_an_embedding_does_not_depend_on_the_company():
+    few = small_model().embed(take(test_cells(), slice(9, 30)))
+    together = small_model().embed(test_cells())
+    np.testing.assert_allclose(vectors(few, "adt"), vectors(together, "adt")[9:30], atol=1e-5)

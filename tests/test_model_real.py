@@ -1,0 +1,60 @@
+"""Tests of the main job on cells of a real co-assay: bone marrow, fitted on one sample, judged on another one's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from io_fixtures import real
+
+import unisono as un
+from unisono.features.peaks import parse_peaks
+from unisono.io.check import check
+from unisono.io.read import read_mudata
+from unisono.metrics import foscttm
+from unisono.model.query import query_view
+
+
+@pytest.mark.slow
+def test_protein_of_another_sample_is_predicted_and_matched_from_its_rna():
+    mdata = read_mudata(real("bmmc_cite.h5mu"))
+    sample = mdata["rna"].obs["batch"].reindex(mdata.obs_names).to_numpy(dtype=str)
+    training, test = (mdata[np.flatnonzero(sample == name)].copy() for name in ("s1d1", "s1d2"))
+    model = un.fit(training, batch_key="batch", preset="fast", device="cpu")
+    scores = un.evaluate(model, test)
+    assert scores["rna->adt pearson"] > 0.55
+    assert scores["rna~adt foscttm"] < 0.12
+
+
+@pytest.mark.slow
+def test_a_model_of_one_panel_reads_another_laboratorys_without_renaming():
+    """224 proteins spelt `cd3.1` are fitted; 14 spelt `CD3` are asked for, of other donors and other genes."""
+    model = un.fit(read_mudata(real("pbmc_panel224_cite.h5mu")), batch_key="batch", preset="fast", device="cpu")
+    query = read_mudata(real("pbmc10k_cite.h5mu"))[:1000].copy()
+    report = check(query, preprocessors=model.preprocessors)
+    covered = {one.modality: one for one in report.coverage}
+    assert report.is_usable
+    assert (covered["adt"].found, covered["adt"].mapped["cd3.1"], covered["adt"].mapped["cd279"]) == (14, "CD3", "PD-1")
+    scores = un.evaluate(model, query)
+    assert scores["rna->adt pearson"] > 0.5
+    assert scores["adt->rna pearson"] > 0.1
+
+
+@pytest.mark.slow
+def test_peaks_moved_and_merged_match_as_well_as_the_models_own():
+    mdata = read_mudata(real("snareseq_cortex.h5mu"))
+    library = mdata["rna"].obs["batch"].reindex(mdata.obs_names).to_numpy(dtype=str)
+    training, test = (mdata[np.flatnonzero(mask)].copy() for mask in (library < "09H", library == "09H"))
+    model = un.fit(training, batch_key="batch", config=un.FitConfig.preset("fast", max_epochs=6), device="cpu")
+    peaks = parse_peaks(test["atac"].var_names.to_numpy(dtype=str), "peaks")
+    shift = np.random.default_rng(0).integers(-150, 151, len(peaks))
+    moved = test["atac"].copy()
+    moved.var_names = [
+        f"{chrom}:{start + by}-{end + by}"
+        for chrom, start, end, by in zip(peaks["chrom"], peaks["start"], peaks["end"], shift, strict=True)
+    ]
+    found = [
+        foscttm(*(model.vectors_of(query_view(part, m, model.preprocessors, model.record)) for part, m in sides))
+        for sides in (((test["rna"], "rna"), (test["atac"], "atac")), ((test["rna"], "rna"), (moved, "atac")))
+    ]
+    assert found[1] < 1.1 * found[0]
+    assert found[0] < 0.2

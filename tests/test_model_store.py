@@ -1,0 +1,258 @@
+"""Tests of the model folder: what is loaded is what was saved, to the bit, and anything else is refused unread."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import pickle
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fitted_fixtures import late_model, small_model, test_cells
+from io_fixtures import refusal, snapshot
+from safetensors.numpy import load_file
+
+import unisono
+from unisono.api import load
+from unisono.io.manifest import write_manifest
+
+FILES = (
+    "config.json",
+    "record.json",
+    "voices.json",
+    "match.json",
+    "routes.json",
+    "intervals.json",
+    "weights.safetensors",
+    "voices.safetensors",
+)
+SOURCE = Path(unisono.__file__).parent
+
+
+@pytest.fixture
+def folder(tmp_path):
+    small_model().save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def answers(model):
+    """Everything that a model says about the test cells."""
+    query = test_cells()
+    found = {}
+    for source, target in permutations(model.modalities, 2):
+        for style in ("average", "b2", query):
+            name = f"{source} {target} {style if isinstance(style, str) else 'cells'}"
+            found[name] = model.predict(query, source=source, target=target, style=style).X
+        for depth in (False, True):
+            links = model.match(query, query, between=(source, target), depth=depth)
+            found[f"{source} {target} {depth}"] = links.match_posterior.posterior.toarray()
+    embedded = model.embed(query)
+    return found | {name: embedded[name].obsm["X_unisono"] for name in model.modalities}
+
+
+@pytest.mark.parametrize("model", [small_model, late_model])
+def test_a_loaded_model_answers_with_the_same_bits(tmp_path, model):
+    model().save(tmp_path / "a model, with spaces")
+    wanted, found = answers(model()), answers(load(tmp_path / "a model, with spaces", device="cpu"))
+    assert len(wanted) == 6 * 5 + 3
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def test_a_loaded_model_knows_its_config_and_record(folder):
+    found = load(folder, device="cpu")
+    assert found.config == small_model().config
+    assert found.record == small_model().record
+    for pair, wanted in small_model().anchors.items():
+        assert found.anchors[pair].beta == wanted.beta
+        for name in ("left", "right", "left_potential", "right_potential"):
+            np.testing.assert_array_equal(getattr(found.anchors[pair], name), getattr(wanted, name))
+    assert found.depth_terms == small_model().depth_terms
+    assert not found.network.training
+
+
+def test_saving_what_was_loaded_writes_the_same_bytes(folder, tmp_path):
+    load(str(folder), device="cpu").save(tmp_path / "again")
+    assert snapshot(tmp_path / "again") == snapshot(folder)
+
+
+def test_a_folder_holds_json_and_safetensors_and_a_manifest_of_them(folder):
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "manifest.json"])
+    for name in FILES:
+        if name.endswith(".json"):
+            json.loads((folder / name).read_text(encoding="utf-8"))
+        else:
+            assert load_file(folder / name)
+    assert sorted(json.loads((folder / "manifest.json").read_text())["files"]) == sorted(FILES)
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_byte_in_any_file_is_refused(folder, name):
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    found = refusal(load, folder)
+    assert found.code == "E049"
+    assert f"{name} sha256 mismatch" in found.what
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_missing_is_refused(folder, name):
+    (folder / name).unlink()
+    found = refusal(load, folder)
+    assert found.code == "E049"
+    assert f"{name} is missing" in found.what
+
+
+def test_a_folder_without_manifest_is_refused(folder):
+    (folder / "manifest.json").unlink()
+    assert refusal(load, folder).code == "E049"
+
+
+def test_a_file_too_many_is_refused(folder):
+    (folder / "notes.txt").write_text("mine")
+    found = refusal(load, folder)
+    assert found.code == "E049"
+    assert "notes.txt is not in the manifest" in found.what
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    assert refusal(load, tmp_path / "nothing").code == "E001"
+
+
+class Trap:
+    """Leaves a mark on disk when unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+def test_a_pickle_is_refused_and_not_opened(tmp_path):
+    mark = tmp_path / "mark"
+    (tmp_path / "model.pt").write_bytes(pickle.dumps(Trap(mark)))
+    found = refusal(load, tmp_path / "model.pt")
+    assert found.code == "E047"
+    assert "pickle" in found.what
+    assert not mark.exists()
+    pickle.loads((tmp_path / "model.pt").read_bytes())  # noqa: S301, the trap works
+    assert mark.exists()
+
+
+def test_a_pickle_beside_the_weights_is_refused_even_if_the_manifest_names_it(folder, tmp_path):
+    (folder / "extra.pkl").write_bytes(pickle.dumps(Trap(tmp_path / "mark")))
+    (folder / "manifest.json").unlink()
+    write_manifest(folder)
+    assert refusal(load, folder).code == "E047"
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "voices.safetensors"])
+def test_a_pickle_under_the_name_of_weights_is_never_unpickled(folder, tmp_path, name):
+    (folder / name).write_bytes(pickle.dumps(Trap(tmp_path / "mark")))
+    (folder / "manifest.json").unlink()
+    write_manifest(folder)
+    with pytest.raises(Exception, match=r"(?i)header|cannot be read"):
+        load(folder)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_weights_that_are_no_safetensors_are_refused_as_bad_input(folder):
+    (folder / "weights.safetensors").write_bytes(b"no header at all")
+    (folder / "manifest.json").unlink()
+    write_manifest(folder)
+    assert refusal(load, folder).code in ("E048", "E049")
+
+
+@pytest.mark.parametrize(("name", "key"), [("config.json", "n_heads"), ("record.json", "owner")])
+def test_a_field_this_version_does_not_know_is_refused(folder, name, key):
+    document = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(document | {key: 4}))
+    (folder / "manifest.json").unlink()
+    write_manifest(folder)
+    found = refusal(load, folder)
+    assert found.code == "E048"
+    assert "upgrade" in found.remedy
+
+
+def test_weights_of_another_architecture_are_refused(folder):
+    document = json.loads((folder / "config.json").read_text())
+    document["architecture"]["content_dim"] = 6
+    (folder / "config.json").write_text(json.dumps(document))
+    (folder / "manifest.json").unlink()
+    write_manifest(folder)
+    assert refusal(load, folder).code == "E048"
+
+
+def test_what_is_there_is_not_replaced_unless_told(folder):
+    before = snapshot(folder)
+    assert refusal(late_model().save, folder).code == "E055"
+    assert snapshot(folder) == before
+    late_model().save(folder, force=True)
+    assert load(folder, device="cpu").record == late_model().record
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_folder_that_is_no_model_is_never_replaced(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
+    before = snapshot(tmp_path)
+    assert refusal(small_model().save, tmp_path / "thesis", force=True).code == "E055"
+    assert snapshot(tmp_path) == before
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    assert refusal(small_model().save, tmp_path / "no" / "such" / "folder").code == "E056"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loading_and_saving_leave_the_model_alone(folder):
+    before = {name: value.clone() for name, value in small_model().network.state_dict().items()}
+    load(folder, device="cpu")
+    for name, value in small_model().network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_a_device_that_is_absent_is_refused(folder):
+    found = refusal(load, folder, device="cuda:99")
+    assert found.code == "E052"
+    assert "cuda:99" in found.what
+
+
+PICKLERS = {"pickle", "cPickle", "_pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
+UNPICKLING_CALLS = {"torch.load", "pd.read_pickle", "pandas.read_pickle", "eval", "exec"}
+
+
+def unpicklings(source: str) -> list[str]:
+    """What in a module could unpickle or run what it reads."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        found += [name for name in names if name.split(".")[0] in PICKLERS]
+        if isinstance(node, ast.Call):
+            found += [name for name in [ast.unparse(node.func)] if name in UNPICKLING_CALLS]
+            found += [
+                "allow_pickle"
+                for keyword in node.keywords
+                if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False"
+            ]
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_module_can_unpickle(path):
+    assert unpicklings(path.read_text(encoding="utf-8")) == []
+
+
+def test_the_search_for_unpickling_finds_each_way():
+    source = "import pickle\nfrom joblib import load\ntorch.load(f)\nnp.load(f, allow_pickle=True)\neval('1')"
+    assert unpicklings(source) == ["pickle", "joblib", "torch.load", "allow_pickle", "eval"]
+    assert unpicklings("np.load(f, allow_pickle=False)\nsafetensors.numpy.load(f)") == []

@@ -1,0 +1,51 @@
+"""A route expects of a cell the depth in the target that its depth and content in the source speak for."""
+
+import numpy as np
+
+from unisono.preprocessing.align import Known, align
+from unisono.preprocessing.closed_form import ClosedFormTerms, fit_depth
+from unisono.preprocessing.preprocessor import StandardisedCodes
+
+
+def standardised(relative, x):
+    n_cells = len(relative)
+    nothing = np.zeros(n_cells, dtype=np.float32)
+    names = np.array(["a", "b"])
+    return StandardisedCodes(
+        x, 0 * x, nothing, relative, nothing.astype(float), np.full(n_cells, "b1"), align("rna", Known(names), names)
+    )
+
+
+def example(slope, n_cells=400):
+    rng = np.random.default_rng(0)
+    relative = rng.standard_normal(n_cells).astype(np.float32)
+    x = rng.standard_normal((n_cells, 2)).astype(np.float32)
+    depth = slope * relative + 0.5 * x[:, 1] + 0.1 * rng.standard_normal(n_cells)
+    return standardised(relative, x), depth.astype(np.float32)
+
+
+def test_depth_and_content_get_the_weights_that_made_the_depth():
+    source, depth = example(0.7)
+    np.testing.assert_allclose(fit_depth(source, depth), [0.7, 0.0, 0.5], atol=0.03)
+
+
+def test_where_depths_have_nothing_in_common_the_depth_of_the_source_says_nothing():
+    source, depth = example(0.0)
+    assert abs(fit_depth(source, depth)[0]) < 0.02
+
+
+def test_a_cell_read_twice_as_deeply_is_expected_to_be_deeper_and_without_weights_nothing_is_expected():
+    source, depth = example(0.7)
+    weights = fit_depth(source, depth)
+    deeper = standardised(source.relative_depth + np.float32(np.log(2)), source.x)
+    gain = ClosedFormTerms(None, 0.0, weights).expected_depth(deeper) - ClosedFormTerms(
+        None, 0.0, weights
+    ).expected_depth(source)
+    np.testing.assert_allclose(gain, weights[0] * np.log(2), atol=1e-5)
+    assert ClosedFormTerms(None, 0.0, None).expected_depth(source) is None
+
+
+def test_without_pairs_no_depth_is_expected():
+    source, depth = example(0.7, n_cells=4)
+    assert not fit_depth(source, depth).any()
+    assert fit_depth(*example(0.7, n_cells=5)).any()

@@ -1,0 +1,55 @@
+"""Kernel ridge is scikit-learn's on z-scored codes, and few landmarks come close to all."""
+
+import numpy as np
+import pytest
+
+from unisono.preprocessing import kernel
+from unisono.preprocessing.kernel_ridge import KernelRidge
+
+
+def codes(n_cells, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n_cells, 7)).astype(np.float32)
+    y = np.column_stack([np.tanh(x[:, 0] * x[:, 1]), x[:, 2], np.ones(n_cells)]).astype(np.float32)
+    return x, y
+
+
+def rng():
+    return np.random.default_rng(3)
+
+
+def test_it_is_ridge_on_a_gaussian_kernel_of_codes_z_scored_per_cell():
+    kernel_ridge = pytest.importorskip("sklearn.kernel_ridge")
+    x, y = codes(83)
+    z = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+    wanted = kernel_ridge.KernelRidge(alpha=1.0, kernel="rbf", gamma=1 / (2 * 7)).fit(z[:60], y[:60] - y[:60].mean(0))
+    found = KernelRidge.fit(x[:60], y[:60], rng()).predict(x[60:])
+    np.testing.assert_allclose(found, wanted.predict(z[60:]) + y[:60].mean(axis=0), atol=2e-5)
+
+
+def test_the_order_and_the_chunks_of_the_query_change_nothing(monkeypatch):
+    x, y = codes(83)
+    fitted = KernelRidge.fit(x[:60], y[:60], rng())
+    whole = fitted.predict(x[60:])
+    monkeypatch.setattr(kernel, "_ROWS_AT_A_TIME", 4)
+    np.testing.assert_allclose(fitted.predict(x[60:][::-1])[::-1], whole, atol=1e-6)
+
+
+def test_half_the_cells_as_landmarks_predict_nearly_as_well_as_all(monkeypatch):
+    x, y = codes(600)
+    error = {}
+    for n_landmarks in (500, 250, 5):
+        monkeypatch.setattr(kernel, "_LANDMARKS", n_landmarks)
+        fitted = KernelRidge.fit(x[:500], y[:500], rng())
+        assert len(fitted.landmarks) == n_landmarks
+        error[n_landmarks] = float(((fitted.predict(x[500:]) - y[500:]) ** 2).mean())
+    assert error[250] < 1.15 * error[500]
+    assert error[5] > 1.5 * error[500]
+
+
+def test_what_is_constant_stays_constant_and_a_cell_without_signal_is_no_accident():
+    x, y = codes(60)
+    fitted = KernelRidge.fit(x, y, rng())
+    found = fitted.predict(np.zeros((2, 7), dtype=np.float32))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(fitted.predict(x)[:, 2], 1.0, atol=1e-5)

@@ -1,0 +1,153 @@
+"""Before the first step: held-out cells are kept apart, and the heads start at the closed form."""
+
+import numpy as np
+import pytest
+import torch
+
+from unisono.config import FitConfig
+from unisono.datasets import Recipe, simulate_cells
+from unisono.preprocessing.projection import Projection
+from unisono.training.mini_batches import log_size
+from unisono.training.prepare import prepare
+from unisono.types import Cells
+
+CPU = torch.device("cpu")
+CONFIG = FitConfig(
+    n_members=2,
+    n_codes=7,
+    max_genes=61,
+    architecture={"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5},
+)
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return simulate_cells(Recipe(n_cells=307, n_genes=83, n_peaks=149, n_proteins=17, seed=6)).cells
+
+
+@pytest.fixture(scope="module")
+def prepared(cells):
+    return prepare(cells, CONFIG, CPU)
+
+
+def kept(cells, held_out):
+    return cells.take(np.flatnonzero(~np.isin(cells.names, held_out.names)))
+
+
+def test_held_out_cells_are_not_among_the_training_cells(cells, prepared):
+    assert len(prepared.held_out.names) == 60
+    assert set(prepared.held_out.names) < set(cells.names)
+    assert len(prepared.technical) == 247
+    training = kept(cells, prepared.held_out)
+    for m, view in prepared.views.items():
+        np.testing.assert_array_equal(view.counts.total, training.views[m].depth)
+        assert training.views[m].depth.sum() < cells.views[m].depth.sum()
+
+
+def test_transforms_are_fitted_on_the_training_cells_alone(cells, prepared):
+    for m, view in prepared.views.items():
+        alone = Projection.fit(kept(cells, prepared.held_out).views[m], CONFIG)
+        np.testing.assert_array_equal(view.preprocessor.projection.basis, alone.basis)
+        assert not np.array_equal(view.preprocessor.projection.share, Projection.fit(cells.views[m], CONFIG).share)
+
+
+def test_held_out_cells_follow_the_seed_and_another_seed_draws_others(cells, prepared):
+    same = prepare(cells, CONFIG, CPU)
+    other = prepare(cells, CONFIG.model_copy(update={"seed": 1}), CPU)
+    assert same.held_out.names.tolist() == prepared.held_out.names.tolist()
+    assert set(other.held_out.names) != set(prepared.held_out.names)
+    for one, two in zip(same.network.parameters(), prepared.network.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize(("n_cells", "share", "n_held_out"), [(23, 0.1, 0), (29, 0.1, 5), (307, 0.05, 60)])
+def test_few_cells_spare_a_fifth_and_more_spare_sixty(cells, n_cells, share, n_held_out):
+    some = cells.take(np.arange(n_cells))
+    found = prepare(some, CONFIG.model_copy(update={"held_out": share}), CPU).held_out
+    assert (len(found.names) if found else 0) == n_held_out
+
+
+def test_nothing_is_held_out_where_the_share_is_zero(cells):
+    found = prepare(cells, CONFIG.model_copy(update={"held_out": 0.0}), CPU)
+    assert found.held_out is None
+    assert len(found.technical) == 307
+
+
+def test_only_cells_with_two_modalities_are_held_out(cells):
+    paired = np.arange(307) < 101
+    mixed = Cells({"rna": cells.views["rna"], "adt": cells.views["adt"].take(np.flatnonzero(paired))})
+    found = prepare(mixed, CONFIG, CPU).held_out
+    assert len(found.names) == 20
+    assert set(found.names) <= set(mixed.views["adt"].cells)
+    assert set(found.views["rna"].cells) == set(found.views["adt"].cells)
+
+
+def test_the_technical_batch_of_each_training_cell_is_its_own(cells, prepared):
+    training = kept(cells, prepared.held_out)
+    names = np.unique(training.batch)
+    np.testing.assert_array_equal(names[prepared.technical], training.batch)
+    assert len(names) == 2
+
+
+def test_scaled_codes_are_carried_to_the_scale_of_the_modality_as_raw_codes_are(prepared):
+    for m in ("rna", "adt"):
+        preprocessor, head = prepared.views[m].preprocessor, prepared.network.head(m)
+        codes = preprocessor.projection.codes(prepared.views[m].counts)
+        wanted = codes @ preprocessor.projection.loadings.T + preprocessor.projection.intercept
+        scaled = preprocessor.standardisation.scaled(codes)
+        found = scaled @ head.loadings.numpy().T + head.intercept.numpy()
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+def test_the_logit_of_a_peak_touches_the_linear_prediction_at_the_mean_code(prepared):
+    """Value and slope at code zero are those of the linear map, as long as it is a probability."""
+    projection, statistics = (
+        prepared.views["atac"].preprocessor.projection,
+        prepared.views["atac"].preprocessor.standardisation,
+    )
+    head = prepared.network.head("atac")
+    share = projection.intercept + projection.loadings @ statistics.mean
+    inside = (share > 0.01) & (share < 0.99)
+    assert inside.sum() > 50
+    at_mean = 1 / (1 + np.exp(-head.intercept.numpy()))
+    np.testing.assert_allclose(at_mean[inside], share[inside], rtol=1e-4)
+    slope = (share * (1 - share))[:, None] * head.loadings.numpy()
+    np.testing.assert_allclose(slope[inside], (projection.loadings * statistics.scale)[inside], rtol=1e-3, atol=1e-6)
+    assert (head.log_bias == 0).all()
+
+
+@pytest.mark.parametrize("modality", ["rna", "adt"])
+def test_the_expected_count_at_the_mean_code_and_size_is_the_mean_count(modality, prepared):
+    view, head = prepared.views[modality], prepared.network.head(modality)
+    selected = torch.as_tensor(view.preprocessor.projection.selected)
+    values = head.intercept[selected][None, None]
+    size = np.exp(log_size(view.preprocessor, view.counts)).mean()
+    found = head.log_mean_counts(values, torch.full((1, 1), float(np.log(size))), selected).exp()[0, 0]
+    mean = np.asarray(view.counts.selected.mean(axis=0)).ravel()
+    high = values[0, 0].numpy() > 0.5
+    assert high.sum() > 5
+    np.testing.assert_allclose(found.detach().numpy()[high], mean[high], rtol=0.01)
+
+
+def test_unselected_genes_have_no_bias(prepared):
+    outside = np.setdiff1d(np.arange(83), prepared.views["rna"].preprocessor.projection.selected)
+    bias = prepared.network.head("rna").log_bias.detach().numpy()
+    assert (bias[outside] == 0).all()
+    assert np.abs(bias).max() <= 5.0
+
+
+def test_contents_of_the_two_sides_of_a_cell_agree_before_any_training(prepared):
+    z = {
+        m: prepared.network.content(m, torch.as_tensor(view.standardised.x).expand(2, -1, -1))[0].mu[0].detach().numpy()
+        for m, view in prepared.views.items()
+    }
+    for a, b in (("rna", "adt"), ("rna", "atac")):
+        partner = np.corrcoef(z[a][:, 0], z[b][:, 0])[0, 1]
+        stranger = np.corrcoef(z[a][:, 0], np.roll(z[b][:, 0], 17))[0, 1]
+        assert partner > 0.5 > 3 * abs(stranger)
+
+
+def test_a_modality_without_enough_cells_is_refused(cells):
+    few = Cells({"rna": cells.views["rna"], "adt": cells.views["adt"].take(np.arange(2))})
+    with pytest.raises(ValueError, match="adt: 2 cells and 17 features with counts cannot make a code"):
+        prepare(few, CONFIG, CPU)
