@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fitted_fixtures import (
+from io_fixtures import refusal
+from model_fixtures import (
     correlations,
     counts,
     noticed,
@@ -23,7 +24,6 @@ from fitted_fixtures import (
     tiny,
     training,
 )
-from io_fixtures import refusal
 
 import unisono as un
 import unisono.api
@@ -394,8 +394,8 @@ def test_the_embedding_is_tuned_on_unseen_cells_where_they_are_many(monkeypatch,
         asked.append(len(codes["rna"]))
         return tune(model, codes)
 
-    monkeypatch.setattr(unisono.api, "_ENOUGH_UNSEEN", enough)
-    monkeypatch.setattr(un.Unisono, "with_tuning", noted)
+    monkeypatch.setattr(unisono.api, "_MIN_UNSEEN", enough)
+    monkeypatch.setattr(un.Unisono, "with_moment_alignment", noted)
     model = fitted(refit_below=refit_below, **JUDGED)
     assert model.record.n_held_out == 30
     assert asked == [n_cells]

@@ -7,8 +7,8 @@ from itertools import combinations, permutations
 
 import numpy as np
 import pytest
-from fitted_fixtures import correlations, on_scale, rebuilt, test_cells, tiny, training
 from io_fixtures import refusal
+from model_fixtures import correlations, on_scale, rebuilt, test_cells, tiny, training
 
 from unisono.api import fit
 from unisono.datasets import simulate

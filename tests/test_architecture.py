@@ -178,7 +178,7 @@ def test_a_planted_wrong_arrow_is_caught(tmp_path, what):
 
 
 ALLOWED = {
-    "matching/couple.py": "from unisono.types import MatchPosterior\nfrom unisono.matching.rules import Rule\nfrom .graph import x",
+    "matching/couple.py": "from unisono.types import View\nfrom unisono.matching.rules import R\nfrom .graph import x",
     "nn/model.py": "import math\nimport torch\nfrom jaxtyping import Float\nfrom unisono.config import FitConfig",
     "evaluation/splits.py": "from unisono.metrics import rmse\nfrom unisono import metrics",
     "evaluation/__init__.py": "",

@@ -15,8 +15,8 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from fitted_fixtures import N_TEST, counts, rebuilt, small_model, take, test_cells, tiny, training
 from io_fixtures import snapshot
+from model_fixtures import N_TEST, counts, rebuilt, small_model, take, test_cells, tiny, training
 
 from unisono import cli
 from unisono.api import load
@@ -173,9 +173,9 @@ def test_little_coverage_is_refused_unless_forced(unisono):
 
 
 def test_fit_learns_from_cells_without_labels_and_evaluate_repeats_it(unisono):
-    line = "fit @training.h5mu -o model --batch-key batch --config @tiny.toml --device cpu --also @query.h5mu"
+    line = "fit @training.h5mu -o model --batch-key batch --config @tiny.toml --device cpu --unlabelled @query.h5mu"
     assert unisono(line).code == 0
-    assert load("model", device="cpu").record.unlabelled[0].how == "also"
+    assert load("model", device="cpu").record.unlabelled[0].how == "fit"
     assert (
         "W064 query.h5mu: the model has seen unlabelled cells"
         in unisono("evaluate model @query.h5mu -o out --no-report").err
@@ -195,8 +195,8 @@ def test_adapt_writes_a_model_that_knows_the_new_batch(unisono):
     assert "E065" in refused(unisono, "adapt @model @query.h5mu -o again --epochs 2 --device cpu")
 
 
-def test_drivers_are_written_as_a_table_and_their_neighbourhood_is_judged(unisono):
-    line = "drivers @model @training.h5mu --from rna --to atac --device cpu"
+def test_feature_effects_are_written_as_a_table_and_their_neighbourhood_is_judged(unisono):
+    line = "feature-effects @model @training.h5mu --from rna --to atac --device cpu"
     assert unisono(f"{line} -o table.tsv --top 3").code == 0
     found = pd.read_csv("table.tsv", sep="\t")
     wanted = small_model().feature_effects(training(), "rna", "atac").table(3)
@@ -219,7 +219,7 @@ def test_drivers_are_written_as_a_table_and_their_neighbourhood_is_judged(unison
         ("--within batch --depth --top 6", {"within": "batch", "depth": True, "top": 6}),
         ("--rule argmax", {"rule": "argmax"}),
         ("--rule one-to-one", {"rule": "one-to-one"}),
-        ("--unmatched 0.1 --min-probability 0.2", {"unmatched": 0.1, "min_probability": 0.2}),
+        ("--prior-unmatched 0.1 --min-probability 0.2", {"prior_unmatched": 0.1, "min_probability": 0.2}),
     ],
 )
 def test_match_writes_what_the_model_matches(unisono, store, flags, options):
@@ -373,81 +373,10 @@ def test_demo_runs_on_a_file(unisono, store, monkeypatch):
     assert load("shown/model", device="cpu").modalities == ("rna", "adt")
 
 
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory, store):
-    """The folder of a benchmark, and how the command ended; run once in a process of its own."""
-    folder = tmp_path_factory.mktemp("compared")
-    options = "--batch-key batch --seeds 1 --methods unisono,mean,ridge,cca --config tiny.toml --device cpu"
-    line = f"benchmark unusual.h5mu -o {shlex.quote(str(folder / 'out'))} --modalities 'gene stuff=rna,tags=adt'"
-    command = [sys.executable, "-m", "unisono.cli", *shlex.split(f"{line} {options}")]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=store)
-    return SimpleNamespace(out=folder / "out", code=ended.returncode, stdout=ended.stdout, stderr=ended.stderr)
-
-
-def test_benchmark_writes_figures_tables_and_pictures(compared):
-    assert compared.code == 0, compared.stderr
-    document = json.loads((compared.out / "benchmark.json").read_text())
-    assert {run["method"]: run["failure"] for run in document["runs"]} == dict.fromkeys(
-        ("unisono", "mean", "ridge", "cca")
-    )
-    names = {path.name for path in compared.out.iterdir()}
-    assert names == {"benchmark.json", "benchmark.md", "prediction.png", "matching.png", "runs"}
-    assert "[4/4] cca, random, seed 0: " in compared.stderr
-
-
-def test_benchmark_records_its_command_without_the_folders_of_this_machine(compared):
-    command = json.loads((compared.out / "benchmark.json").read_text())["command"]
-    assert command.startswith("unisono benchmark unusual.h5mu -o out --modalities")
-    assert str(compared.out.parent) not in (compared.out / "benchmark.md").read_text()
-
-
-def test_benchmark_prints_what_it_writes(compared):
-    document = json.loads((compared.out / "benchmark.json").read_text())
-    figures = {run["method"]: run["figures"] for run in document["runs"]}
-    assert set(figures["cca"]) == {
-        f"rna~adt{s}" for s in ("", " within batch", " with depth", " within batch with depth")
-    }
-    assert set(figures["mean"]) == {"rna->adt", "adt->rna"}
-    printed = [line.split() for line in compared.stdout.splitlines()]
-    assert [line[0] for line in printed if line and line[0] in figures] == [
-        "unisono",
-        "mean",
-        "ridge",
-        "unisono",
-        "cca",
-    ]
-    for method, task, name in (("ridge", "rna->adt", "pearson"), ("cca", "rna~adt", "foscttm of posterior")):
-        assert f"{figures[method][task][name]:.4f}" in compared.stdout
-        assert f"{figures[method][task][name]:.4f}" in (compared.out / "benchmark.md").read_text()
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ("--methods ridge,rigde", ("E053 --methods", "'rigde'", "kernel-ridge")),
-        ("--peers scvj --methods mean", ("E053 --peers", "'scvj'", "scvi")),
-        ("--methods mean --split by-hand", ("E059", "'by-hand'", "leave-one-batch-out")),
-        ("--methods mean --split leave-one-batch-out", ("E058",)),
-        ("--methods mean --split leave-one-donor-out", ("E060", "give the donor")),
-        ("--methods mean --donor-key nobody --split leave-one-donor-out", ("E029", "'nobody'")),
-        ("--methods mean --batch-key batch --test-batches b9", ("E062", "'b9'", "b1, b2")),
-        ("--methods mean --batch-key batch --split batches", ("E062", "--test-batches")),
-        ("--methods mean --preset slow", ("'slow'",)),
-        ("--methods mean --seeds 0", ("seeds",)),
-        ("--methods mean --train-cells 99999", ("E061", "--train-cells")),
-    ],
-)
-def test_a_benchmark_that_cannot_be_is_refused(unisono, options, words):
-    said = refused(unisono, f"benchmark @query.h5mu -o out {options}")
-    for word in words:
-        assert word in said
-
-
 @pytest.mark.parametrize(
     "line",
     [
         "check @nothing.h5mu",
-        "benchmark @nothing.h5mu -o out --methods mean",
         "fit @nothing.h5mu -o out",
         "predict @model @nothing.h5mu --from rna --to adt -o out.h5ad",
         "predict @nothing @query.h5mu --from rna --to adt -o out.h5ad",
@@ -693,7 +622,7 @@ def test_a_process_of_its_own_ends_with_2_and_one_line(tmp_path):
 
 def test_all_commands_are_listed_without_arguments(unisono):
     listed = unisono("").out + unisono("--help").out
-    for name in ("check", "fit", "predict", "match", "embed", "evaluate", "benchmark", "demo"):
+    for name in ("check", "fit", "predict", "match", "embed", "evaluate", "demo"):
         assert name in listed
 
 
@@ -711,5 +640,5 @@ def test_calibrate_writes_a_model_whose_intervals_are_those_of_the_cells_given(u
 
 
 def test_the_command_assumes_as_many_missing_partners_as_the_method():
-    default = inspect.signature(match).parameters["unmatched"].default
-    assert default == inspect.signature(Unisono.match).parameters["unmatched"].default == PRIOR_UNMATCHED
+    default = inspect.signature(match).parameters["prior_unmatched"].default
+    assert default == inspect.signature(Unisono.match).parameters["prior_unmatched"].default == PRIOR_UNMATCHED

@@ -8,8 +8,8 @@ from itertools import combinations, permutations
 import anndata
 import numpy as np
 import pytest
-from fitted_fixtures import counts, rebuilt, take, tiny, training
 from io_fixtures import refusal, snapshot
+from model_fixtures import counts, rebuilt, take, tiny, training
 
 from unisono.api import load
 from unisono.demo import run, split

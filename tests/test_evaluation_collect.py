@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fitted_fixtures import PAIRS, counts, late_model, on_scale, rebuilt, small_model, test_cells
 from io_fixtures import refusal
+from model_fixtures import PAIRS, counts, late_model, on_scale, rebuilt, small_model, test_cells
 from scipy import sparse
 
 from unisono.evaluation import collect as room
@@ -19,7 +19,7 @@ from unisono.evaluation.scores import evaluate
 
 @cache
 def report():
-    return collect(small_model(), test_cells(), where="test.h5mu")
+    return collect(small_model(), test_cells(), source_name="test.h5mu")
 
 
 def of(directions, source, target):
@@ -58,7 +58,7 @@ def test_accuracy_by_feature_has_the_figure_as_its_mean():
 
 
 def test_a_large_panel_is_shown_by_its_best_its_worst_and_its_most_variable(monkeypatch):
-    monkeypatch.setattr(room, "MOST_FEATURES", 11)
+    monkeypatch.setattr(room, "MAX_FEATURES", 11)
     monkeypatch.setattr(room, "_EACH", 3)
     found = of(collect(small_model(), test_cells()).directions, "adt", "rna")
     assert sorted(found.sample.why) == ["least accurate"] * 3 + ["most accurate"] * 3 + ["most variable"] * 3
@@ -131,7 +131,7 @@ def test_partners_are_more_alike_than_any_two_cells():
 
 
 def test_many_points_are_drawn_cell_by_cell(monkeypatch):
-    monkeypatch.setattr(room, "MOST_POINTS", 50)
+    monkeypatch.setattr(room, "MAX_POINTS", 50)
     space = collect(small_model(), test_cells()).space
     assert space.is_sampled
     assert (len(space.names), space.n_cells) == (16, 43)

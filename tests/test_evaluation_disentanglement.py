@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 from anndata import AnnData
-from fitted_fixtures import counts, late_model, noticed, on_scale, rebuilt, take, test_cells, training
 from io_fixtures import refusal
+from model_fixtures import counts, late_model, noticed, on_scale, rebuilt, take, test_cells, training
 from scipy import sparse
 
 import unisono as un
@@ -145,12 +145,12 @@ def test_figures_are_plain_enough_for_json():
     assert document["probes"] == figures().rows()
     row = figures().rows()[0]
     assert row["above_chance"] == pytest.approx(row["score"] - row["chance"])
-    assert document["styled"][3]["swap"]["n_batches"] == 2
+    assert document["styled"][3]["style_transfer"]["n_batches"] == 2
 
 
 def test_many_cells_are_cut_to_as_many_as_can_be_asked(monkeypatch):
-    monkeypatch.setattr(room, "_MOST_CELLS", 61)
-    monkeypatch.setattr(room, "_MOST_CONTENTS", 17)
+    monkeypatch.setattr(room, "_MAX_CELLS", 61)
+    monkeypatch.setattr(room, "_MAX_CONTENTS", 17)
     found = un.disentanglement(late_model(), training(), seed=4)
     assert probe(found, "content", "rna", "depth").n_cells == 61
     assert found.styled[0].variance.n_contents == 17

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from fitted_fixtures import rebuilt, small_model, test_cells
+from model_fixtures import rebuilt, small_model, test_cells
 
 from unisono.evaluation.labels import labels_of
 from unisono.model.query import query_cells

@@ -7,7 +7,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from fitted_fixtures import (
+from io_fixtures import refusal
+from model_fixtures import (
     PAIRS,
     correlations,
     counts,
@@ -18,7 +19,6 @@ from fitted_fixtures import (
     test_cells,
     training,
 )
-from io_fixtures import refusal
 from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -280,7 +280,7 @@ def test_cells_without_partners_are_refused():
 
 
 def test_a_single_modality_is_refused():
-    found = refusal(evaluate, small_model(), rebuilt({"rna": test_cells()["rna"]}), where="mine.h5mu")
+    found = refusal(evaluate, small_model(), rebuilt({"rna": test_cells()["rna"]}), source_name="mine.h5mu")
     assert (found.code, found.where) == ("E027", "mine.h5mu")
 
 

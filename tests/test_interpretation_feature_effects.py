@@ -1,4 +1,4 @@
-"""FeatureEffects are derivatives of the prediction in units of a feature's spread, and their table lists the largest."""
+"""Effects are derivatives of the prediction in units of a feature's spread, and the table lists the largest."""
 
 import copy
 from dataclasses import replace
@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from fitted_fixtures import late_model, on_scale, small_model, test_cells, training
+from model_fixtures import late_model, on_scale, small_model, test_cells, training
 
+from unisono.interpretation import feature_effects
 from unisono.interpretation.feature_effects import FeatureEffects
 from unisono.messages import BadInput
-from unisono.model import feature_effects
 from unisono.model.query import query_view
 from unisono.nn import infer
 

@@ -35,7 +35,7 @@ def test_a_column_of_the_shared_table_serves_every_modality():
     mdata = two()
     mdata.obs["batch"] = pd.Categorical(BATCH)
     assert batches(mdata)["adt"]["c2"] == "b"
-    finding = only(findings_of(mdata, batch_key="batch", where="x.h5mu"), "I029")
+    finding = only(findings_of(mdata, batch_key="batch", source_name="x.h5mu"), "I029")
     assert str(finding) == "I029 x.h5mu: batch found in mdata.obs: 2 levels (a, b)."
 
 

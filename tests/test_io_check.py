@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from fitted_fixtures import rebuilt, small_model, test_cells
 from io_fixtures import codes, counts, mu, only, two
+from model_fixtures import rebuilt, small_model, test_cells
 
 from unisono.io.check import check
 

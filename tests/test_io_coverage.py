@@ -12,10 +12,10 @@ from unisono.preprocessing.align import Known
 GENES = [f"g{i}" for i in range(11)]
 
 
-def covered(modality, model, query, where):
+def covered(modality, model, query, source_name):
     """Coverage where every feature of the model carries as much as any other."""
     signal = np.full(len(model), 1 / len(model))
-    return coverage_of_names(modality, Known(np.array(model)), signal, np.array(query), None, where)
+    return coverage_of_names(modality, Known(np.array(model)), signal, np.array(query), None, source_name)
 
 
 def test_equal_features_have_nothing_to_tell():

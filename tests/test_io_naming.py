@@ -37,7 +37,7 @@ def test_no_alias_stands_for_two_kinds():
 
 def test_known_names_are_read_and_said():
     mdata = mu(**{"Gene Expression": table(7, 11, "g"), "prot": table(7, 5, "p")})
-    cells, findings = cells_from_mudata(mdata, batch_key=None, need=2, where="x.h5mu")
+    cells, findings = cells_from_mudata(mdata, batch_key=None, need=2, source_name="x.h5mu")
     assert cells.modalities == ("rna", "adt")
     assert [str(finding) for finding in findings if finding.code == "I007"] == [
         "I007 x.h5mu, Gene Expression: read as rna.",

@@ -17,7 +17,7 @@ def test_rows_are_paired_by_name_not_place():
     order = [3, 0, 6, 1, 2, 5, 4]
     adt = table(7, 5, "p", seed=1)
     mdata = mu(rna=table(7, 11, "g"), adt=adt[order].copy())
-    cells, findings = cells_from_mudata(mdata, batch_key=None, need=2, where="x.h5mu")
+    cells, findings = cells_from_mudata(mdata, batch_key=None, need=2, source_name="x.h5mu")
     np.testing.assert_array_equal(
         cells.views["adt"].counts[cells.rows["adt"]].toarray(), adt[list(cells.names)].X.toarray()
     )

@@ -112,7 +112,7 @@ def test_a_feature_name_in_two_modalities_is_kept_apart():
 def test_every_refusal_names_file_and_modality():
     values = counts(7, 11).astype(np.float32)
     values[0, 0] = np.nan
-    assert only(findings_of(two(values), where="pbmc.h5mu"), "E015").where == "pbmc.h5mu, rna"
+    assert only(findings_of(two(values), source_name="pbmc.h5mu"), "E015").where == "pbmc.h5mu, rna"
 
 
 def test_real_data_become_cells():

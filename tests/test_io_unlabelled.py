@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from fitted_fixtures import noticed, rebuilt, take, test_cells, tiny, training
 from io_fixtures import refusal
+from model_fixtures import noticed, rebuilt, take, test_cells, tiny, training
 
 from unisono.api import fit
 from unisono.evaluation.scores import evaluate
@@ -48,9 +48,9 @@ def test_cells_that_lack_training_features_are_refused():
 def test_the_fit_learns_from_them_and_says_so():
     config = tiny(max_epochs=1)
     alone = fit(training(), batch_key="batch", config=config, device="cpu")
-    beside = fit(training(), batch_key="batch", config=config, device="cpu", also=test_cells())
+    beside = fit(training(), batch_key="batch", config=config, device="cpu", unlabelled=test_cells())
     (seen,) = beside.record.unlabelled
-    assert (seen.how, seen.n_cells) == ("also", {"atac": 43, "rna": 43, "adt": 43})
+    assert (seen.how, seen.n_cells) == ("fit", {"atac": 43, "rna": 43, "adt": 43})
     assert alone.record.unlabelled == ()
     first, second = (model.preprocessors["rna"].projection.centre for model in (alone, beside))
     assert np.abs(first - second).max() > 1e-3
@@ -66,7 +66,7 @@ def test_their_pairing_is_not_looked_at():
         names[rows] = np.roll(names[rows], 7)
     shuffled["rna"].obs_names = names
     models = [
-        fit(training(), batch_key="batch", config=config, device="cpu", also=rebuilt(dict(one.mod)))
+        fit(training(), batch_key="batch", config=config, device="cpu", unlabelled=rebuilt(dict(one.mod)))
         for one in (query, shuffled)
     ]
     first, second = (model.network.state_dict() for model in models)
@@ -74,8 +74,8 @@ def test_their_pairing_is_not_looked_at():
 
 
 def test_every_later_evaluation_repeats_it():
-    model = fit(training(), batch_key="batch", config=tiny(max_epochs=1), device="cpu", also=test_cells())
+    model = fit(training(), batch_key="batch", config=tiny(max_epochs=1), device="cpu", unlabelled=test_cells())
     with noticed() as said:
         evaluate(model, test_cells())
     (line,) = [line for line in said if line.startswith("W064 ")]
-    assert "(also: 43 atac, 43 rna, 43 adt; these very cells)" in line
+    assert "(fit: 43 atac, 43 rna, 43 adt; these very cells)" in line

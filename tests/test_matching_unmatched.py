@@ -62,7 +62,7 @@ def test_cells_beyond_those_scaled_are_judged_as_these_are(monkeypatch):
 
     kind, left, right = population(401)
     whole, _ = unmatched_probability(left, right[kind != 3], beta=1.0, prior_unmatched=0.02)
-    monkeypatch.setattr(sys.modules["unisono.matching.unmatched"], "MOST_CELLS", 150)
+    monkeypatch.setattr(sys.modules["unisono.matching.unmatched"], "MAX_CELLS", 150)
     sampled, of_right = unmatched_probability(left, right[kind != 3], beta=1.0, prior_unmatched=0.02)
     assert sampled.shape == (401,)
     assert of_right.shape == ((kind != 3).sum(),)

@@ -6,7 +6,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from fitted_fixtures import (
+from io_fixtures import refusal
+from model_fixtures import (
     correlations,
     late_model,
     noticed,
@@ -17,7 +18,6 @@ from fitted_fixtures import (
     test_cells,
     training,
 )
-from io_fixtures import refusal
 
 from unisono.evaluation.scores import evaluate
 from unisono.model.unisono import Unisono

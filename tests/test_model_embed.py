@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from anndata import AnnData
-from fitted_fixtures import PAIRS, counts, late_model, noticed, rebuilt, small_model, take, test_cells, training
 from io_fixtures import refusal
+from model_fixtures import PAIRS, counts, late_model, noticed, rebuilt, small_model, take, test_cells, training
 
 from unisono.io.read import cells_from_mudata
 from unisono.model.query import query_view

@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from fitted_fixtures import on_scale, rebuilt, small_model, take, test_cells, tiny
 from io_fixtures import refusal
+from model_fixtures import on_scale, rebuilt, small_model, take, test_cells, tiny
 from scipy import sparse
 
 from unisono.api import fit, load

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from fitted_fixtures import (
+from io_fixtures import refusal
+from model_fixtures import (
     N_TEST,
     PAIRS,
     counts,
@@ -18,7 +19,6 @@ from fitted_fixtures import (
     test_cells,
     training,
 )
-from io_fixtures import refusal
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
@@ -35,7 +35,7 @@ def sides(left: str = "rna", right: str = "adt"):
 
 def dense(left, right, **options):
     """Of sides that are known to be whole, unless told otherwise."""
-    return small_model().match(left, right, **{"unmatched": 0.0} | options).match_posterior.posterior.toarray()
+    return small_model().match(left, right, **{"prior_unmatched": 0.0} | options).match_posterior.posterior.toarray()
 
 
 def view(part, modality, model=None):
@@ -268,7 +268,9 @@ def test_unsure_cells_get_no_answer_and_sure_ones_keep_theirs():
     np.testing.assert_allclose(np.asarray(table.X.sum(axis=1)).ravel(), 1.0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "value"), [("unmatched", 1.0), ("unmatched", -0.1), ("min_probability", 1.5)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("prior_unmatched", 1.0), ("prior_unmatched", -0.1), ("min_probability", 1.5)]
+)
 def test_shares_out_of_range_are_refused(name, value):
     found = refusal(small_model().match, *sides(), **{name: value})
     assert found.code == "E053"
@@ -320,9 +322,9 @@ def test_one_modality_on_both_sides_is_refused():
 
 def test_a_side_of_several_modalities_asks_which():
     query = test_cells()
-    for left, right, where in ((query, query["adt"], "left"), (query["rna"], query, "right")):
+    for left, right, source_name in ((query, query["adt"], "left"), (query["rna"], query, "right")):
         found = refusal(small_model().match, left, right)
-        assert (found.code, found.where) == ("E007", where)
+        assert (found.code, found.where) == ("E007", source_name)
         assert "between=" in found.remedy
 
 

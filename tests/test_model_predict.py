@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData, concat
-from fitted_fixtures import (
+from io_fixtures import refusal
+from model_fixtures import (
     N_TEST,
     correlations,
     counts,
@@ -25,7 +26,6 @@ from fitted_fixtures import (
     tiny,
     training,
 )
-from io_fixtures import refusal
 
 from unisono.api import fit
 from unisono.model.unisono import Unisono

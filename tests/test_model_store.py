@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fitted_fixtures import late_model, small_model, test_cells
 from io_fixtures import refusal, snapshot
+from model_fixtures import late_model, small_model, test_cells
 from safetensors.numpy import load_file
 
 import unisono

@@ -127,4 +127,4 @@ def test_logits_are_intercept_and_bias_plus_the_slope_times_what_the_code_says_p
 
 
 def test_a_fresh_head_learns_bias_dispersion_and_slope_and_keeps_its_loadings():
-    assert {name for name, _ in head_of().named_parameters()} == {"log_bias", "log_dispersion", "log_slope"}
+    assert {name for name, _ in head_of().named_parameters()} == {"log_bias", "log_theta", "log_slope"}

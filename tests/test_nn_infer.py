@@ -55,7 +55,7 @@ def cosines(z, constant):
     return np.einsum("mid,mjd->ij", unit, unit) / len(z)
 
 
-@pytest.mark.parametrize("vote", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_the_inner_product_of_two_vectors_is_the_mean_cosine_of_members_and_the_vote_of_the_linear_path(
     network, weight
 ):

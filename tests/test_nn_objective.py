@@ -299,6 +299,6 @@ def test_every_weight_of_the_network_but_unsampled_features_gets_a_gradient():
     found = terms(network, batch_of(), config_of(), 1.0, torch.Generator().manual_seed(0))
     torch.stack(list(found.values())).sum().backward()
     silent = {n for n, p in network.named_parameters() if p.grad is None or not (p.grad != 0).any()}
-    assert silent == {"heads.rna.log_slope", "heads.adt.log_slope", "heads.adt.log_bias", "heads.atac.log_dispersion"}
+    assert silent == {"heads.rna.log_slope", "heads.adt.log_slope", "heads.adt.log_bias", "heads.atac.log_theta"}
     grad = network.head("rna").log_bias.grad
     assert torch.nonzero(grad)[:, 0].tolist() == SAMPLED["rna"].tolist()

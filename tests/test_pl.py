@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from fitted_fixtures import correlations, late_model, on_scale, small_model, take, test_cells
 from matplotlib.colors import to_rgba
+from model_fixtures import correlations, late_model, on_scale, small_model, take, test_cells
 from scipy.stats import spearmanr
 
 import unisono as un

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unisono.preprocessing import kernel
+from unisono.preprocessing import kernel_ridge
 from unisono.preprocessing.kernel_ridge import KernelRidge
 
 
@@ -31,7 +31,7 @@ def test_the_order_and_the_chunks_of_the_query_change_nothing(monkeypatch):
     x, y = codes(83)
     fitted = KernelRidge.fit(x[:60], y[:60], rng())
     whole = fitted.predict(x[60:])
-    monkeypatch.setattr(kernel, "_ROWS_AT_A_TIME", 4)
+    monkeypatch.setattr(kernel_ridge, "_ROWS_AT_A_TIME", 4)
     np.testing.assert_allclose(fitted.predict(x[60:][::-1])[::-1], whole, atol=1e-6)
 
 
@@ -39,7 +39,7 @@ def test_half_the_cells_as_landmarks_predict_nearly_as_well_as_all(monkeypatch):
     x, y = codes(600)
     error = {}
     for n_landmarks in (500, 250, 5):
-        monkeypatch.setattr(kernel, "_LANDMARKS", n_landmarks)
+        monkeypatch.setattr(kernel_ridge, "_LANDMARKS", n_landmarks)
         fitted = KernelRidge.fit(x[:500], y[:500], rng())
         assert len(fitted.landmarks) == n_landmarks
         error[n_landmarks] = float(((fitted.predict(x[500:]) - y[500:]) ** 2).mean())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unisono.preprocessing import cca
+from unisono.preprocessing import linear_path
 from unisono.preprocessing.linear_path import fit_linear_path
 
 RHO = np.array([0.9, 0.7, 0.4])
@@ -73,7 +73,7 @@ def test_a_decoder_is_root_rho_times_the_covariance_of_codes_and_variates():
 
 
 def test_cross_prediction_equals_least_squares_when_shrinkage_is_negligible(monkeypatch):
-    monkeypatch.setattr(cca, "_SHRINKAGE", 1e-9)
+    monkeypatch.setattr(linear_path, "_SHRINKAGE", 1e-9)
     rng = np.random.default_rng(3)
     codes, _ = white_views(20_000, {"rna": 7, "adt": 5}, rho=np.array([0.95, 0.8, 0.7, 0.5, 0.3]))
     codes = {m: x @ rng.normal(size=(x.shape[1], x.shape[1])) for m, x in codes.items()}

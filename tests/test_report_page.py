@@ -26,7 +26,7 @@ class Elements(HTMLParser):
         super().__init__()
         self.found, self.scripts, self.read = [], [], []
         self.open = ""
-        self.mini_batches(text)
+        self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, dict(attrs)))

@@ -56,7 +56,7 @@ def test_the_rarest_of_many_levels_share_one():
 
 
 def test_features_beyond_the_most_are_drawn_with_those_whose_values_are_shown(monkeypatch):
-    monkeypatch.setattr(room, "MOST_FEATURES", 20)
+    monkeypatch.setattr(room, "MAX_FEATURES", 20)
     whole = report()
     shown = tuple(
         replace(each, sample=replace(each.sample, columns=each.sample.columns[:2], why=each.sample.why[:2],

@@ -177,10 +177,10 @@ def test_a_route_has_a_kernel_only_where_it_has_a_share_and_depth_only_to_atac(p
     shares = dict.fromkeys(found.kernel_shares, 0.0) | {("rna", "adt"): 0.5}
     made = closed_form(prepared.views, replace(found, kernel_shares=shares), CONFIG, {})
     assert len(made) == 9
-    for (source, target), closed_form in made.items():
-        assert (closed_form.kernel is not None) == ((source, target) == ("rna", "adt"))
-        assert (closed_form.depth is not None) == (target == "atac")
-        assert closed_form.share == shares.get((source, target), 0.0)
+    for (source, target), terms in made.items():
+        assert (terms.kernel is not None) == ((source, target) == ("rna", "adt"))
+        assert (terms.depth is not None) == (target == "atac")
+        assert terms.share == shares.get((source, target), 0.0)
 
 
 def test_without_the_kernel_member_no_route_has_a_kernel(prepared, judge):
@@ -189,9 +189,7 @@ def test_without_the_kernel_member_no_route_has_a_kernel(prepared, judge):
     )
     selection = select(prepared.network, prepared.views, judge, without)
     assert selection.kernel_shares == {}
-    assert all(
-        closed_form.kernel is None for closed_form in closed_form(prepared.views, selection, without, {}).values()
-    )
+    assert all(terms.kernel is None for terms in closed_form(prepared.views, selection, without, {}).values())
 
 
 def test_modalities_that_no_cell_shares_get_a_route_that_adds_nothing(prepared, found):
@@ -203,7 +201,7 @@ def test_modalities_that_no_cell_shares_get_a_route_that_adds_nothing(prepared, 
     terms = closed_form(views, replace(found, kernel_shares={("adt", "atac"): 0.5}), CONFIG, {})["adt", "atac"]
     assert terms.kernel is None
     assert terms.share == 0.0
-    assert not closed_form.expected_depth(adt.standardised).any()
+    assert not terms.expected_depth(adt.standardised).any()
 
 
 def test_kernels_that_were_fitted_to_choose_are_the_ones_that_would_be_fitted_again(prepared, found):

@@ -9,7 +9,7 @@ import torch
 from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
 from unisono.preprocessing.projection import on_scale
-from unisono.training import held_out
+from unisono.training import validation
 from unisono.training.prepare import prepare
 from unisono.training.validation import Figures, Validation
 from unisono.types import Cells
@@ -64,8 +64,10 @@ def test_rank_is_the_share_of_rivals_in_the_batch_that_look_more_alike_than_the_
     judge = Validation(prepared.held_out, prepared.views)
     found = []
     for a, b in (("atac", "rna"), ("atac", "adt"), ("rna", "adt")):
-        z = {m: judge.contents(prepared.network)[m][0] * prepared.network.metric[0].detach().numpy() for m in (a, b)}
-        reach = prepared.network.reach[0].detach().numpy()
+        z = {
+            m: judge.contents(prepared.network)[m][0] * prepared.network.dim_weight[0].detach().numpy() for m in (a, b)
+        }
+        reach = prepared.network.bias_norm[0].detach().numpy()
         z = {m: np.column_stack([value, np.broadcast_to(reach, (len(value), 1))]) for m, value in z.items()}
         unit = {m: value / np.linalg.norm(value, axis=1, keepdims=True) for m, value in z.items()}
         rows = prepared.held_out.rows
@@ -104,9 +106,9 @@ def test_figures_are_the_mean_over_all_directions(prepared, judge):
 
 
 def test_only_the_features_with_the_most_counts_are_judged(prepared, monkeypatch):
-    monkeypatch.setattr(held_out, "_MOST_FEATURES", 5)
+    monkeypatch.setattr(validation, "_MAX_FEATURES", 5)
     view = prepared.views["rna"]
-    found = held_out._informative_features(view)
+    found = validation._informative_features(view)
     total = np.asarray(view.counts.selected.sum(axis=0)).ravel()
     assert set(found) == set(view.preprocessor.projection.selected[np.argsort(-total)[:5]])
     assert (np.diff(found) > 0).all()

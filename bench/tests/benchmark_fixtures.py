@@ -8,7 +8,7 @@ from pathlib import Path
 import anndata
 import numpy as np
 import pandas as pd
-from fitted_fixtures import rebuilt
+from model_fixtures import rebuilt
 from scipy import sparse
 
 from unisono_bench.contenders import MethodContender

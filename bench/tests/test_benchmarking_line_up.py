@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fitted_fixtures import tiny
+from model_fixtures import tiny
 
 from unisono_bench import line_up as room
 from unisono_bench.line_up import NEED_SCIKIT_LEARN, line_up

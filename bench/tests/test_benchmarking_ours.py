@@ -6,8 +6,8 @@ import pickle
 
 import numpy as np
 import pytest
-from fitted_fixtures import small_model, tiny
-from fitted_fixtures import test_cells as leave_one_out_codes
+from model_fixtures import small_model, tiny
+from model_fixtures import test_cells as leave_one_out_codes
 
 from unisono_bench.ours import ABLATIONS, FittedUnisono, changed, whole, without_parts
 from unisono.config import FitConfig

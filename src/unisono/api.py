@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 _SECONDS_BETWEEN_CHECKPOINTS = 5.0
-_ENOUGH_UNSEEN = 200
+_MIN_UNSEEN = 200
 """Held-out cells from which on embedding and novelty are learnt of them: cells that were trained on lie elsewhere."""
 _LIBRARIES = ("unisono", "torch", "numpy", "scipy", "anndata", "mudata")
 
@@ -62,8 +62,8 @@ def fit(
     on_epoch: OnEpoch | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
-    where: str = "data",
-    also: MuData | None = None,
+    source_name: str = "data",
+    unlabelled: MuData | None = None,
 ) -> Unisono:
     """Learn to predict and match from cells measured in two or three modalities.
 
@@ -80,10 +80,10 @@ def fit(
         on_epoch: called after each epoch, for a progress display.
         checkpoint: folder for checkpoints, written every few seconds; None for none.
         resume: go on from that checkpoint if it is there; the weights end up the same to the bit.
-        where: what messages call the data, usually a file name.
-        also: cells without labels, such as the query to come: they take part in the terms within a modality, and how
-            they pair is not looked at. Figures on these cells are transductive then, which the model's record says and
-            every later evaluation repeats.
+        source_name: what messages call the data, usually a file name.
+        unlabelled: cells without labels, such as the query to come: they take part in the terms within a modality,
+            and how they pair is not looked at. Figures on these cells are transductive then, which the model's record
+            says and every later evaluation repeats.
 
     Returns:
         The fitted model. `mdata` is not changed.
@@ -100,22 +100,27 @@ def fit(
     """
     chosen = config or FitConfig.preset(preset, seed=seed)
     cells, findings = cells_from_mudata(
-        mdata, batch_key=batch_key, modalities=modalities, layer=layer, where=where, need=2
+        mdata, batch_key=batch_key, modalities=modalities, layer=layer, source_name=source_name, need=2
     )
     warn(findings)
-    unlabelled: tuple[Unlabelled, ...] = ()
-    if also is not None:
-        beside, findings = cells_from_mudata(
-            also, batch_key=batch_key, modalities=modalities, layer=layer, where=f"{where}, also", need=1
+    seen: tuple[Unlabelled, ...] = ()
+    if unlabelled is not None:
+        queried, findings = cells_from_mudata(
+            unlabelled,
+            batch_key=batch_key,
+            modalities=modalities,
+            layer=layer,
+            source_name=f"{source_name}, unlabelled",
+            need=1,
         )
         warn(findings)
-        seen = {m: beside.views[m].n_cells for m in beside.modalities if m in cells.views}
-        unlabelled = (Unlabelled(how="also", fingerprint=fingerprint(beside), n_cells=seen),)
-        cells = with_unlabelled(cells, beside, f"{where}, also")
+        n_cells = {m: queried.views[m].n_cells for m in queried.modalities if m in cells.views}
+        seen = (Unlabelled(how="fit", fingerprint=fingerprint(queried), n_cells=n_cells),)
+        cells = with_unlabelled(cells, queried, f"{source_name}, unlabelled")
     return fit_cells(
         cells,
         chosen,
-        unlabelled=unlabelled,
+        unlabelled=seen,
         device=device,
         batch_key=batch_key,
         modalities=modalities,  # type: ignore[arg-type]  # the reader has refused other kinds
@@ -140,15 +145,15 @@ def fit_cells(
 ) -> Unisono:
     """As `fit`, from cells whose counts are known to be sound."""
     began = time.perf_counter()
-    where = choose_device(device)
+    source_name = choose_device(device)
     mark = fingerprint(cells)
-    prepared = prepare(cells, config, where)
+    prepared = prepare(cells, config, source_name)
     held_out = None
     if prepared.held_out:
         held_out = Validation(
             prepared.held_out, prepared.views, chooses_linear_weight=config.architecture.chooses_linear_weight
         )
-    mini_batches = MiniBatches(prepared.views, prepared.technical, config, where)
+    mini_batches = MiniBatches(prepared.views, prepared.technical, config, source_name)
     if resume and checkpoint and checkpoint.exists():
         training = load_checkpoint(prepared.network, checkpoint, config, mark)
     else:
@@ -169,7 +174,7 @@ def fit_cells(
         n_held_out=len(prepared.held_out.names) if prepared.held_out else 0,
         batch_key=batch_key,
         modalities=dict(modalities) if modalities else None,
-        device=str(where),
+        device=str(source_name),
         curve=tuple(_epoch_record(epoch, epoch.figures) for epoch in training.evaluated if epoch.figures),
         seconds=0.0,
         unlabelled=unlabelled,
@@ -179,11 +184,11 @@ def fit_cells(
     if held_out:
         model = model.with_intervals(held_out.cells)
         if len(cells.names) < config.refit_below:
-            whole = refit(cells, config, training.best_epoch, where, on_epoch)
+            whole = refit(cells, config, training.best_epoch, source_name, on_epoch)
             set_linear_weight(whole.network, selection.linear_weight)
             views, intervals = whole.views, model.intervals
             model = replace(_assembled(whole.network, views, selection, {}, config, record), intervals=intervals)
-        elif len(held_out.cells.names) >= _ENOUGH_UNSEEN:
+        elif len(held_out.cells.names) >= _MIN_UNSEEN:
             leave_one_out_codes = held_out
             model = model.with_novelties({m: standardised.x for m, standardised in held_out.standardised.items()})
     model = model.with_moment_alignment(complete_codes(views, leave_one_out_codes))

@@ -52,10 +52,10 @@ def run(
         from unisono.datasets import simulate
 
         say(f"simulating {_N_CELLS} cells: chromatin drives transcription drives protein")
-        mdata, where = simulate(n_cells=_N_CELLS, seed=config.seed), "simulation"
+        mdata, source_name = simulate(n_cells=_N_CELLS, seed=config.seed), "simulation"
         batch_key = batch_key or "batch"
     else:
-        mdata, where = read_mudata(data), data.name
+        mdata, source_name = read_mudata(data), data.name
     training, test = split(mdata)
     say(f"fitting on {training.n_obs:,} of {mdata.n_obs:,} cells")
     model = fit(
@@ -65,13 +65,13 @@ def run(
         config=config,
         device=device,
         on_epoch=on_epoch,
-        where=where,
+        source_name=source_name,
     )
     out.mkdir(parents=True, exist_ok=True)
     model.save(out / "model", force=force)
-    _answer(model, test, out, where, force)
+    _answer(model, test, out, source_name, force)
     say(f"scoring both tasks on {test.n_obs:,} cells that the fit has not seen")
-    scores = evaluate(model, test, where=where)
+    scores = evaluate(model, test, source_name=source_name)
     write_json(out / "metrics.json", scores)
     say(f"model, predictions, matchings and metrics are in {out}")
     return scores
@@ -84,10 +84,10 @@ def split(mdata: MuData) -> tuple[MuData, MuData]:
     return mdata[np.sort(order[n_test:])].copy(), mdata[np.sort(order[:n_test])].copy()
 
 
-def _answer(model: Unisono, test: MuData, out: Path, where: str, force: bool) -> None:
+def _answer(model: Unisono, test: MuData, out: Path, source_name: str, force: bool) -> None:
     """Every prediction and every matching of the test cells, as files."""
     for source, target in permutations(model.modalities, 2):
-        prediction = model.prediction(test, source, target, where=where)
+        prediction = model.prediction(test, source, target, source_name=source_name)
         write_prediction(prediction, out / f"{target}-from-{source}.h5ad", force=force)
     for left, right in combinations(model.modalities, 2):
         found = model.match(test, test, between=(left, right))

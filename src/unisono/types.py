@@ -1,4 +1,4 @@
-"""The data that travels between rooms: View, Cells, MatchPosterior, Prediction; checked when made, never changed after."""
+"""The data that travels between rooms, checked when made, never changed after."""
 
 from __future__ import annotations
 

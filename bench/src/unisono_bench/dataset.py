@@ -52,6 +52,6 @@ class Dataset:
             batch_key=key,
             modalities=self.modalities,
             layer=self.layer,
-            where=self.path.name,
+            source_name=self.path.name,
             need=2,
         )

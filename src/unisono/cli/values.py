@@ -61,25 +61,25 @@ def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:
     from unisono.config import FitConfig
 
     changes: dict[str, Any] = {}
-    where = "config"
+    source_name = "config"
     if path is not None:
         import tomllib
 
-        where = path.name
+        source_name = path.name
         try:
             changes = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise bad_input("E001", str(path), "no such file.", "check the path") from error
         except IsADirectoryError as error:
-            raise bad_input("E053", where, "is a folder, wanted a TOML file.", "check the path") from error
+            raise bad_input("E053", source_name, "is a folder, wanted a TOML file.", "check the path") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise bad_input("E053", where, f"is not TOML: {error}.", "correct the line") from error
+            raise bad_input("E053", source_name, f"is not TOML: {error}.", "correct the line") from error
     try:
         return FitConfig.preset(preset, **{"seed": seed, **changes})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         what = f"{field}: {first['msg']} (given {first['input']!r})."
-        raise bad_input("E053", where, what, "see unisono.FitConfig for the fields and their ranges") from error
+        raise bad_input("E053", source_name, what, "see unisono.FitConfig for the fields and their ranges") from error
     except ValueError as error:
-        raise bad_input("E053", where, f"{error}.", "choose another") from error
+        raise bad_input("E053", source_name, f"{error}.", "choose another") from error

@@ -51,7 +51,7 @@ def collect(
     model: Unisono,
     test: MuData,
     *,
-    where: str = "test",
+    source_name: str = "test",
     force: bool = False,
     numbers: Numbers | None = None,
 ) -> EvaluationReport:
@@ -60,15 +60,15 @@ def collect(
     Args:
         model: fitted on other cells.
         test: raw counts, at least two of the model's modalities over shared cell names.
-        where: what messages call the data.
+        source_name: what messages call the data.
         force: go on even where the test cells hold less than a tenth of what the model reads.
         numbers: further numbers of cells to show in the shared space, beside their novelty.
 
     Raises:
         BadInput: the cells cannot be read by the model, or no cell has two modalities.
     """
-    cells = query_cells(test, model.preprocessors, model.record, where, force=force)
-    transductive = seen(model.record.unlabelled, cells, where)
+    cells = query_cells(test, model.preprocessors, model.record, source_name, force=force)
+    transductive = seen(model.record.unlabelled, cells, source_name)
     warn(transductive)
     scores: dict[str, float] = {}
     chance: dict[str, float] = {}
@@ -77,7 +77,7 @@ def collect(
         result = judged(predicted)
         scores |= named(predicted, result.figures)
         chance |= named(predicted, reference.of_the_mean_profile(predicted.truth))
-        groups = model.groups_of_intervals(test, predicted.source, predicted.prediction.target, where)
+        groups = model.groups_of_intervals(test, predicted.source, predicted.prediction.target, source_name)
         directions.append(_direction(model, predicted, result, groups))
     pairings: list[Pairing] = []
     for matched in matchings(model, cells):
@@ -85,9 +85,9 @@ def collect(
         chance |= named(matched, reference.of_a_blind_match(matched.left.n_cells, matched.groups))
         pairings.append(_pairing(model, matched))
     if not scores:
-        raise without_pairs(where)
+        raise without_pairs(source_name)
     return EvaluationReport(
-        where,
+        source_name,
         fingerprint(cells),
         {m: cells.views[m].n_cells for m in cells.modalities},
         scores,
@@ -95,7 +95,7 @@ def collect(
         _space(model, test, cells, _novelty(model, cells) | dict(numbers or {})),
         tuple(directions),
         tuple(sorted(pairings, key=lambda pairing: pairing.setting != "")),
-        tuple(dict.fromkeys([*transductive, *_findings(model, test, cells, where)])),
+        tuple(dict.fromkeys([*transductive, *_findings(model, test, cells, source_name)])),
         model.record,
         model.config,
     )
@@ -227,15 +227,18 @@ def _drawn(n: int, most: int) -> Rows:
     return np.sort(np.random.default_rng(_DRAW).permutation(n)[:most])
 
 
-def _findings(model: Unisono, test: MuData, cells: Cells, where: str) -> list[Finding]:
+def _findings(model: Unisono, test: MuData, cells: Cells, source_name: str) -> list[Finding]:
     """What was noticed about the test data, against the model, from the gravest to the least."""
     names = {name: kind for name, kind in kinds(test, model.record).items() if kind in model.preprocessors}
     found: list[Finding] = []
     keys: list[str | None] = []
     for name, modality in names.items():
-        key, without = batch_key_of(test, model.record, [name], where)
+        key, without = batch_key_of(test, model.record, [name], source_name)
         keys.append(key)
-        found += [*without, *new_batches(cells.views[modality], model.preprocessors[modality], f"{where}, {modality}")]
+        found += [
+            *without,
+            *new_batches(cells.views[modality], model.preprocessors[modality], f"{source_name}, {modality}"),
+        ]
     key = None if None in keys else model.record.batch_key
-    report = check(test, batch_key=key, modalities=names, where=where, preprocessors=model.preprocessors)
+    report = check(test, batch_key=key, modalities=names, source_name=source_name, preprocessors=model.preprocessors)
     return sorted([*found, *report.findings], key=lambda each: "EWI".index(each.code[0]))

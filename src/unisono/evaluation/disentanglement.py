@@ -91,7 +91,7 @@ def disentanglement(
     cell_type_key: str | None = "cell_type",
     *,
     seed: int = 0,
-    where: str = "test",
+    source_name: str = "test",
     force: bool = False,
 ) -> Disentanglement:
     """Ask probes what content and style say of modality, batch, depth and cell type, and what a change of style does.
@@ -105,15 +105,17 @@ def disentanglement(
         test: raw counts of cells of one modality or more.
         cell_type_key: obs column of the cell type; where it is not there, or None, its rows are absent.
         seed: draws cells and folds.
-        where: what messages call the data.
+        source_name: what messages call the data.
         force: go on even where the test cells hold less than a tenth of what the model reads.
 
     Raises:
         BadInput: E063 scikit-learn is missing, or the cells cannot be read by the model.
     """
     if not has_probes():
-        raise bad_input("E063", where, "scikit-learn, which probes need, is not installed.", "pip install scikit-learn")
-    cells = query_cells(test, model.preprocessors, model.record, where, force=force)
+        raise bad_input(
+            "E063", source_name, "scikit-learn, which probes need, is not installed.", "pip install scikit-learn"
+        )
+    cells = query_cells(test, model.preprocessors, model.record, source_name, force=force)
     known = None if cell_type_key is None else _obs_column(test, cell_type_key)
     return disentanglement_of(model, cells, known, seed)
 
@@ -215,10 +217,10 @@ def _styled(
     measured = model.preprocessors[target].transform(truth).scaled
     n_codes = measured.shape[1]
     codes = {name: each.codes[:, :n_codes] for name, each in predicted.items()}
-    style_transfer = style_transfer(measured, codes, truth.batch, _types_of(truth.cells, cell_type), seed)
-    if style_transfer is None:
+    transfer = style_transfer(measured, codes, truth.batch, _types_of(truth.cells, cell_type), seed)
+    if transfer is None:
         return Styled(source, target, shares, None, None, None)
-    return Styled(source, target, shares, style_transfer, *_changes(model, predicted, truth))
+    return Styled(source, target, shares, transfer, *_changes(model, predicted, truth))
 
 
 def _grid(predicted: Mapping[str, Prediction]) -> Iterator[NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""EvaluationReport: what a reader needs to judge a model on test cells, as arrays and tables; computes and draws nothing."""
+"""Arrays and tables behind the evaluation page, for one model and one test; computes and draws nothing."""
 
 from __future__ import annotations
 

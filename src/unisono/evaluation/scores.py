@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
-def evaluate(model: Unisono, test: MuData, *, where: str = "test", force: bool = False) -> dict[str, float]:
+def evaluate(model: Unisono, test: MuData, *, source_name: str = "test", force: bool = False) -> dict[str, float]:
     """Both tasks on cells that the model has not seen, paired by name.
 
     Args:
         model: fitted on other cells.
         test: raw counts, at least two of the model's modalities over shared cell names.
-        where: what messages call the data.
+        source_name: what messages call the data.
         force: go on even where the test cells hold less than a tenth of what the model reads.
 
     Returns:
@@ -37,15 +37,15 @@ def evaluate(model: Unisono, test: MuData, *, where: str = "test", force: bool =
     Raises:
         BadInput: the cells cannot be read by the model, or no cell has two modalities.
     """
-    cells = query_cells(test, model.preprocessors, model.record, where, force=force)
-    warn(seen(model.record.unlabelled, cells, where))
+    cells = query_cells(test, model.preprocessors, model.record, source_name, force=force)
+    warn(seen(model.record.unlabelled, cells, source_name))
     scores: dict[str, float] = {}
     for predicted in predictions(model, cells):
         scores |= named(predicted, judged(predicted).figures)
     for matched in matchings(model, cells):
         scores |= named(matched, matching_scores(matched))
     if not scores:
-        raise without_pairs(where)
+        raise without_pairs(source_name)
     return scores
 
 
@@ -64,7 +64,7 @@ def named(answer: Predicted | Matched, figures: dict[str, float]) -> dict[str, f
     return {" ".join(filter(None, (answer.name, figure, answer.setting))): value for figure, value in figures.items()}
 
 
-def seen(unlabelled: tuple[Unlabelled, ...], cells: Cells, where: str) -> list[Finding]:
+def seen(unlabelled: tuple[Unlabelled, ...], cells: Cells, source_name: str) -> list[Finding]:
     """What a reader of the figures has to know where the model has learnt from cells without labels."""
     mark = fingerprint(cells)
     found = []
@@ -72,10 +72,10 @@ def seen(unlabelled: tuple[Unlabelled, ...], cells: Cells, where: str) -> list[F
         n_cells = ", ".join(f"{n:,} {m}" for m, n in each.n_cells.items())
         same = "these very cells" if each.fingerprint == mark else "perhaps these among them"
         what = f"the model has seen unlabelled cells ({each.how}: {n_cells}; {same}): figures are transductive."
-        found.append(Finding("W064", where, what, "compare with a model that has not, on the same cells"))
+        found.append(Finding("W064", source_name, what, "compare with a model that has not, on the same cells"))
     return found
 
 
-def without_pairs(where: str) -> BadInput:
+def without_pairs(source_name: str) -> BadInput:
     """The error for test cells that nothing can be judged by."""
-    return bad_input("E027", where, "no cell has two modalities of this model.", "give cells measured in both")
+    return bad_input("E027", source_name, "no cell has two modalities of this model.", "give cells measured in both")

@@ -36,7 +36,7 @@ class Genome:
     builds: tuple[str, ...]
 
 
-def genome_of(peaks: pd.DataFrame, where: str) -> Genome:
+def genome_of(peaks: pd.DataFrame, source_name: str) -> Genome:
     """What the columns chrom and end of a set of peaks tell.
 
     Raises:
@@ -45,10 +45,10 @@ def genome_of(peaks: pd.DataFrame, where: str) -> Genome:
     last_end = peaks.groupby("chrom", observed=True)["end"].max()
     found = _primary(last_end.index)
     primary = last_end.loc[list(found)].set_axis([_key(match[2]) for match in found.values()])
-    return Genome(prefix_of(last_end.index, where), _fitting(primary) if found else ())
+    return Genome(prefix_of(last_end.index, source_name), _fitting(primary) if found else ())
 
 
-def prefix_of(chromosomes: Iterable[str], where: str) -> Prefix | None:
+def prefix_of(chromosomes: Iterable[str], source_name: str) -> Prefix | None:
     """How the primary ones among chromosomes are named, None if none is primary.
 
     Raises:
@@ -59,26 +59,26 @@ def prefix_of(chromosomes: Iterable[str], where: str) -> Prefix | None:
     bare = [chrom for chrom, match in found.items() if not match[1]]
     if prefixed and bare:
         what = f"chromosomes are named in two ways ({prefixed[0]!r} and {bare[0]!r})."
-        raise bad_input("E040", where, what, "name all of them in the way of the model")
+        raise bad_input("E040", source_name, what, "name all of them in the way of the model")
     if prefixed:
         return "chr"
     return "" if bare else None
 
 
-def check_same_genome(query: Genome, model: Genome, where: str) -> None:
+def check_same_genome(query: Genome, model: Genome, source_name: str) -> None:
     """Refuse peaks that cannot lie on the model's genome; silent where the coordinates do not tell.
 
     Raises:
         BadInput: E039 the chromosomes are named differently, or no build fits both.
     """
     if query.prefix is not None and model.prefix is not None and query.prefix != model.prefix:
-        raise _named_differently(query.prefix, model.prefix, where)
+        raise _named_differently(query.prefix, model.prefix, source_name)
     if query.builds and model.builds and not set(query.builds) & set(model.builds):
         what = (
             f"the peaks lie on another genome: the query fits {either(query.builds)}, the model {either(model.builds)}."
         )
         remedy = f"align the query to {either(model.builds)}, or fit a model on its own genome"
-        raise bad_input("E039", where, what, remedy)
+        raise bad_input("E039", source_name, what, remedy)
 
 
 def either(names: Iterable[str]) -> str:
@@ -111,7 +111,7 @@ def _lengths() -> pd.DataFrame:
     return pd.DataFrame(sizes).rename(index=lambda chrom: chrom.removeprefix("chr"))
 
 
-def _named_differently(query: Prefix, model: Prefix, where: str) -> BadInput:
+def _named_differently(query: Prefix, model: Prefix, source_name: str) -> BadInput:
     what = f"the query names its chromosomes like '{query}1', the model like '{model}1'."
     rename = "f'chr{name}'" if model else "name.removeprefix('chr')"
-    return bad_input("E039", where, what, f"rename the query's peaks with {rename}")
+    return bad_input("E039", source_name, what, f"rename the query's peaks with {rename}")

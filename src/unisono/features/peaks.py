@@ -22,7 +22,7 @@ _PEAK = re.compile(rf"^(?P<chrom>\S*[^\s:_-])(?:(?P<low>_)|[:-])(?P<start>{_PLAC
 """The name of a chromosome may hold any of the three marks; the last two places are the peak's."""
 
 
-def parse_peaks(names: Names, where: str) -> pd.DataFrame:
+def parse_peaks(names: Names, source_name: str) -> pd.DataFrame:
     """Chromosome, start and end of each peak, in the order of the names.
 
     Known spellings are chr1:100-200, chr1-100-200 and chr1_100_200, with or without chr and with or without commas
@@ -35,8 +35,8 @@ def parse_peaks(names: Names, where: str) -> pd.DataFrame:
     """
     peaks = places_of(names)
     if len(peaks) < len(names):
-        raise _no_peaks(np.delete(names, peaks.index.to_numpy()), len(names), where)
-    prefix_of(peaks["chrom"].unique(), where)
+        raise _no_peaks(np.delete(names, peaks.index.to_numpy()), len(names), source_name)
+    prefix_of(peaks["chrom"].unique(), source_name)
     return peaks
 
 
@@ -52,7 +52,7 @@ def places_of(names: Names) -> pd.DataFrame:
 
 
 def overlap_weights(
-    wanted: Names, found: Names, where: str, expected: NDArray[np.float64] | None = None
+    wanted: Names, found: Names, source_name: str, expected: NDArray[np.float64] | None = None
 ) -> sparse.csr_matrix:
     """How the counts of the query's peaks are divided among the model's peaks that they overlap.
 
@@ -62,7 +62,7 @@ def overlap_weights(
     Args:
         wanted: the model's peaks.
         found: the query's peaks.
-        where: file and modality of the query, for messages.
+        source_name: file and modality of the query, for messages.
         expected: counts that each of the model's peaks is likely to get, in any unit: a stretch that is shared then
             counts by its length times the counts per base pair of the model's peak. Length alone where none is given.
 
@@ -73,12 +73,12 @@ def overlap_weights(
         BadInput: E039 the two name their chromosomes differently, lie on other genomes or do not overlap; E040 a set
             cannot be read.
     """
-    model, query = parse_peaks(wanted, f"{where}, the model's peaks"), parse_peaks(found, where)
-    of_model, of_query = genome_of(model, where), genome_of(query, where)
-    check_same_genome(of_query, of_model, where)
+    model, query = parse_peaks(wanted, f"{source_name}, the model's peaks"), parse_peaks(found, source_name)
+    of_model, of_query = genome_of(model, source_name), genome_of(query, source_name)
+    check_same_genome(of_query, of_model, source_name)
     row, column, shared = _overlaps(query, model)
     if not len(row):
-        raise _apart(of_query, of_model, (len(query), len(model)), where)
+        raise _apart(of_query, of_model, (len(query), len(model)), source_name)
     share = shared.astype(np.float64)
     if expected is not None:
         per_base = np.maximum(expected, expected[expected > 0].min(initial=1.0)) / (model["end"] - model["start"])
@@ -106,13 +106,13 @@ def _overlaps(
     return row, column, end - start
 
 
-def _no_peaks(names: Names, n_names: int, where: str) -> BadInput:
+def _no_peaks(names: Names, n_names: int, source_name: str) -> BadInput:
     what = f"{len(names)} of {n_names} names are not chr:start-end with start before end (first: {str(names[0])!r})."
-    return bad_input("E040", where, what, "name peaks like chr1:100-200, or remove those that are none")
+    return bad_input("E040", source_name, what, "name peaks like chr1:100-200, or remove those that are none")
 
 
-def _apart(query: Genome, model: Genome, n_peaks: tuple[int, int], where: str) -> BadInput:
+def _apart(query: Genome, model: Genome, n_peaks: tuple[int, int], source_name: str) -> BadInput:
     sides = {"query": query.builds, "model": model.builds}
     told = " and ".join(f"the {side} fits {either(builds)}" for side, builds in sides.items() if builds)
     what = f"no peak of {n_peaks[0]} overlaps any of the model's {n_peaks[1]}{f'; {told}' if told else ''}."
-    return bad_input("E039", where, what, "count the query's fragments over the model's peaks")
+    return bad_input("E039", source_name, what, "count the query's fragments over the model's peaks")

@@ -1,4 +1,4 @@
-"""FeatureEffects: which features of one modality move which of another in a fitted model; a read-out, it predicts no cell."""
+"""Effects of the features of one modality on those of another, by the mean Jacobian; predicts no cell."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Batches = dict[Modality, NDArray[np.str_]]
 
 
 def find_batches(
-    mdata: MuData, found: list[Source], batch_key: str | None, where: str, need: int
+    mdata: MuData, found: list[Source], batch_key: str | None, source_name: str, need: int
 ) -> tuple[Batches, list[Finding]]:
     """For each modality the batch of each of its cells, and what is wrong with the column (E029 to E033).
 
@@ -35,15 +35,18 @@ def find_batches(
     tables = _tables(mdata, found)
     columns = {place: table[batch_key] for place, table in tables.items() if batch_key in table.columns}
     if not columns:
-        return {}, [_not_found(batch_key, tables, where)]
+        return {}, [_not_found(batch_key, tables, source_name)]
     table = pd.DataFrame({place: _text(column) for place, column in columns.items()})
     table = table.reindex(pd.Index(np.concatenate([source.adata.obs_names for source in found])).unique())
     batch = _first_known(table)
-    findings = _many_levels(columns, batch_key, where) + _disagreements(table, batch, batch_key, where)
-    findings += _missing(batch, found, batch_key, where)
+    findings = _many_levels(columns, batch_key, source_name) + _disagreements(table, batch, batch_key, source_name)
+    findings += _missing(batch, found, batch_key, source_name)
     if findings:
         return {}, findings
-    findings = [_located(batch, list(columns), batch_key, where), *_thin_levels(batch, batch_key, where, need)]
+    findings = [
+        _located(batch, list(columns), batch_key, source_name),
+        *_thin_levels(batch, batch_key, source_name, need),
+    ]
     return {source.kind: batch.loc[source.adata.obs_names].to_numpy(dtype=str) for source in found}, findings
 
 
@@ -71,7 +74,7 @@ def _first_known(table: pd.DataFrame) -> pd.Series:
     return batch
 
 
-def _not_found(batch_key: str, tables: Mapping[str, pd.DataFrame], where: str) -> Finding:
+def _not_found(batch_key: str, tables: Mapping[str, pd.DataFrame], source_name: str) -> Finding:
     places = [(str(column), place) for place, table in tables.items() for column in table.columns]
     close = _closest(batch_key, [column for column, _ in places])
     hint = next((f" (closest: {column!r} in {place})" for column, place in places if column == close), "")
@@ -81,7 +84,7 @@ def _not_found(batch_key: str, tables: Mapping[str, pd.DataFrame], where: str) -
         if close
         else f"name one of: {', '.join(sorted({c for c, _ in places})[:8]) or 'none there'}"
     )
-    return Finding("E029", where, what, remedy)
+    return Finding("E029", source_name, what, remedy)
 
 
 def _closest(wanted: str, names: list[str]) -> str | None:
@@ -90,50 +93,50 @@ def _closest(wanted: str, names: list[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
-def _many_levels(columns: Mapping[str, pd.Series], batch_key: str, where: str) -> list[Finding]:
+def _many_levels(columns: Mapping[str, pd.Series], batch_key: str, source_name: str) -> list[Finding]:
     for place, column in columns.items():
         n_levels = column.nunique()
         if pd.api.types.is_numeric_dtype(column.dtype) and n_levels > _MAX_NUMERIC_LEVELS:
             what = f"batch_key {batch_key!r} has {n_levels} levels in {place} and is numeric: looks like a measurement."
-            return [Finding("E033", where, what, "name a column of samples, donors or sites")]
+            return [Finding("E033", source_name, what, "name a column of samples, donors or sites")]
     return []
 
 
-def _disagreements(table: pd.DataFrame, batch: pd.Series, batch_key: str, where: str) -> list[Finding]:
+def _disagreements(table: pd.DataFrame, batch: pd.Series, batch_key: str, source_name: str) -> list[Finding]:
     differs = (table.notna() & table.ne(batch, axis=0)).any(axis=1)
     if not differs.any():
         return []
     cell = differs.idxmax()
     values = ", ".join(f"{value!r} in {place}" for place, value in table.loc[str(cell)].dropna().items())
     what = f"{batch_key} differs between tables for {differs.sum()} cells (first: {cell} is {values})."
-    return [Finding("E030", where, what, "make the tables agree, or drop the column from the wrong one")]
+    return [Finding("E030", source_name, what, "make the tables agree, or drop the column from the wrong one")]
 
 
-def _missing(batch: pd.Series, found: list[Source], batch_key: str, where: str) -> list[Finding]:
+def _missing(batch: pd.Series, found: list[Source], batch_key: str, source_name: str) -> list[Finding]:
     lost = batch.index[batch.isna()]
     if not len(lost):
         return []
     counts = ((source.name, int(source.adata.obs_names.isin(lost).sum())) for source in found)
     parts = ", ".join(f"{n} in {name}" for name, n in counts if n)
     what = f"{len(lost)} cells without {batch_key} (first: {lost[0]}; {parts})."
-    return [Finding("E031", where, what, "fill the column in, or drop these cells")]
+    return [Finding("E031", source_name, what, "fill the column in, or drop these cells")]
 
 
-def _located(batch: pd.Series, places: list[str], batch_key: str, where: str) -> Finding:
+def _located(batch: pd.Series, places: list[str], batch_key: str, source_name: str) -> Finding:
     levels = sorted(batch.unique())
     shown = ", ".join(levels[:4]) + (", ..." if len(levels) > 4 else "")
-    return Finding("I029", where, f"{batch_key} found in {' and '.join(places)}: {len(levels)} levels ({shown}).")
+    return Finding("I029", source_name, f"{batch_key} found in {' and '.join(places)}: {len(levels)} levels ({shown}).")
 
 
-def _thin_levels(batch: pd.Series, batch_key: str, where: str, need: int) -> list[Finding]:
+def _thin_levels(batch: pd.Series, batch_key: str, source_name: str, need: int) -> list[Finding]:
     sizes = batch.value_counts().sort_index()
     findings = []
     if len(sizes) == 1 and need > 1:
         what = f"{batch_key} has one level only ({sizes.index[0]}): nothing to tell batches apart by."
-        findings.append(Finding("W032", where, what, "leave batch_key out, or name another column"))
+        findings.append(Finding("W032", source_name, what, "leave batch_key out, or name another column"))
     thin = sizes[sizes < _MIN_CELLS]
     if len(thin):
         first = f"{thin.index[0]}, {thin.iloc[0]}"
         what = f"{len(thin)} levels of {batch_key} have fewer than {_MIN_CELLS} cells (first: {first})."
-        findings.append(Finding("W032", where, what, "merge or drop them"))
+        findings.append(Finding("W032", source_name, what, "merge or drop them"))
     return findings

@@ -81,28 +81,28 @@ def check(
     batch_key: str | None = None,
     modalities: Mapping[str, str] | None = None,
     layer: str | None = None,
-    where: str = "data",
+    source_name: str = "data",
     preprocessors: Mapping[Modality, Preprocessor] | None = None,
 ) -> CheckReport:
-    """Look at data as fit would, or, with the `preprocessors` of a model, as predict and match would; errors are listed.
+    """Look at data as fit would, or, given `preprocessors`, as predict and match would; errors are listed.
 
     A modality that cannot be read has findings and no row.
     """
     need = 1 if preprocessors is not None else 2
-    found = inspect(mdata, batch_key=batch_key, modalities=modalities, layer=layer, where=where, need=need)
-    coverage, findings = _coverages(found, preprocessors, where) if preprocessors is not None else ((), [])
+    found = inspect(mdata, batch_key=batch_key, modalities=modalities, layer=layer, source_name=source_name, need=need)
+    coverage, findings = _coverages(found, preprocessors, source_name) if preprocessors is not None else ((), [])
     rows = tuple(_row(found.views[modality]) for modality in MODALITIES if modality in found.views)
     return CheckReport(rows, (*found.findings, *findings), coverage)
 
 
 def _coverages(
-    found: Inspection, preprocessors: Mapping[Modality, Preprocessor], where: str
+    found: Inspection, preprocessors: Mapping[Modality, Preprocessor], source_name: str
 ) -> tuple[tuple[Coverage, ...], list[Finding]]:
     shared = [modality for modality in MODALITIES if modality in found.views and modality in preprocessors]
     if found.views and not shared:
         what = f"this model knows {', '.join(preprocessors)}; the data have {', '.join(found.views)}."
-        return (), [Finding("E043", where, what, "use a model of these modalities")]
-    compared = [coverage_of(preprocessors[m], found.views[m], f"{where}, {m}") for m in shared]
+        return (), [Finding("E043", source_name, what, "use a model of these modalities")]
+    compared = [coverage_of(preprocessors[m], found.views[m], f"{source_name}, {m}") for m in shared]
     return tuple(coverage for coverage, _ in compared), [finding for _, group in compared for finding in group]
 
 

@@ -39,7 +39,7 @@ def read_counts(source: Source, layer: str | None) -> tuple[sparse.csr_matrix | 
         matrix.check_format(full_check=True)
     except ValueError as error:
         what = f"{_place(layer)} is damaged: {error}."
-        return None, [Finding("E003", source.where, what, "download it again or restore it")]
+        return None, [Finding("E003", source.source_name, what, "download it again or restore it")]
     findings = list(_value_findings(matrix, source, layer))
     if findings:
         return None, findings
@@ -72,10 +72,10 @@ def _absent(source: Source, layer: str | None) -> Finding | None:
     layers = [name for name in source.adata.layers if name is not None]
     if layer is not None and layer not in layers:
         what = f"layer {layer!r} not in mdata[{source.name!r}].layers (has: {', '.join(['X', *layers])})."
-        return Finding("E010", source.where, what, "name a layer that every modality has, or leave layer out to use X")
+        return Finding("E010", source.source_name, what, "name a layer that every modality has, or omit layer to use X")
     if layer is None and source.adata.X is None:
         pick = f'pass layer="{layers[0]}"' if layers else "put raw counts into X"
-        return Finding("E011", source.where, f"mdata[{source.name!r}].X is None.", pick)
+        return Finding("E011", source.source_name, f"mdata[{source.name!r}].X is None.", pick)
     return None
 
 
@@ -89,18 +89,18 @@ def _place(layer: str | None) -> str:
 
 def _unreadable(source: Source, error: Exception) -> Finding:
     what = f"backing file is gone or cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:120]})."
-    return Finding("E042", source.where, what, "put the file back, or read the data into memory")
+    return Finding("E042", source.source_name, what, "put the file back, or read the data into memory")
 
 
 def _unusable(found: Any, source: Source, layer: str | None) -> list[Finding]:
     """What forbids a look at the values: the type of the entries (E018), or that there are none (E009)."""
     if found.dtype.kind not in "iuf":
         what = f"{_place(layer)} has dtype {found.dtype}; counts are integers or whole floats."
-        return [Finding("E018", source.where, what, "store counts as int32 or float32")]
+        return [Finding("E018", source.source_name, what, "store counts as int32 or float32")]
     empty = [f"0 {axis}" for axis, length in zip(("cells", "features"), found.shape, strict=True) if length == 0]
     if empty:
         remedy = "loosen the filter (min_cells, min_genes) that removed them"
-        return [Finding("E009", source.where, f"has {' and '.join(empty)}.", remedy)]
+        return [Finding("E009", source.source_name, f"has {' and '.join(empty)}.", remedy)]
     return []
 
 
@@ -124,7 +124,8 @@ def _value_findings(matrix: sparse.csr_matrix, source: Source, layer: str | None
     is_negative, is_fraction = (data < 0) & is_sound, (data != np.rint(data)) & is_sound
 
     def finding(code: str, what: str, mask: NDArray[np.bool_], remedy: str) -> Finding:
-        return Finding(code, source.where, f"{_place(layer)}: {what} (first: {_first(mask, matrix, source)}).", remedy)
+        what = f"{_place(layer)}: {what} (first: {_first(mask, matrix, source)})."
+        return Finding(code, source.source_name, what, remedy)
 
     raw = _raw_remedy(source, layer)
     if is_nan.any():
@@ -190,7 +191,7 @@ def _canonical(matrix: sparse.csr_matrix, source: Source, layer: str | None) -> 
     done = [f"{n_duplicates} duplicate entries summed"] if n_duplicates else []
     done += [f"{n_zeros} stored zeros dropped"] if n_zeros else []
     done += [] if is_sorted else ["indices sorted"]
-    finding = Finding("W017", source.where, f"{_place(layer)}: {', '.join(done)} (in a copy).")
+    finding = Finding("W017", source.source_name, f"{_place(layer)}: {', '.join(done)} (in a copy).")
     return _narrow(tidy), [finding]
 
 

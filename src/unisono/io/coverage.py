@@ -53,33 +53,43 @@ class Coverage:
         return self.by_name + self.otherwise
 
 
-def coverage_of(preprocessor: Preprocessor, view: View, where: str) -> tuple[Coverage, list[Finding]]:
+def coverage_of(preprocessor: Preprocessor, view: View, source_name: str) -> tuple[Coverage, list[Finding]]:
     """Compare a view's features with a model's: I035, W036, I036, I038, I039, and E036, E037, E039, E040."""
     return coverage_of_names(
-        view.modality, preprocessor.projection.known, preprocessor.signal, view.features, view.ids, where
+        view.modality, preprocessor.projection.known, preprocessor.signal, view.features, view.ids, source_name
     )
 
 
 def coverage_of_names(
-    modality: Modality, known: Known, signal: NDArray[np.float64], found: Names, found_ids: Names | None, where: str
+    modality: Modality,
+    known: Known,
+    signal: NDArray[np.float64],
+    found: Names,
+    found_ids: Names | None,
+    source_name: str,
 ) -> tuple[Coverage, list[Finding]]:
     """As `coverage_of`, from names alone; `signal` is the share that each of the known features carries."""
     nothing = Coverage(modality, len(known.names), 0, 0, 0.0, {})
     try:
-        alignment = align(modality, known, found, found_ids, where=where)
+        alignment = align(modality, known, found, found_ids, source_name=source_name)
     except BadInput as error:
         return nothing, list(error.findings)
     model, query = pd.Index(known.names), pd.Index(found)
     if not alignment.is_present.any():
-        return nothing, [_no_match(modality, model, query, where)]
+        return nothing, [_no_match(modality, model, query, source_name)]
     coverage = _coverage(modality, known.names, found, alignment, signal)
-    findings = [*_mapped(coverage, alignment, where), *_missing(coverage, model[~alignment.is_present], where)]
+    findings = [
+        *_mapped(coverage, alignment, source_name),
+        *_missing(coverage, model[~alignment.is_present], source_name),
+    ]
     places = alignment.columns[alignment.is_present]
     if alignment.weights is None and np.any(np.diff(places) < 0):
-        findings.append(Finding("I035", where, "features are in another order than the model's; matched by name."))
+        findings.append(
+            Finding("I035", source_name, "features are in another order than the model's; matched by name.")
+        )
     if alignment.n_unknown:
         what = f"{alignment.n_unknown} of {len(query)} features are unknown to the model"
-        findings.append(Finding("I036", where, f"{what}{_first_unknown(alignment, query)}; ignored."))
+        findings.append(Finding("I036", source_name, f"{what}{_first_unknown(alignment, query)}; ignored."))
     return coverage, findings
 
 
@@ -100,7 +110,7 @@ def _coverage(
     return Coverage(modality, len(wanted), int(alignment.is_exact.sum()), len(mapped), share, mapped)
 
 
-def _mapped(coverage: Coverage, alignment: Alignment, where: str) -> list[Finding]:
+def _mapped(coverage: Coverage, alignment: Alignment, source_name: str) -> list[Finding]:
     if not coverage.mapped:
         return []
     first = "; ".join(f"{ours} ← {theirs}" for ours, theirs in list(coverage.mapped.items())[:3])
@@ -109,12 +119,12 @@ def _mapped(coverage: Coverage, alignment: Alignment, where: str) -> list[Findin
             f"{coverage.by_name} of {coverage.wanted} peaks found by name, {coverage.otherwise} by overlap "
             f"(first: {first})."
         )
-        return [Finding("I039", where, what)]
+        return [Finding("I039", source_name, what)]
     what = f"{coverage.otherwise} of {coverage.wanted} features found under another name (first: {first})."
-    return [Finding("I038", where, what)]
+    return [Finding("I038", source_name, what)]
 
 
-def _missing(coverage: Coverage, names: pd.Index, where: str) -> list[Finding]:
+def _missing(coverage: Coverage, names: pd.Index, source_name: str) -> list[Finding]:
     if not len(names):
         return []
     first = ", ".join(names[:3])
@@ -125,8 +135,10 @@ def _missing(coverage: Coverage, names: pd.Index, where: str) -> list[Finding]:
     if coverage.signal < MIN_SIGNAL:
         what += f"; {coverage.signal:.1%} is left, at least {MIN_SIGNAL:.0%} is needed."
         remedy = "give all measured features, fit on the shared ones, or go on with --force"
-        return [Finding("E036", where, what, remedy)]
-    return [Finding("W036", where, f"{what}; read as unknown.", "give the query all measured features, unfiltered")]
+        return [Finding("E036", source_name, what, remedy)]
+    return [
+        Finding("W036", source_name, f"{what}; read as unknown.", "give the query all measured features, unfiltered")
+    ]
 
 
 def _first_unknown(alignment: Alignment, query: pd.Index) -> str:
@@ -137,7 +149,7 @@ def _first_unknown(alignment: Alignment, query: pd.Index) -> str:
     return f" (first: {query[~is_known][0]})"
 
 
-def _no_match(modality: Modality, model: pd.Index, query: pd.Index, where: str) -> Finding:
+def _no_match(modality: Modality, model: pd.Index, query: pd.Index, source_name: str) -> Finding:
     what = f"0 % of {modality} features match; yours look like {_style(query)}, the model uses {_style(model)}"
     for condition, rewrite in _REWRITES.items():
         n_met = len(set(map(rewrite, model)) & set(map(rewrite, query)))
@@ -145,7 +157,7 @@ def _no_match(modality: Modality, model: pd.Index, query: pd.Index, where: str) 
             what += f"; {n_met} of {len(model)} would match if {condition}"
             break
     return Finding(
-        "E037", where, f"{what}.", "rename var_names to the model's kind of name; nothing is matched by place"
+        "E037", source_name, f"{what}.", "rename var_names to the model's kind of name; nothing is matched by place"
     )
 
 

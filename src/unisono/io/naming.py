@@ -31,13 +31,13 @@ class Source:
         kind: what it measures.
         name: its key in the MuData.
         adata: the AnnData under that key; read, never changed.
-        where: file and key, for messages.
+        source_name: file and key, for messages.
     """
 
     kind: Modality
     name: str
     adata: Any
-    where: str
+    source_name: str
 
 
 def kind_of(name: str) -> Modality | None:
@@ -46,49 +46,51 @@ def kind_of(name: str) -> Modality | None:
 
 
 def sources(
-    mdata: MuData, modalities: Mapping[str, str] | None, where: str, need: int
+    mdata: MuData, modalities: Mapping[str, str] | None, source_name: str, need: int
 ) -> tuple[list[Source], list[Finding]]:
     """The modalities to use, in the order of the central dogma, and what is wrong with their names (E007, E008).
 
     With `modalities` (name in the file -> kind) only those named are used; without it, those with known names.
     """
     names = list(mdata.mod)
-    kinds, findings = _chosen(names, modalities, where) if modalities else _recognised(names, where)
-    findings += _claimed_twice(kinds, where)
+    kinds, findings = _chosen(names, modalities, source_name) if modalities else _recognised(names, source_name)
+    findings += _claimed_twice(kinds, source_name)
     if not any(finding.severity == "error" for finding in findings):
-        findings += _too_few(kinds, names, where, need)
-    found = [Source(kind, name, mdata.mod[name], f"{where}, {name}") for name, kind in kinds.items()]
+        findings += _too_few(kinds, names, source_name, need)
+    found = [Source(kind, name, mdata.mod[name], f"{source_name}, {name}") for name, kind in kinds.items()]
     return sorted(found, key=lambda source: MODALITIES.index(source.kind)), findings
 
 
-def _chosen(names: list[str], modalities: Mapping[str, str], where: str) -> tuple[dict[str, Modality], list[Finding]]:
+def _chosen(
+    names: list[str], modalities: Mapping[str, str], source_name: str
+) -> tuple[dict[str, Modality], list[Finding]]:
     findings = []
     kinds: dict[str, Modality] = {}
     for name, wanted in modalities.items():
         kind = next((known for known in MODALITIES if known == wanted), None)
         if kind is None:
             what = f"modality {name!r} is to be read as {wanted!r}, which is no kind (known: {', '.join(MODALITIES)})."
-            findings.append(Finding("E007", where, what, _mapping(name, kind_of(wanted) or "rna")))
+            findings.append(Finding("E007", source_name, what, _mapping(name, kind_of(wanted) or "rna")))
         elif name not in names:
             what = f"modality {name!r} not found; file has {', '.join(names) or 'none'}."
-            findings.append(Finding("E007", where, what, _mapping(_candidate(names, kind), kind)))
+            findings.append(Finding("E007", source_name, what, _mapping(_candidate(names, kind), kind)))
         else:
             kinds[name] = kind
     return kinds, findings + [
-        _ignored(name, where, "not named in modalities") for name in names if name not in modalities
+        _ignored(name, source_name, "not named in modalities") for name in names if name not in modalities
     ]
 
 
-def _recognised(names: list[str], where: str) -> tuple[dict[str, Modality], list[Finding]]:
+def _recognised(names: list[str], source_name: str) -> tuple[dict[str, Modality], list[Finding]]:
     kinds = {name: kind for name in names if (kind := kind_of(name))}
-    findings = [_ignored(name, where, "not a known name") for name in names if name not in kinds]
+    findings = [_ignored(name, source_name, "not a known name") for name in names if name not in kinds]
     findings += [
-        Finding("I007", f"{where}, {name}", f"read as {kind}.") for name, kind in kinds.items() if name != kind
+        Finding("I007", f"{source_name}, {name}", f"read as {kind}.") for name, kind in kinds.items() if name != kind
     ]
     if not kinds:
         what = f"no known modality; file has {', '.join(names) or 'none'}, known are {', '.join(MODALITIES)}."
         findings.append(
-            Finding("E007", where, what, "say which is which: " + _mapping(names[0] if names else "gex", "rna"))
+            Finding("E007", source_name, what, "say which is which: " + _mapping(names[0] if names else "gex", "rna"))
         )
     return kinds, findings
 
@@ -97,21 +99,21 @@ def _candidate(names: list[str], kind: Modality) -> str:
     return next((name for name in names if kind_of(name) == kind), names[0] if names else kind)
 
 
-def _ignored(name: str, where: str, why: str) -> Finding:
-    return Finding("I007", f"{where}, {name}", f"modality ignored: {why}.")
+def _ignored(name: str, source_name: str, why: str) -> Finding:
+    return Finding("I007", f"{source_name}, {name}", f"modality ignored: {why}.")
 
 
-def _claimed_twice(kinds: Mapping[str, Modality], where: str) -> list[Finding]:
+def _claimed_twice(kinds: Mapping[str, Modality], source_name: str) -> list[Finding]:
     findings = []
     for kind in MODALITIES:
         claimants = [name for name, claimed in kinds.items() if claimed == kind]
         if len(claimants) > 1:
             what = f"modalities {' and '.join(map(repr, claimants))} both stand for {kind}."
-            findings.append(Finding("E007", where, what, "name the one to use: " + _mapping(claimants[0], kind)))
+            findings.append(Finding("E007", source_name, what, "name the one to use: " + _mapping(claimants[0], kind)))
     return findings
 
 
-def _too_few(kinds: Mapping[str, Modality], names: list[str], where: str, need: int) -> list[Finding]:
+def _too_few(kinds: Mapping[str, Modality], names: list[str], source_name: str, need: int) -> list[Finding]:
     if len(kinds) >= need:
         return []
     unused = [name for name in names if name not in kinds]
@@ -120,7 +122,7 @@ def _too_few(kinds: Mapping[str, Modality], names: list[str], where: str, need: 
     remedy = (
         f"give both, for example {_mapping(unused[0], 'adt')}" if unused else "add the second modality to the MuData"
     )
-    return [Finding("E008", where, what, remedy)]
+    return [Finding("E008", source_name, what, remedy)]
 
 
 def _mapping(name: str, kind: str) -> str:

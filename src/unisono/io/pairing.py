@@ -21,19 +21,19 @@ _REWRITES: dict[str, Rewrite] = {
 _SAMPLED = 2000
 
 
-def pairing_findings(cells: Mapping[str, pd.Index], where: str) -> list[Finding]:
+def pairing_findings(cells: Mapping[str, pd.Index], source_name: str) -> list[Finding]:
     """E027, E028, I025 and W026 for modalities that are to be trained on together."""
     default = [name for name, index in cells.items() if _is_default(index)]
     if len(default) > 1:
         what = f"{' and '.join(default)} have default cell names 0..n, which say nothing about who is whose partner."
         remedy = "set real names: mdata[modality].obs_names = barcodes, equal for the same cell"
-        return [Finding("E028", where, what, remedy)]
+        return [Finding("E028", source_name, what, remedy)]
     pairs = list(itertools.combinations(cells, 2))
     n_shared = {(a, b): len(cells[a].intersection(cells[b])) for a, b in pairs}
     alone = [name for name in cells if not any(n for pair, n in n_shared.items() if name in pair)]
     if alone:
-        return [_no_overlap(alone[0], next(name for name in cells if name != alone[0]), cells, where)]
-    findings = [_order_or_overlap(a, b, cells, n_shared[a, b], where) for a, b in pairs if n_shared[a, b]]
+        return [_no_overlap(alone[0], next(name for name in cells if name != alone[0]), cells, source_name)]
+    findings = [_order_or_overlap(a, b, cells, n_shared[a, b], source_name) for a, b in pairs if n_shared[a, b]]
     return [finding for finding in findings if finding]
 
 
@@ -41,8 +41,8 @@ def _is_default(index: pd.Index) -> bool:
     return len(index) > 0 and np.array_equal(index.astype(str), np.arange(len(index)).astype(str))
 
 
-def _order_or_overlap(a: str, b: str, cells: Mapping[str, pd.Index], n_shared: int, where: str) -> Finding | None:
-    left, right, place = cells[a], cells[b], f"{where}, {a} and {b}"
+def _order_or_overlap(a: str, b: str, cells: Mapping[str, pd.Index], n_shared: int, source_name: str) -> Finding | None:
+    left, right, place = cells[a], cells[b], f"{source_name}, {a} and {b}"
     n_all = len(left.union(right))
     if n_shared < n_all:
         what = f"{n_shared} of {n_all} cells paired; {n_all - n_shared} used as unpaired (in {a} only: "
@@ -53,11 +53,11 @@ def _order_or_overlap(a: str, b: str, cells: Mapping[str, pd.Index], n_shared: i
     return None
 
 
-def _no_overlap(a: str, b: str, cells: Mapping[str, pd.Index], where: str) -> Finding:
+def _no_overlap(a: str, b: str, cells: Mapping[str, pd.Index], source_name: str) -> Finding:
     left, right = cells[a], cells[b]
     what = f"no shared cell names: {a} {left[0]!r}, {b} {right[0]!r}{_diagnosis(a, b, left, right)}."
     remedy = f"rename so that a cell has one name: mdata[{b!r}].obs_names = ..., then build the MuData again"
-    return Finding("E027", f"{where}, {a} and {b}", what, remedy)
+    return Finding("E027", f"{source_name}, {a} and {b}", what, remedy)
 
 
 def _diagnosis(a: str, b: str, left: pd.Index, right: pd.Index) -> str:

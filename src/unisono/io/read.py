@@ -75,7 +75,7 @@ def cells_from_mudata(
     batch_key: str | None,
     modalities: Mapping[str, str] | None = None,
     layer: str | None = None,
-    where: str = "data",
+    source_name: str = "data",
     need: int = 1,
 ) -> tuple[Cells, list[Finding]]:
     """Raw counts of a MuData as Cells, and the findings that do not forbid their use.
@@ -85,13 +85,15 @@ def cells_from_mudata(
             all cells into one batch.
         modalities: name in the MuData -> kind (rna, adt, atac) of those to use; None takes those with known names.
         layer: where the raw counts are, None for X.
-        where: what messages call the data, usually a file name.
+        source_name: what messages call the data, usually a file name.
         need: 2 for training, which pairs modalities by cell name; 1 for a query, which does not.
 
     Raises:
         BadInput: every error found in one pass, see the table of codes.
     """
-    inspection = inspect(mdata, batch_key=batch_key, modalities=modalities, layer=layer, where=where, need=need)
+    inspection = inspect(
+        mdata, batch_key=batch_key, modalities=modalities, layer=layer, source_name=source_name, need=need
+    )
     if any(finding.severity == "error" for finding in inspection.findings):
         raise BadInput(inspection.findings)
     return Cells(inspection.views), list(inspection.findings)
@@ -103,7 +105,7 @@ def inspect(
     batch_key: str | None,
     modalities: Mapping[str, str] | None,
     layer: str | None,
-    where: str,
+    source_name: str,
     need: int,
 ) -> Inspection:
     """What `cells_from_mudata` sees, without raising: views of the modalities that can be used."""
@@ -111,18 +113,18 @@ def inspect(
 
     if not isinstance(mdata, MuData):
         held = f"one {type(mdata).__name__}, not a MuData."
-        return Inspection({}, (Finding("E006", where, held, COMBINE.split(".write")[0]),))
-    found, findings = sources(mdata, modalities, where, need)
+        return Inspection({}, (Finding("E006", source_name, held, COMBINE.split(".write")[0]),))
+    found, findings = sources(mdata, modalities, source_name, need)
     if any(finding.severity == "error" for finding in findings):
         return Inspection({}, tuple(findings))
-    batches, batch_findings = find_batches(mdata, found, batch_key, where, need)
+    batches, batch_findings = find_batches(mdata, found, batch_key, source_name, need)
     views: dict[Modality, View] = {}
     for source in found:
         view, noticed = _view(source, layer, batches)
         findings += noticed
         if view is not None:
             views[source.kind] = view
-    findings += batch_findings + _between(found, where, need)
+    findings += batch_findings + _between(found, source_name, need)
     return Inspection(views, tuple(findings))
 
 
@@ -160,10 +162,10 @@ def _name_findings(source: Source) -> list[Finding]:
     features, cells = source.adata.var_names, source.adata.obs_names
     if not features.is_unique:
         remedy = f"mdata[{source.name!r}].var_names_make_unique() before building the MuData"
-        findings.append(Finding("E022", source.where, f"var_names: {_repeated(features, 'feature')}.", remedy))
+        findings.append(Finding("E022", source.source_name, f"var_names: {_repeated(features, 'feature')}.", remedy))
     if not cells.is_unique:
         what = f"obs_names: {_repeated(cells, 'cell')}: pairing is impossible."
-        findings.append(Finding("E023", source.where, what, "give each cell one name, for example sample and barcode"))
+        findings.append(Finding("E023", source.source_name, what, "name each cell once, such as by sample and barcode"))
     return findings
 
 
@@ -178,10 +180,10 @@ def _empty_cells(source: Source, is_filled: NDArray[np.bool_]) -> list[Finding]:
     if not n_empty:
         return []
     if n_empty == len(is_filled):
-        return [Finding("E009", source.where, f"none of {n_empty} cells has counts.", "check how the matrix was made")]
+        return [Finding("E009", source.source_name, f"none of {n_empty} cells has counts.", "check its making")]
     first = ", ".join(source.adata.obs_names[~is_filled][:3])
     what = f"{n_empty} of {len(is_filled)} cells have no counts in {source.kind} (first: {first}); left out of it."
-    return [Finding("W020", source.where, what, "filter cells by counts to be rid of this warning")]
+    return [Finding("W020", source.source_name, what, "filter cells by counts to be rid of this warning")]
 
 
 def _empty_features(source: Source, counts: sparse.csr_matrix) -> list[Finding]:
@@ -190,17 +192,17 @@ def _empty_features(source: Source, counts: sparse.csr_matrix) -> list[Finding]:
         return []
     first = ", ".join(source.adata.var_names[is_empty][:3])
     what = f"{is_empty.sum()} of {len(is_empty)} features are 0 in every cell (first: {first})."
-    return [Finding("I021", source.where, what)]
+    return [Finding("I021", source.source_name, what)]
 
 
-def _between(found: list[Source], where: str, need: int) -> list[Finding]:
+def _between(found: list[Source], source_name: str, need: int) -> list[Finding]:
     findings = []
     for i, left in enumerate(found):
         for right in found[i + 1 :]:
             shared = left.adata.var_names.intersection(right.adata.var_names)
             if len(shared):
                 what = f"{len(shared)} feature names in both (first: {shared[0]}); kept apart by modality."
-                findings.append(Finding("I024", f"{where}, {left.name} and {right.name}", what))
+                findings.append(Finding("I024", f"{source_name}, {left.name} and {right.name}", what))
     if need > 1 and all(source.adata.obs_names.is_unique and source.adata.n_obs for source in found):
-        findings += pairing_findings({source.name: source.adata.obs_names for source in found}, where)
+        findings += pairing_findings({source.name: source.adata.obs_names for source in found}, source_name)
     return findings

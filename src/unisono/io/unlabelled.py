@@ -15,7 +15,7 @@ _MIN_COVERED = 0.95
 """Share of the training features that cells without labels must have: a missing one would be learnt as a zero."""
 
 
-def with_unlabelled(training: Cells, unlabelled: Cells, where: str) -> Cells:
+def with_unlabelled(training: Cells, unlabelled: Cells, source_name: str) -> Cells:
     """Training cells, and each unlabelled view as cells that have one modality alone, whatever their names say.
 
     Features of the unlabelled cells are found as those of a query are; those that training does not have are left out.
@@ -26,21 +26,21 @@ def with_unlabelled(training: Cells, unlabelled: Cells, where: str) -> Cells:
     shared = [m for m in training.modalities if m in unlabelled.views]
     if not shared:
         what = f"holds {', '.join(unlabelled.modalities)}, training {', '.join(training.modalities)}."
-        raise bad_input("E043", where, what, "give cells of a modality of the training data")
+        raise bad_input("E043", source_name, what, "give cells of a modality of the training data")
     views = dict(training.views)
     for modality in shared:
-        views[modality] = _joined(views[modality], unlabelled.views[modality], modality, f"{where}, {modality}")
+        views[modality] = _joined(views[modality], unlabelled.views[modality], modality, f"{source_name}, {modality}")
     return Cells(views)
 
 
-def _joined(training: View, unlabelled: View, modality: Modality, where: str) -> View:
+def _joined(training: View, unlabelled: View, modality: Modality, source_name: str) -> View:
     alignment = align(
-        modality, Known(training.features, training.ids), unlabelled.features, unlabelled.ids, where=where
+        modality, Known(training.features, training.ids), unlabelled.features, unlabelled.ids, source_name=source_name
     )
     covered = float(alignment.is_present.mean())
     if covered < _MIN_COVERED:
         what = f"{alignment.n_missing} of {len(training.features)} training features are missing ({covered:.0%} there)."
-        raise bad_input("E036", where, what, "count the same features in both, or leave these cells out")
+        raise bad_input("E036", source_name, what, "count the same features in both, or leave these cells out")
     whole = replace(alignment, weights=None)
     counts = aligned_counts(unlabelled, whole).astype(training.counts.dtype)
     names = np.array([f"unlabelled/{modality}/{name}" for name in unlabelled.cells])

@@ -70,8 +70,10 @@ def _half_written(folder: Path, modality: Path) -> Iterator[Finding]:
     if absent == ["X"] and layers.is_dir() and any(entry.is_dir() for entry in layers.iterdir()):
         return  # an object whose counts are a layer; whether X is needed is asked later
     if absent:
-        where = f"{folder}, {modality.name}"
-        yield Finding("E005", where, f"has no {' and no '.join(absent)}: an earlier write was interrupted.", _REWRITE)
+        source_name = f"{folder}, {modality.name}"
+        yield Finding(
+            "E005", source_name, f"has no {' and no '.join(absent)}: an earlier write was interrupted.", _REWRITE
+        )
 
 
 def _missing_chunks(folder: Path, modality: Path) -> Iterator[Finding]:

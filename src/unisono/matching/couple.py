@@ -41,9 +41,9 @@ def couple(
         top: most entries of a row, for rule `soft`.
         within: group labels of left and of right cells; no cell is matched out of its group.
         k: candidates from either side; min(200, n) if None.
-        unmatched: share of the smaller side that lacks its partner, for all one knows before looking, see `unmatched_probability`;
-            it takes beta times an inner product at its word. With 0 the smaller side is matched whole, and only the
-            surplus of the larger one is left over.
+        unmatched: share of the smaller side that lacks its partner, for all one knows before looking, see
+            `unmatched_probability`; it takes beta times an inner product at its word. With 0 the smaller side is
+            matched whole, and only the surplus of the larger one is left over.
 
     Returns:
         Rows and columns in the order of `left` and `right`. Shuffling the right cells shuffles the columns.
@@ -83,8 +83,8 @@ def _assemble(parts: list[tuple[Rows, Rows, MatchPosterior]], shape: tuple[int, 
     entry_rows = [rows[row_of_entries(part.posterior)] for rows, _, part in parts]
     entry_columns = [columns[part.posterior.indices] for _, columns, part in parts]
     values = np.concatenate([nothing.astype(np.float64), *(part.posterior.data for _, _, part in parts)])
-    where = (np.concatenate([nothing, *entry_rows]), np.concatenate([nothing, *entry_columns]))
+    source_name = (np.concatenate([nothing, *entry_rows]), np.concatenate([nothing, *entry_columns]))
     p_unmatched, confidence = np.zeros(shape[0]), np.zeros(shape[0])
     for rows, _, part in parts:
         p_unmatched[rows], confidence[rows] = part.p_unmatched, part.confidence
-    return MatchPosterior(sparse.csr_matrix((values, where), shape=shape), p_unmatched, confidence)
+    return MatchPosterior(sparse.csr_matrix((values, source_name), shape=shape), p_unmatched, confidence)

@@ -33,8 +33,8 @@ def unmatched_probability(
         u_i (1 + κ Σ_j r_ij v_j) = 1,   v_j (1 + κ Σ_i r_ij u_i) = 1.
 
     Cells whose like is as frequent on both sides get about u = 1 − M / n_left. Cells of a kind that the other side
-    lacks find r small everywhere and u goes to 1, whatever `prior_unmatched` says; those of a kind that is rarer there share
-    what there is.
+    lacks find r small everywhere and u goes to 1, whatever `prior_unmatched` says; those of a kind that is rarer
+    there share what there is.
 
     Args:
         left: left cell x dimension.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def labels_within(
-    data: MuData | AnnData, view: View, column: str, record: Record, where: str, option: str = "within"
+    data: MuData | AnnData, view: View, column: str, record: Record, source_name: str, option: str = "within"
 ) -> NDArray[np.str_]:
     """The obs column of the view's cells, looked up in the modality's own obs first, then in the MuData's.
 
@@ -28,7 +28,7 @@ def labels_within(
         view: one modality of it.
         column: of obs.
         record: for the names of modalities.
-        where: what messages call the data.
+        source_name: what messages call the data.
         option: the name of the argument that named the column.
 
     Raises:
@@ -39,19 +39,21 @@ def labels_within(
     if values is None:
         found = ", ".join(sorted({str(name) for table in tables for name in table})[:8])
         what = f"no obs column {column!r} (there are: {found})."
-        raise bad_input("E029", f"{where}, {view.modality}", what, "name one")
+        raise bad_input("E029", f"{source_name}, {view.modality}", what, "name one")
     if values.isna().any():
         what = f"{column!r} is missing for {int(values.isna().sum())} cells."
-        raise bad_input("E031", f"{where}, {view.modality}", what, f"fill it in or leave out {option}")
+        raise bad_input("E031", f"{source_name}, {view.modality}", what, f"fill it in or leave out {option}")
     return np.asarray(values, dtype=str)
 
 
-def labels_if_any(data: MuData | AnnData, view: View, column: str, record: Record, where: str) -> NDArray[np.str_]:
+def labels_if_any(
+    data: MuData | AnnData, view: View, column: str, record: Record, source_name: str
+) -> NDArray[np.str_]:
     """As `labels_within`, with "" for a cell without a value, and W067 where the query lacks the column."""
     values = column_of(tables_of(data, view.modality, record), column, view.cells)
     if values is None:
         what = f"no obs column {column!r}, by which intervals were calibrated; they have the width for all cells."
-        warn([Finding("W067", f"{where}, {view.modality}", what, f"add obs[{column!r}]")])
+        warn([Finding("W067", f"{source_name}, {view.modality}", what, f"add obs[{column!r}]")])
         return np.full(view.n_cells, "", dtype=str)
     return np.where(values.isna(), "", values.astype(object).map(str)).astype(str)
 

@@ -31,7 +31,7 @@ def query_view(
     modality: Modality,
     preprocessors: Mapping[Modality, Preprocessor],
     record: Record,
-    where: str = "query",
+    source_name: str = "query",
     *,
     force: bool = False,
 ) -> View:
@@ -49,35 +49,35 @@ def query_view(
     names = {name: kind for name, kind in kinds(mdata, record).items() if kind == modality}
     if not names:
         what = f"not found; the file has {', '.join(mdata.mod)}."
-        raise bad_input("E007", f"{where}, {modality}", what, "name a modality that it has")
-    batch_key, without_batch = batch_key_of(mdata, record, list(names), where)
+        raise bad_input("E007", f"{source_name}, {modality}", what, "name a modality that it has")
+    batch_key, without_batch = batch_key_of(mdata, record, list(names), source_name)
     warn(without_batch)
-    cells, findings = cells_from_mudata(mdata, batch_key=batch_key, modalities=names, where=where, need=1)
+    cells, findings = cells_from_mudata(mdata, batch_key=batch_key, modalities=names, source_name=source_name, need=1)
     view = cells.views[modality]
     if record.batch_key is not None and batch_key is None:
         view = replace(view, batch=np.full(view.n_cells, NEW_BATCH))
-    _, met = coverage_of(preprocessors[modality], view, f"{where}, {modality}")
+    _, met = coverage_of(preprocessors[modality], view, f"{source_name}, {modality}")
     met = tolerated(met) if force else met
     if any(finding.severity == "error" for finding in met):
         raise BadInput(met)
-    warn([*findings, *met, *new_batches(view, preprocessors[modality], f"{where}, {modality}")])
+    warn([*findings, *met, *new_batches(view, preprocessors[modality], f"{source_name}, {modality}")])
     return view
 
 
-def batch_key_of(mdata: MuData, record: Record, parts: list[str], where: str) -> tuple[str | None, list[Finding]]:
+def batch_key_of(mdata: MuData, record: Record, parts: list[str], source_name: str) -> tuple[str | None, list[Finding]]:
     """The column of the batch that training named, None and W029 where some modalities of a query lack it."""
     key = record.batch_key
     if key is None or _has_column(mdata, key, parts):
         return key, []
     what = f"no column {key!r}, which named the batches in training; all cells are taken as one new batch."
-    return None, [Finding("W029", where, what, f"add obs[{key!r}]")]
+    return None, [Finding("W029", source_name, what, f"add obs[{key!r}]")]
 
 
 def query_cells(
     mdata: MuData,
     preprocessors: Mapping[Modality, Preprocessor],
     record: Record,
-    where: str = "query",
+    source_name: str = "query",
     *,
     force: bool = False,
 ) -> Cells:
@@ -90,8 +90,8 @@ def query_cells(
     shared = [modality for modality in preprocessors if modality in found]
     if not shared:
         what = f"holds {', '.join(mdata.mod)}; this model knows {', '.join(preprocessors)}."
-        raise bad_input("E043", where, what, "give a modality of the model")
-    return Cells({m: query_view(mdata, m, preprocessors, record, where, force=force) for m in shared})
+        raise bad_input("E043", source_name, what, "give a modality of the model")
+    return Cells({m: query_view(mdata, m, preprocessors, record, source_name, force=force) for m in shared})
 
 
 def as_one_batch(cells: Cells) -> Cells:
@@ -106,7 +106,7 @@ def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
     return named | {name: kind for name, kind in known.items() if kind not in named.values()}
 
 
-def new_batches(view: View, preprocessor: Preprocessor, where: str) -> list[Finding]:
+def new_batches(view: View, preprocessor: Preprocessor, source_name: str) -> list[Finding]:
     """W034 where batches of the view were not in training."""
     known = preprocessor.standardisation.batches
     new = sorted(set(np.unique(view.batch)) - set(known))
@@ -116,7 +116,7 @@ def new_batches(view: View, preprocessor: Preprocessor, where: str) -> list[Find
         f"{len(new)} batches were not in training (first: {str(new[0])!r}; training had {', '.join(known[:5])}): "
         "standardised by their own statistics."
     )
-    return [Finding("W034", where, what, "to predict in their style, give reference cells as style")]
+    return [Finding("W034", source_name, what, "to predict in their style, give reference cells as style")]
 
 
 def require_modality(modality: Modality, preprocessors: Mapping[Modality, Preprocessor]) -> None:

@@ -24,14 +24,14 @@ class Unlabelled(BaseModel):
     """Cells of which the model has seen the counts, but not which belong together: figures on them are transductive.
 
     Attributes:
-        how: `also`, given to the fit beside the training cells; or `adapt`, adapted to later.
+        how: `fit`, given to the fit in addition to the training cells; or `adapt`, adapted to later.
         fingerprint: SHA-256 over names, batches and counts.
         n_cells: by modality.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    how: Literal["also", "adapt"]
+    how: Literal["fit", "adapt"]
     fingerprint: str
     n_cells: dict[str, int]
 

@@ -158,20 +158,20 @@ class Unisono:
         via: Modality | None = None,
         n_draws: int = 0,
         force: bool = False,
-        where: str = "query",
+        source_name: str = "query",
     ) -> Prediction:
         """As `predict`, kept as codes x loadings: for many cells and features, dense only where asked."""
         require_modality(target, self.preprocessors)
         if via is not None:
             validate_via(via, source, target, self.preprocessors)
-        view = query_view(query, source, self.preprocessors, self.record, where, force=force)
+        view = query_view(query, source, self.preprocessors, self.record, source_name, force=force)
         chosen = self._style(target, style)
         if interval is None:
             return self.prediction_of(view, target, chosen, via=via, n_draws=n_draws)
         if via is not None:
             raise bad_input("E053", "predict", "intervals of a chain are not known.", "leave out interval or via")
         found = self.prediction_of(view, target, chosen, n_draws=DRAWS_OF_INTERVALS)
-        groups = self.groups_of_intervals(query, view, target, where)
+        groups = self.groups_of_intervals(query, view, target, source_name)
         return replace(found, bounds=bounds_of(self.intervals, source, target, interval, groups))
 
     def prediction_of(
@@ -251,7 +251,7 @@ class Unisono:
         return replace(self, intervals=calibrated(predict, self.preprocessors, cells, known, fewest, by))
 
     def groups_of_intervals(
-        self, query: MuData | AnnData, view: View, target: Modality, where: str = "query"
+        self, query: MuData | AnnData, view: View, target: Modality, source_name: str = "query"
     ) -> NDArray[np.str_]:
         """The group of each cell of a view of the query by which widths of its intervals are looked up.
 
@@ -261,7 +261,7 @@ class Unisono:
         widths = self.intervals.get((view.modality, target))
         if widths is None or widths.by is None:
             return view.batch
-        return labels_if_any(query, view, widths.by, self.record, where)
+        return labels_if_any(query, view, widths.by, self.record, source_name)
 
     def match(
         self,
@@ -337,7 +337,7 @@ class Unisono:
         if left.modality == right.modality:
             what = f"both sides are {left.modality}; matching is between two modalities."
             raise bad_input("E007", "match", what, "give two modalities")
-        for name, value in (("unmatched", prior_unmatched), ("min_probability", min_probability)):
+        for name, value in (("prior_unmatched", prior_unmatched), ("min_probability", min_probability)):
             if not 0 <= value < 1:
                 raise bad_input("E053", "match", f"{name}={value} is no share.", "say a number from 0 to below 1")
         vectors = self.match_vectors(left, right, depth=depth, groups=groups)

@@ -95,4 +95,4 @@ def _name(ax: Axes, names: np.ndarray, n_named: int) -> None:
     best, worst = "\n".join(map(str, names[:n])), "\n".join(map(str, names[len(names) - n :]))
     for x, side, end, text in ((0.98, "right", "top", f"best\n{best}"), (0.02, "left", "bottom", f"worst\n{worst}")):
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # so that no line runs through a name
-        ax.text(x, x, text, projection=ax.transAxes, ha=side, va=end, fontsize=7, bbox=box)
+        ax.text(x, x, text, transform=ax.transAxes, ha=side, va=end, fontsize=7, bbox=box)

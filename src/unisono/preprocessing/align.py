@@ -68,15 +68,15 @@ def align(
     view_names: Names,
     view_ids: Names | None = None,
     *,
-    where: str = "query",
+    source_name: str = "query",
     expected: NDArray[np.float64] | None = None,
 ) -> Alignment:
     """Match a model's features with a query's, unique names on both sides.
 
     Genes are matched by symbol or id (see `unisono.features.genes`), proteins by any spelling of the same antigen
     (`unisono.features.proteins`), peaks by name where both are one peak set, by overlap of intervals where they are not
-    (`unisono.features.peaks`). `where` is what messages call the query; `expected` is how the model's training counts
-    fall on its peaks, by which counts of a peak that overlaps several are divided.
+    (`unisono.features.peaks`). `source_name` is what messages call the query; `expected` is how the model's training
+    counts fall on its peaks, by which counts of a peak that overlaps several are divided.
 
     Raises:
         BadInput: E039 or E040, the peaks cannot be compared.
@@ -84,7 +84,7 @@ def align(
     found = _renamed(view_names, known.aliases)
     exact = pd.Index(found).get_indexer(pd.Index(known.names))
     if modality == "atac" and not _is_one_peak_set(exact, found, known.names):
-        return _overlapping(known.names, found, where, expected)
+        return _overlapping(known.names, found, source_name, expected)
     if modality == "rna" and (exact < 0).any():
         columns = match_genes(known.names, found, known.ids, view_ids)
     elif modality == "adt" and (exact < 0).any():
@@ -132,8 +132,8 @@ def _is_one_peak_set(exact: NDArray[np.intp], found: Names, wanted: Names) -> bo
     return n_shared > 0 and any(len(places_of(names)) < len(names) for names in (found, wanted))
 
 
-def _overlapping(wanted: Names, found: Names, where: str, expected: NDArray[np.float64] | None) -> Alignment:
-    weights = overlap_weights(wanted, found, where, expected)
+def _overlapping(wanted: Names, found: Names, source_name: str, expected: NDArray[np.float64] | None) -> Alignment:
+    weights = overlap_weights(wanted, found, source_name, expected)
     by_model = sparse.csc_matrix(weights)
     is_met = np.diff(by_model.indptr) > 0
     columns = np.full(len(wanted), -1, dtype=np.intp)

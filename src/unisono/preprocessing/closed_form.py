@@ -1,4 +1,4 @@
-"""ClosedFormTerms: what is known in closed form about the way from one modality to another, beside what the networks learn."""
+"""Closed-form terms of a prediction: kernel ridge, expected depth, log-odds shrinkage; trains no network."""
 
 from __future__ import annotations
 

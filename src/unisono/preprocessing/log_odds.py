@@ -1,4 +1,4 @@
-"""LogOddsShrinkage: how far the predicted log odds of a peak may stray from their mean; reads no counts and knows no network."""
+"""How far predicted log odds may stray from their mean; reads no counts and knows no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MomentAlignment: the linear map that brings one modality's vectors to where those of all modalities lie; never sees labels."""
+"""The linear map that brings one modality's vectors to the moments of all modalities; never sees labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preprocessor: all that turns one modality's raw counts into what the networks read; fitted once, the same for any query."""
+"""The frozen way of one modality from raw counts to standardised codes; the same for any query."""
 
 from __future__ import annotations
 

@@ -126,8 +126,8 @@ class Projection:
         known = Known(view.features, view.ids)
         return cls(view.modality, known, selected, share, weight, centre, basis, loadings, intercept)
 
-    def align(self, view: View, *, where: str = "query") -> Alignment:
-        """How a view's features meet this transform's; `where` is what messages call the view.
+    def align(self, view: View, *, source_name: str = "query") -> Alignment:
+        """How a view's features meet this transform's; `source_name` is what messages call the view.
 
         Raises:
             ValueError: the view is of another modality.
@@ -135,7 +135,7 @@ class Projection:
         """
         if view.modality != self.modality:
             raise ValueError(f"a transform of {self.modality} was given a view of {view.modality}")
-        return align(self.modality, self.known, view.features, view.ids, where=where, expected=self.share)
+        return align(self.modality, self.known, view.features, view.ids, source_name=source_name, expected=self.share)
 
     def counts(self, view: View) -> Counts:
         """A view's counts in this transform's order: reordered by name, unknown features ignored.

@@ -108,7 +108,7 @@ def render(report: EvaluationReport, *, command: Sequence[str] = (), probes: Seq
         coverage_table=tables.coverage_table(report.directions) if has_intervals else None,
         probes=tables.probe_table(probes) if probes else None,
         provenance=tables.provenance(report),
-        selection=tables.selection(report.config.model_dump(mode="json")),
+        choices=tables.choices(report.config.model_dump(mode="json")),
         command=shlex.join(command),
         modalities=[words.MODALITIES[m] for m in report.n_cells],
         words=words,

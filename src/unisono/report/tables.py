@@ -210,12 +210,12 @@ def provenance(report: EvaluationReport) -> list[tuple[str, str]]:
     return rows
 
 
-def selection(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def choices(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """A configuration as name and value, inner names after a point."""
     rows: list[tuple[str, str]] = []
     for name, value in document.items():
         if isinstance(value, Mapping):
-            rows += selection(value, f"{prefix}{name}.")
+            rows += choices(value, f"{prefix}{name}.")
         else:
             rows.append((f"{prefix}{name}", str(value)))
     return rows

@@ -39,7 +39,7 @@ def check(
         batch_key=batch_key,
         modalities=mapping_in(modalities),
         layer=layer,
-        where=data.name,
+        source_name=data.name,
         preprocessors=known,
     )
     if as_json:

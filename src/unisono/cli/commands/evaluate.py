@@ -48,8 +48,8 @@ def evaluate(
     from unisono.io.read import read_mudata
 
     fitted, mdata = known_as(load(model, device=device), aliases), read_mudata(test)
-    report = None if page is None else collect(fitted, mdata, where=test.name, force=force)
-    scores = score(fitted, mdata, where=test.name, force=force) if report is None else report.scores
+    report = None if page is None else collect(fitted, mdata, source_name=test.name, force=force)
+    scores = score(fitted, mdata, source_name=test.name, force=force) if report is None else report.scores
     document = {"scores": dict(scores), "test": test.name, "model": fitted.record.model_dump(mode="json")}
     apart = _disentanglement(fitted, mdata, test.name, force)
     _write_scores(out, document | ({} if apart is None else {"disentanglement": apart.as_document()}))
@@ -62,18 +62,18 @@ def evaluate(
         say(str(lacking))
 
 
-def _disentanglement(model: Unisono, test: MuData, where: str, force: bool) -> Disentanglement | None:
+def _disentanglement(model: Unisono, test: MuData, source_name: str, force: bool) -> Disentanglement | None:
     """None, with a warning, where scikit-learn is missing."""
     from unisono.evaluation.disentanglement import disentanglement
     from unisono.evaluation.probes import has_probes
 
     if not has_probes():
         what = "content and style were not probed, scikit-learn is not installed."
-        warnings.warn(str(Finding("W066", where, what, "pip install scikit-learn")), InputWarning, stacklevel=2)
+        warnings.warn(str(Finding("W066", source_name, what, "pip install scikit-learn")), InputWarning, stacklevel=2)
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)  # what is said of the test cells has been said for the scores
-        return disentanglement(model, test, where=where, force=force)
+        return disentanglement(model, test, source_name=source_name, force=force)
 
 
 def _write_scores(folder: Path, document: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ def fit(
     layer: Layer = None,
     preset: PresetName = "default",
     config: ConfigFile = None,
-    also: Annotated[
+    unlabelled: Annotated[
         Path | None, typer.Option(metavar="QUERY.h5mu", help="Cells without labels to learn from too (transductive).")
     ] = None,
     seed: Seed = 0,
@@ -52,8 +52,8 @@ def fit(
             on_epoch=on_epoch,
             checkpoint=checkpoint,
             resume=resume,
-            where=data.name,
-            also=None if also is None else read_mudata(also),
+            source_name=data.name,
+            unlabelled=None if unlabelled is None else read_mudata(unlabelled),
         )
     model.save(out, force=force)
     discard_checkpoint(checkpoint)

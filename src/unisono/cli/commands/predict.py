@@ -48,7 +48,7 @@ def predict(
         via=None if via is None else kind_named(via),
         n_draws=draws,
         force=force,
-        where=query.name,
+        source_name=query.name,
     )
     write_prediction(prediction, out, force=force)
     say(f"{prediction.shape[0]:,} cells x {prediction.shape[1]:,} {target} features written to {out}")
