@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from unisono.api import fit
 from unisono.config import FitConfig
 from unisono.datasets import simulate
+from unisono.inference.predictor import Predictor
 from unisono.messages import InputWarning
 from unisono.model.unisono import Unisono
 
@@ -71,8 +73,16 @@ def small_model() -> Unisono:
 @cache
 def late_model() -> Unisono:
     """Fitted without held-out cells, so with the weights of the last of ten epochs: networks away from their start."""
-    config = tiny(max_epochs=10, learning_rate=0.02, held_out=0, seed=5)
+    config = tiny(max_epochs=10, learning_rate=0.02, validation={"fraction": 0}, seed=5)
     return fit(training(), batch_key="batch", config=config, device="cpu")
+
+
+def changed(model: Unisono, **parts: Any) -> Unisono:
+    """The model with other parts, those of its predictor or its own."""
+    names = {field.name for field in fields(Predictor)}
+    predictor = replace(model.fitted.predictor, **{name: part for name, part in parts.items() if name in names})
+    own = {name: part for name, part in parts.items() if name not in names}
+    return Unisono(replace(model.fitted, **{"predictor": predictor, **own}))
 
 
 def counts(part: AnnData) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from functools import cache
 from importlib.metadata import version
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -27,12 +28,14 @@ from model_fixtures import (
 
 import unisono as un
 import unisono.api
+import unisono.training.fit
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
+from unisono.training.split import split
 
-QUICK = {"max_epochs": 1, "epochs_per_evaluation": 1, "held_out": 0}
+QUICK = {"max_epochs": 1, "epochs_per_evaluation": 1, "validation": {"fraction": 0}}
 """One epoch that nothing judges: what a test needs that looks at names only."""
-JUDGED = {"held_out": 0.1}
+JUDGED = {"validation": {"fraction": 0.1}}
 
 
 def fitted(mdata=None, *, options=None, **changes):
@@ -58,7 +61,7 @@ def pair_of(rna: str = "rna", adt: str = "adt", mdata=None):
 
 
 def weights(model):
-    return dict(model.network.state_dict())
+    return dict(model.fitted.predictor.network.state_dict())
 
 
 def prediction(model, query=None, **options):
@@ -70,8 +73,10 @@ def test_equal_seeds_give_equal_weights_and_answers():
     again = fitted(pair_of(), **JUDGED)
     for name, value in weights(judged()).items():
         assert torch.equal(weights(again)[name], value), name
-    assert {p: a.beta for p, a in again.anchors.items()} == {p: a.beta for p, a in judged().anchors.items()}
-    assert again.depth_terms == judged().depth_terms
+    assert {p: a.beta for p, a in again.fitted.anchors.items()} == {
+        p: a.beta for p, a in judged().fitted.anchors.items()
+    }
+    assert again.fitted.depth_terms == judged().fitted.depth_terms
     assert again.record.curve == judged().record.curve
     assert len(again.record.curve) == 2
     np.testing.assert_array_equal(prediction(again), prediction(judged()))
@@ -94,10 +99,10 @@ def test_the_networks_start_from_the_seed_and_members_differ():
 
 
 def test_preset_and_seed_make_the_config_unless_one_is_given(monkeypatch):
-    monkeypatch.setattr(unisono.api, "fit_cells", lambda cells, config, **_: config)
-    assert un.fit(pair_of(), preset="fast", seed=41) == un.FitConfig.preset("fast", seed=41)
-    assert un.fit(pair_of()) == un.FitConfig.preset("default", seed=0)
-    assert un.fit(pair_of(), preset="best", seed=41, config=tiny(seed=3)) == tiny(seed=3)
+    monkeypatch.setattr(unisono.api, "fit_cells", lambda cells, config, run, **_: config)
+    assert un.fit(pair_of(), preset="fast", seed=41).fitted == un.FitConfig.preset("fast", seed=41)
+    assert un.fit(pair_of()).fitted == un.FitConfig.preset("default", seed=0)
+    assert un.fit(pair_of(), preset="best", seed=41, config=tiny(seed=3)).fitted == tiny(seed=3)
 
 
 def test_nothing_global_is_seeded_or_drawn_from():
@@ -173,13 +178,13 @@ def test_rows_are_paired_by_name_not_place():
     mdata = pair_of()
     order = np.random.default_rng(8).permutation(151)
     shuffled = rebuilt({"rna": mdata["rna"], "adt": mdata["adt"][order].copy()})
-    options = {"thinning": (1, 1), "linear_decoder_from": 0, **JUDGED}
+    options = {"thinning": (1, 1), "linear_path": {"min_cells_of_decoder": 0}, **JUDGED}
     model, wanted = fitted(shuffled, **options), fitted(pair_of(), **options)
     assert len(model.record.curve) == 2
     for found, other in zip(model.record.curve, wanted.record.curve, strict=True):
-        assert found.rank == pytest.approx(other.rank, abs=0.02)
+        assert found.foscttm == pytest.approx(other.foscttm, abs=0.02)
         assert found.correlation == pytest.approx(other.correlation, abs=0.01)
-    assert model.record.curve[0].rank < 0.3
+    assert model.record.curve[0].foscttm < 0.3
     np.testing.assert_allclose(prediction(model), prediction(wanted), atol=0.05)
 
 
@@ -189,8 +194,8 @@ def test_cells_under_wrong_names_teach_nothing():
     adt.obs_names = np.roll(adt.obs_names, 5)
     adt.obs["batch"] = mdata["rna"].obs["batch"].reindex(adt.obs_names)
     model = fitted(rebuilt({"rna": mdata["rna"], "adt": adt}), **JUDGED)
-    assert model.record.curve[0].rank > 0.35
-    assert judged().record.curve[0].rank < 0.3
+    assert model.record.curve[0].foscttm > 0.35
+    assert judged().record.curve[0].foscttm < 0.3
 
 
 def test_one_modality_is_refused():
@@ -233,7 +238,7 @@ def test_a_device_that_is_absent_is_refused_before_any_training():
 def test_a_handful_of_cells_can_be_fitted(n_cells):
     with noticed():
         model = fitted(take(training(), slice(0, n_cells)))
-    assert model.record.n_held_out == 0
+    assert model.record.n_validation == 0
     assert model.record.curve == ()
     assert np.isfinite(prediction(model)).all()
 
@@ -272,7 +277,7 @@ def test_the_record_says_where_the_model_came_from():
         name: version(name) for name in ("unisono", "torch", "numpy", "scipy", "anndata", "mudata")
     }
     assert record.n_cells == {"atac": 151, "rna": 151, "adt": 151}
-    assert record.n_held_out == 30
+    assert record.n_validation == 30
     assert (record.batch_key, record.modalities, record.device) == ("batch", None, "cpu")
     assert record.seconds > 0
     assert model.config == tiny()
@@ -284,15 +289,17 @@ def test_the_curve_holds_each_evaluated_epoch_and_the_best_is_marked():
     assert [epoch.epoch for epoch in curve] == [0, 2]
     assert curve[0].is_best
     for epoch in curve:
-        assert 0 < epoch.rank < 0.45
+        assert 0 < epoch.foscttm < 0.45
         assert 0.05 < epoch.correlation < 1
 
 
 def test_on_epoch_sees_every_epoch_as_it_ends():
     seen = []
     fitted(pair_of(), options={"on_epoch": seen.append}, max_epochs=3, epochs_per_evaluation=2, refit_below=0, **JUDGED)
-    assert [epoch.number for epoch in seen] == [0, 1, 2, 3]
-    assert [epoch.figures is None for epoch in seen[:3]] == [False, True, False]
+    assert [epoch.number for epoch in seen[:4]] == [0, 1, 2, 3]
+    assert [epoch.scores is None for epoch in seen[:3]] == [False, True, False]
+    assert len(seen) == 5
+    assert seen[4].number == max(epoch.number for epoch in seen[:4] if epoch.is_best)
     assert all(np.isfinite(value) for epoch in seen[1:] for value in epoch.terms.values())
     both = {f"{whose}_{term}" for whose in ("own", "cross") for term in ("likelihood", "readout")}
     assert set(seen[1].terms) == both | {"kl", "contrastive"}
@@ -313,20 +320,20 @@ def stop_at(number):
 @pytest.fixture
 def checkpoint(tmp_path, monkeypatch):
     """A place for checkpoints, which are written after every epoch."""
-    monkeypatch.setattr(unisono.api, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(unisono.training.fit, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     return tmp_path / "model.checkpoint"
 
 
-@pytest.mark.parametrize(("stopped_at", "held_out"), [(1, 0), (4, 0.1)])
-def test_a_fit_taken_up_again_ends_with_the_bits_of_one_that_ran_through(checkpoint, stopped_at, held_out):
-    changes = {"max_epochs": 5, "epochs_per_evaluation": 2, "held_out": held_out}
+@pytest.mark.parametrize(("stopped_at", "fraction"), [(1, 0), (4, 0.1)])
+def test_a_fit_taken_up_again_ends_with_the_bits_of_one_that_ran_through(checkpoint, stopped_at, fraction):
+    changes = {"max_epochs": 5, "epochs_per_evaluation": 2, "validation": {"fraction": fraction}}
     with pytest.raises(StopError):
         fitted(pair_of(), options={"checkpoint": checkpoint, "on_epoch": stop_at(stopped_at)}, **changes)
     seen = []
     options = {"checkpoint": checkpoint, "resume": True, "on_epoch": lambda epoch: seen.append(epoch.number)}
     resumed, through = fitted(pair_of(), options=options, **changes), fitted(pair_of(), **changes)
     assert seen[: 6 - stopped_at] == list(range(stopped_at, 6))
-    assert len(seen) > 6 - stopped_at or held_out == 0  # the refit on all cells tells its epochs too
+    assert len(seen) > 6 - stopped_at or fraction == 0  # the refit on all cells tells its epochs too
     for name, value in weights(through).items():
         assert torch.equal(weights(resumed)[name], value), name
     assert resumed.record.curve == through.record.curve
@@ -358,7 +365,7 @@ def test_without_resume_a_checkpoint_is_not_looked_at(checkpoint):
 def test_without_a_batch_column_all_cells_are_one_batch():
     model = un.fit(pair_of(), config=tiny(**QUICK), device="cpu")
     assert model.record.batch_key is None
-    assert list(model.styles["adt"].batches) == ["all"]
+    assert list(model.fitted.predictor.styles["adt"].batches) == ["all"]
     with noticed() as texts:
         values = prediction(model)
     assert texts == []
@@ -367,14 +374,14 @@ def test_without_a_batch_column_all_cells_are_one_batch():
 
 def test_styles_are_the_batches_of_training():
     for modality in ("atac", "rna", "adt"):
-        assert list(small_model().styles[modality].batches) == ["b1", "b2"]
+        assert list(small_model().fitted.predictor.styles[modality].batches) == ["b1", "b2"]
 
 
 def test_switching_style_off_makes_the_latents_of_all_batches_equal():
     sizes = tiny().architecture.model_dump() | {"style": False}
-    book = fitted(pair_of(), architecture=sizes).styles["adt"]
+    book = fitted(pair_of(), architecture=sizes).fitted.predictor.styles["adt"]
     np.testing.assert_array_equal(book.latents[0], book.latents[1])
-    assert np.abs(np.diff(two_modalities().styles["adt"].latents, axis=0)).max() > 0
+    assert np.abs(np.diff(two_modalities().fitted.predictor.styles["adt"].latents, axis=0)).max() > 0
 
 
 def test_the_package_offers_what_the_readme_names():
@@ -386,17 +393,33 @@ def test_the_package_offers_what_the_readme_names():
         un.transmogrify  # noqa: B018
 
 
-@pytest.mark.parametrize(("enough", "refit_below", "n_cells"), [(10, 0, 30), (31, 0, 121), (10, 3000, 151)])
-def test_the_embedding_is_tuned_on_unseen_cells_where_they_are_many(monkeypatch, enough, refit_below, n_cells):
-    asked, tune = [], un.Unisono.with_moment_alignment
+@pytest.mark.parametrize(("min_unseen", "refit_below", "n_cells"), [(10, 0, 30), (31, 0, 121), (10, 3000, 151)])
+def test_the_embedding_is_aligned_on_unseen_cells_where_they_are_many(monkeypatch, min_unseen, refit_below, n_cells):
+    asked, align = [], unisono.training.fit.fit_moment_alignment
 
-    def noted(model, codes):
-        asked.append(len(codes["rna"]))
-        return tune(model, codes)
+    def noted(vectors, *options):
+        asked.append(len(vectors["rna"]))
+        return align(vectors, *options)
 
-    monkeypatch.setattr(unisono.api, "_MIN_UNSEEN", enough)
-    monkeypatch.setattr(un.Unisono, "with_moment_alignment", noted)
-    model = fitted(refit_below=refit_below, **JUDGED)
-    assert model.record.n_held_out == 30
+    monkeypatch.setattr(unisono.training.fit, "fit_moment_alignment", noted)
+    model = fitted(refit_below=refit_below, validation={"fraction": 0.1, "min_unseen": min_unseen})
+    assert model.record.n_validation == 30
     assert asked == [n_cells]
-    assert set(model.moment_alignment) == {"atac", "rna", "adt"}
+    assert set(model.fitted.moment_alignment) == {"atac", "rna", "adt"}
+
+
+def test_the_last_figure_of_the_progress_bar_is_the_correlation_of_predict_on_the_validation_cells():
+    """In the style of predict, over the features with the most counts, whatever was selected after training."""
+    seen, mdata = [], pair_of()
+    model = fitted(mdata, options={"on_epoch": seen.append}, refit_below=0, **JUDGED)
+    cells, _ = cells_from_mudata(mdata, batch_key="batch")
+    kept_aside = split(cells, model.config)[1]
+    query = mdata[kept_aside.names].copy()
+    found = []
+    for source, target in permutations(model.modalities, 2):
+        predicted, measured = model.predict(query, source, target), on_scale(query[target], target)
+        correlation = correlations(predicted.X, np.maximum(measured, 0))
+        found.append(np.nan_to_num(correlation).mean())
+    assert seen[-1].scores.correlation == pytest.approx(np.mean(found), abs=1e-6)
+    assert model.record.validation.correlation == seen[-1].scores.correlation
+    assert np.mean(found) > 0.05

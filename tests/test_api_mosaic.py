@@ -27,7 +27,7 @@ def bridged() -> Unisono:
     """Chromatin in the first half of the cells, protein in the second, RNA in all: no cell has both ends."""
     n_cells = training().n_obs
     data = having(training(), atac=np.arange(n_cells) < n_cells // 2, adt=np.arange(n_cells) >= n_cells // 2)
-    return fit(data, batch_key="batch", config=tiny(max_epochs=20, learning_rate=0.01), device="cpu")
+    return fit(data, batch_key="batch", config=tiny(max_epochs=20, patience=10, learning_rate=0.01), device="cpu")
 
 
 @pytest.mark.parametrize(("source", "target"), list(permutations(MODALITIES, 2)))
@@ -49,16 +49,18 @@ def test_a_cell_with_one_modality_still_trains_what_it_has():
     """Protein is known of a third of the cells; what the others say of RNA moves RNA's statistics and its networks."""
     n_cells = training().n_obs
     with_adt = np.arange(n_cells) % 3 == 0
-    config = tiny(max_epochs=2, held_out=0)
+    config = tiny(max_epochs=2, validation={"fraction": 0})
     parts = {name: training()[name] for name in ("rna", "adt")}
     whole = fit(having(rebuilt(parts), adt=with_adt), batch_key="batch", config=config, device="cpu")
     paired = fit(having(rebuilt(parts), rna=with_adt, adt=with_adt), batch_key="batch", config=config, device="cpu")
     assert whole.record.n_cells == {"rna": n_cells, "adt": int(with_adt.sum())}
     np.testing.assert_array_equal(
-        whole.preprocessors["adt"].projection.centre, paired.preprocessors["adt"].projection.centre
+        whole.fitted.preprocessors["adt"].projection.centre, paired.fitted.preprocessors["adt"].projection.centre
     )
     assert (
-        np.abs(whole.preprocessors["rna"].projection.centre - paired.preprocessors["rna"].projection.centre).max()
+        np.abs(
+            whole.fitted.preprocessors["rna"].projection.centre - paired.fitted.preprocessors["rna"].projection.centre
+        ).max()
         > 0.01
     )
 

@@ -33,7 +33,7 @@ n_members = 2
 max_epochs = 1
 epochs_per_evaluation = 1
 n_codes = 12
-held_out = 0
+validation.fraction = 0
 
 [architecture]
 content_dim = 8
@@ -56,7 +56,7 @@ def store(tmp_path_factory):
     pair = training()
     rebuilt({"gene stuff": pair["rna"], "tags": pair["adt"]}).write_h5mu(folder / "unusual.h5mu")
     (folder / "tiny.toml").write_text(TINY)
-    (folder / "judged.toml").write_text(TINY.replace("held_out = 0", "held_out = 0.1"))
+    (folder / "judged.toml").write_text(TINY.replace("validation.fraction = 0", "validation.fraction = 0.1"))
     (folder / "unknown.toml").write_text(TINY.replace("n_codes", "n_kodes"))
     (folder / "notes.h5mu").write_text("hello")
     small_model().save(folder / "model")
@@ -96,7 +96,7 @@ def test_fit_writes_a_model_that_loads(unisono, store):
     model = load("a model", device="cpu")
     assert model.config == tiny(max_epochs=1, epochs_per_evaluation=1, seed=4)
     assert model.record.batch_key == "batch"
-    assert list(model.styles["rna"].batches) == ["b1", "b2"]
+    assert list(model.fitted.predictor.styles["rna"].batches) == ["b1", "b2"]
     assert "matching rank" in ended.err
     assert [path.name for path in Path().iterdir()] == ["a model"]
 
@@ -363,7 +363,9 @@ def test_check_with_a_model_compares_features(unisono, store):
 
 
 def test_demo_runs_on_a_file(unisono, store, monkeypatch):
-    monkeypatch.setattr("unisono.cli.commands.demo.config_of", lambda *_: tiny(max_epochs=1, held_out=0))
+    monkeypatch.setattr(
+        "unisono.cli.commands.demo.config_of", lambda *_: tiny(max_epochs=1, validation={"fraction": 0})
+    )
     ended = unisono(
         "demo -o shown --data @unusual.h5mu --modalities 'gene stuff=rna,tags=adt' --batch-key batch --device cpu"
     )
@@ -632,8 +634,11 @@ def test_calibrate_writes_a_model_whose_intervals_are_those_of_the_cells_given(u
     assert "atac to rna, atac to adt, rna to adt, adt to rna written to calibrated" in ended.err
     found = load("calibrated", device="cpu")
     wanted = small_model().calibrate(test_cells(), by="cell_type").intervals["rna", "adt"]
-    assert (found.intervals["rna", "adt"].by, found.intervals["rna", "adt"].n_cells) == ("cell_type", wanted.n_cells)
-    np.testing.assert_allclose(found.intervals["rna", "adt"].scores, wanted.scores, rtol=1e-5)
+    assert (found.fitted.intervals["rna", "adt"].by, found.fitted.intervals["rna", "adt"].n_cells) == (
+        "cell_type",
+        wanted.n_cells,
+    )
+    np.testing.assert_allclose(found.fitted.intervals["rna", "adt"].scores, wanted.scores, rtol=1e-5)
     assert unisono("predict calibrated @query.h5mu --from rna --to adt --interval 0.8 -o p.h5ad --device cpu").code == 0
     assert "E029" in refused(unisono, "calibrate @model @query.h5mu -o again --by lineage --device cpu")
     assert "E055" in refused(unisono, "calibrate @model @query.h5mu -o calibrated --device cpu")

@@ -61,7 +61,7 @@ def test_an_unknown_key_is_refused_at_every_level(changes):
     [
         {"n_members": 0},
         {"learning_rate": 0.0},
-        {"held_out": 1.0},
+        {"validation": {"fraction": 1.0}},
         {"batch_size": 1},
         {"seed": -1},
         {"weights": {"kl": -0.1}},

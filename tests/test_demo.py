@@ -26,7 +26,7 @@ FILES = {
 
 
 def options(**changes):
-    config = tiny(max_epochs=1, held_out=0)
+    config = tiny(max_epochs=1, validation={"fraction": 0})
     return {"config": config, "device": "cpu", "say": [].append} | changes
 
 

@@ -102,7 +102,7 @@ def test_coverage_counts_measured_values_inside_the_intervals():
 
 def test_without_intervals_there_is_no_coverage_and_all_else():
     found = collect(late_model(), test_cells())
-    assert late_model().intervals == {}
+    assert late_model().fitted.intervals == {}
     assert {each.coverage for each in found.directions} == {None}
     assert dict(found.scores) == evaluate(late_model(), test_cells())
 

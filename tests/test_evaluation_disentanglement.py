@@ -43,13 +43,17 @@ def test_every_space_is_asked_for_every_label_by_both_probes():
 
 
 def test_spaces_are_what_the_model_says():
-    model, view = late_model(), query_view(training(), "rna", late_model().preprocessors, late_model().record)
-    standardised = model.preprocessors["rna"].transform(view)
-    z = infer.contents(model.network, "rna", standardised.x)
+    model, view = late_model(), query_view(training(), "rna", late_model().fitted.preprocessors, late_model().record)
+    standardised = model.fitted.preprocessors["rna"].transform(view)
+    z = infer.contents(model.fitted.predictor.network, "rna", standardised.x)
     content = np.concatenate(list(z), axis=1)
     by_hand = value_probes("content", "rna", "depth", content, standardised.log_depth, view.cells)
     assert probe(figures(), "content", "rna", "depth") == by_hand[0]
-    spaces = {"embedding": model.embedded(view), "codes": standardised.scaled, "standardised codes": standardised.x}
+    spaces = {
+        "embedding": model.fitted.embedding(view),
+        "codes": standardised.scaled,
+        "standardised codes": standardised.x,
+    }
     for name, x in spaces.items():
         for one in class_probes(name, "rna", "batch", x, view.batch, view.cells):
             assert probe(figures(), name, "rna", "batch", one.how) == one

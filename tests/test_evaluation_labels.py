@@ -12,7 +12,7 @@ from unisono.model.query import query_cells
 
 def labels(query):
     model = small_model()
-    return labels_of(query, query_cells(query, model.preprocessors, model.record), model.record)
+    return labels_of(query, query_cells(query, model.fitted.preprocessors, model.record), model.record)
 
 
 def test_columns_of_few_values_are_taken_and_others_left():
@@ -35,7 +35,7 @@ def test_more_than_sixty_values_are_names_not_labels():
     doubled = {m: np.concatenate([[f"{m}{i}" for i in range(43)]]) for m in ("rna", "adt")}
     for name, values in doubled.items():
         query[name].obs["barcode"] = values
-    assert "barcode" not in labels_of(query, query_cells(query, model.preprocessors, model.record), model.record)
+    assert "barcode" not in labels_of(query, query_cells(query, model.fitted.preprocessors, model.record), model.record)
 
 
 def test_the_modality_comes_before_the_whole():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from io_fixtures import refusal
 from model_fixtures import (
     PAIRS,
+    changed,
     correlations,
     counts,
     late_model,
@@ -25,9 +25,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from unisono.evaluation import answers as room
 from unisono.evaluation.scores import evaluate
+from unisono.inference.fitted_model import FittedModel
 from unisono.metrics import expected_calibration_error
 from unisono.model.query import query_view
-from unisono.model.unisono import Unisono
 from unisono.types import MatchPosterior
 
 KINDS = ("rna", "adt")
@@ -47,10 +47,10 @@ def matching(left, right, **options):
 
 def similarity(left, right):
     """Inner products of untuned vectors, with what the anchors add to each cell."""
-    query = replace(small_model(), moment_alignment={}).embed(test_cells())
+    query = changed(small_model(), moment_alignment={}).embed(test_cells())
     vectors = [query[m].obsm["X_unisono"] for m in (left, right)]
-    anchors = small_model().anchors[left, right]
-    a, b = anchors.style_transfer().potential(vectors[0]), anchors.potential(vectors[1])
+    anchors = small_model().fitted.anchors[left, right]
+    a, b = anchors.swapped().potential(vectors[0]), anchors.potential(vectors[1])
     return vectors[0].astype(np.float64) @ vectors[1].T + (a[:, None] + b) / anchors.beta
 
 
@@ -172,9 +172,11 @@ def test_rank_figures_are_those_of_the_untuned_embedding_and_the_anchors(left, r
 
 
 def test_rank_within_batch_with_depth_compares_what_match_within_batch_compares():
-    views = [query_view(test_cells(), m, small_model().preprocessors, small_model().record) for m in ("rna", "adt")]
+    views = [
+        query_view(test_cells(), m, small_model().fitted.preprocessors, small_model().record) for m in ("rna", "adt")
+    ]
     batch = views[0].batch
-    left, right, _ = small_model().match_vectors(*views, depth=True, groups=(batch, batch))
+    left, right, _ = small_model().fitted.match_vectors(*views, depth=True, groups=(batch, batch))
     wanted = foscttm_by_hand(left.astype(np.float64) @ right.T.astype(np.float64), batch)
     assert figures()["rna~adt foscttm within batch with depth"] == pytest.approx(wanted, abs=1e-6)
 
@@ -210,7 +212,7 @@ def test_wrong_partners_cost_the_figures_that_right_ones_earn():
 
 def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkeypatch):
     given, coupled = [], []
-    match_vectors, couple = Unisono.match_vectors, room.couple
+    match_vectors, couple = FittedModel.match_vectors, room.couple
 
     def watched(model, left, right, **options):
         given.append((left, right, options["groups"]))
@@ -220,7 +222,7 @@ def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkey
         coupled.append((left, right, options["within"]))
         return couple(left, right, **options)
 
-    monkeypatch.setattr(Unisono, "match_vectors", watched)
+    monkeypatch.setattr(FittedModel, "match_vectors", watched)
     monkeypatch.setattr(room, "couple", watched_couple)
     query = test_cells()
     evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": query["adt"]}))
@@ -235,7 +237,9 @@ def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkey
             assert list(groups[1]) == list(right.batch)
             assert list(groups[0]) != list(groups[1])
     own = {
-        m: small_model().vectors_of(query_view(query, m, small_model().preprocessors, small_model().record))
+        m: small_model().fitted.content_vectors(
+            query_view(query, m, small_model().fitted.preprocessors, small_model().record)
+        )
         for m in KINDS
     }
     for left, right, _ in coupled:

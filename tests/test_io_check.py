@@ -35,7 +35,7 @@ def test_errors_are_listed_and_the_other_modality_still_has_its_row():
 def test_data_without_a_model_are_looked_at_as_for_training():
     mdata = mu(rna=test_cells()["rna"])
     assert "E008" in codes(check(mdata).findings)
-    assert check(mdata, preprocessors=small_model().preprocessors).is_usable
+    assert check(mdata, preprocessors=small_model().fitted.preprocessors).is_usable
 
 
 def test_an_anndata_is_reported():
@@ -45,7 +45,7 @@ def test_an_anndata_is_reported():
 def test_the_report_is_json_and_a_table():
     query = test_cells()
     parts = {name: part[:, 1:].copy() if name == "rna" else part.copy() for name, part in query.mod.items()}
-    report = check(rebuilt(parts), preprocessors={"rna": small_model().preprocessors["rna"]})
+    report = check(rebuilt(parts), preprocessors={"rna": small_model().fitted.preprocessors["rna"]})
     document = json.loads(json.dumps(report.to_json()))
     assert document["usable"] is True
     (covered,) = document["coverage"]
@@ -60,5 +60,5 @@ def test_the_report_is_json_and_a_table():
 
 
 def test_none_of_the_models_modalities_is_refused():
-    finding = only(check(two(), preprocessors={"atac": small_model().preprocessors["atac"]}).findings, "E043")
+    finding = only(check(two(), preprocessors={"atac": small_model().fitted.preprocessors["atac"]}).findings, "E043")
     assert finding.what == "this model knows atac; the data have rna, adt."

@@ -52,7 +52,7 @@ def test_the_fit_learns_from_them_and_says_so():
     (seen,) = beside.record.unlabelled
     assert (seen.how, seen.n_cells) == ("fit", {"atac": 43, "rna": 43, "adt": 43})
     assert alone.record.unlabelled == ()
-    first, second = (model.preprocessors["rna"].projection.centre for model in (alone, beside))
+    first, second = (model.fitted.preprocessors["rna"].projection.centre for model in (alone, beside))
     assert np.abs(first - second).max() > 1e-3
 
 
@@ -69,7 +69,7 @@ def test_their_pairing_is_not_looked_at():
         fit(training(), batch_key="batch", config=config, device="cpu", unlabelled=rebuilt(dict(one.mod)))
         for one in (query, shuffled)
     ]
-    first, second = (model.network.state_dict() for model in models)
+    first, second = (model.fitted.predictor.network.state_dict() for model in models)
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 

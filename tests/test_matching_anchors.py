@@ -55,7 +55,7 @@ def test_swapped_anchors_give_the_transposed_scores():
     left, right = gaussian_pairs(83)
     anchors = Anchors.fit(left, right[:71], 1.3)
     there = scores(anchors, left[:7], right[:11])
-    back = scores(anchors.style_transfer(), right[:11], left[:7])
+    back = scores(anchors.swapped(), right[:11], left[:7])
     np.testing.assert_allclose(there, back.T, atol=1e-5)
     assert np.abs(there[:7, :7] - there[:7, :7].T).max() > 0.1
 

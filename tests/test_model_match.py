@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +9,7 @@ from io_fixtures import refusal
 from model_fixtures import (
     N_TEST,
     PAIRS,
+    changed,
     counts,
     late_model,
     rebuilt,
@@ -40,7 +39,7 @@ def dense(left, right, **options):
 
 def view(part, modality, model=None):
     model = model or small_model()
-    return query_view(part, modality, model.preprocessors, model.record)
+    return query_view(part, modality, model.fitted.preprocessors, model.record)
 
 
 def in_batch(part):
@@ -176,14 +175,14 @@ def test_an_unknown_rule_is_refused():
 
 
 def test_depth_changes_the_matching_where_its_weight_is_positive():
-    assert small_model().depth_terms["rna", "adt"].weight > 0
+    assert small_model().fitted.depth_terms["rna", "adt"].weight > 0
     assert np.abs(dense(*sides(), depth=True) - dense(*sides())).max() > 0.01
 
 
 def test_depth_of_weight_0_is_content_alone():
     model, pair = small_model(), ("rna", "adt")
-    term = DepthTerm(beta=model.anchors[pair].beta, weight=0.0, r=0.6)
-    without = replace(model, depth_terms={**model.depth_terms, pair: term})
+    term = DepthTerm(beta=model.fitted.anchors[pair].beta, weight=0.0, r=0.6)
+    without = changed(model, depth_terms={**model.fitted.depth_terms, pair: term})
     for rule in RULES:
         found = without.match(*sides(), depth=True, rule=rule, prior_unmatched=0).match_posterior.posterior.toarray()
         np.testing.assert_allclose(found, dense(*sides(), rule=rule), atol=1e-6)
@@ -191,10 +190,10 @@ def test_depth_of_weight_0_is_content_alone():
 
 def test_with_depth_the_score_is_content_plus_the_gaussian_log_ratio_of_depths():
     model, (rna, adt) = small_model(), sides()
-    term = model.depth_terms["rna", "adt"]
-    found = model.match_vectors(view(rna, "rna"), view(adt, "adt"), depth=True)
-    plain = model.match_vectors(view(rna, "rna"), view(adt, "adt"))
-    assert plain.beta == model.anchors["rna", "adt"].beta
+    term = model.fitted.depth_terms["rna", "adt"]
+    found = model.fitted.match_vectors(view(rna, "rna"), view(adt, "adt"), depth=True)
+    plain = model.fitted.match_vectors(view(rna, "rna"), view(adt, "adt"))
+    assert plain.beta == model.fitted.anchors["rna", "adt"].beta
     assert found.beta == term.beta
     x, y = (np.log1p(counts(part).sum(axis=1)) for part in (rna, adt))
     x, y = ((depth - depth.mean()) / depth.std() for depth in (x, y))
@@ -202,7 +201,10 @@ def test_with_depth_the_score_is_content_plus_the_gaussian_log_ratio_of_depths()
     quadratic = 2 * r * np.outer(x, y) - r**2 * (x[:, None] ** 2 + y[None, :] ** 2)
     log_ratio = -0.5 * np.log(1 - r**2) + quadratic / (2 * (1 - r**2))
     normalised = plain.beta * plain.left.astype(np.float64) @ plain.right.T
-    content = model.vectors_of(view(rna, "rna")).astype(np.float64) @ model.vectors_of(view(adt, "adt")).T
+    content = (
+        model.fitted.content_vectors(view(rna, "rna")).astype(np.float64)
+        @ model.fitted.content_vectors(view(adt, "adt")).T
+    )
     wanted = normalised + (term.beta - plain.beta) * content + term.weight * log_ratio
     np.testing.assert_allclose(term.beta * found.left.astype(np.float64) @ found.right.T, wanted, rtol=1e-4, atol=1e-4)
 
@@ -241,7 +243,7 @@ def test_where_nothing_is_known_each_cell_may_lack_its_partner_and_the_rest_stay
 
 def test_cells_whose_kind_the_right_side_lacks_are_said_to_be_unmatched():
     rna, adt = sides("atac", "rna")
-    kind = np.argmax(small_model().vectors_of(view(rna, "atac")), axis=1)
+    kind = np.argmax(small_model().fitted.content_vectors(view(rna, "atac")), axis=1)
     lacks = kind == np.bincount(kind).argmax()
     p = small_model().match(rna, adt[~lacks].copy()).match_posterior.p_unmatched
     assert p[lacks].mean() > 1.5 * p[~lacks].mean()
@@ -288,7 +290,7 @@ def test_one_to_one_with_a_surplus_matches_as_many_as_there_are():
 @pytest.mark.parametrize("rule", ["argmax", "one-to-one"])
 @pytest.mark.parametrize("modality", ["atac", "rna", "adt"])
 def test_a_set_matched_with_itself_is_the_identity(modality, rule):
-    vectors = small_model().vectors_of(view(test_cells()[modality], modality))
+    vectors = small_model().fitted.content_vectors(view(test_cells()[modality], modality))
     found = couple(vectors, vectors, beta=20.0, rule=rule).posterior.toarray()
     np.testing.assert_array_equal(found, np.eye(N_TEST))
 
@@ -305,8 +307,8 @@ def test_partners_are_found_more_often_than_by_chance():
 @pytest.mark.parametrize("depth", [False, True])
 def test_swapped_sides_give_the_transposed_similarity(left, right, depth):
     a, b = sides(left, right)
-    there = small_model().match_vectors(view(a, left), view(b, right), depth=depth)
-    back = small_model().match_vectors(view(b, right), view(a, left), depth=depth)
+    there = small_model().fitted.match_vectors(view(a, left), view(b, right), depth=depth)
+    back = small_model().fitted.match_vectors(view(b, right), view(a, left), depth=depth)
     assert there.beta == back.beta
     np.testing.assert_allclose(there.left @ there.right.T, (back.left @ back.right.T).T, atol=1e-4)
     full, reverse = dense(a, b, top=1000, depth=depth), dense(b, a, top=1000, depth=depth)

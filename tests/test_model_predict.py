@@ -15,6 +15,7 @@ from anndata import AnnData, concat
 from io_fixtures import refusal
 from model_fixtures import (
     N_TEST,
+    changed,
     correlations,
     counts,
     late_model,
@@ -182,10 +183,10 @@ def test_a_style_leaves_the_content_alone():
 
 def test_the_latent_style_reaches_the_prediction_and_not_only_the_offset():
     model = late_model()
-    book = model.styles["adt"]
+    book = model.fitted.predictor.styles["adt"]
     other = replace(book, latents=book.latents + 1.5)
-    changed = replace(model, styles={**model.styles, "adt": other})
-    assert np.abs(rna_to_adt(test_cells(), changed, style="b1") - rna_to_adt(test_cells(), style="b1")).max() > 1e-3
+    other_style = changed(model, styles={**model.fitted.predictor.styles, "adt": other})
+    assert np.abs(rna_to_adt(test_cells(), other_style, style="b1") - rna_to_adt(test_cells(), style="b1")).max() > 1e-3
 
 
 @pytest.mark.parametrize(("batch", "other"), [("b1", "b2"), ("b2", "b1")])
@@ -349,14 +350,14 @@ def test_the_ensemble_predicts_the_mean_of_its_members():
 
 def of_members(model: Unisono, members: list[int]) -> Unisono:
     """The model with these of its two members as first and second."""
-    network = deepcopy(model.network)
+    network = deepcopy(model.fitted.predictor.network)
     state = {name: value[members] if value.shape[:1] == (2,) else value for name, value in network.state_dict().items()}
     network.load_state_dict(state)
     styles = {
         m: replace(book, latents=book.latents[:, members], average_latent=book.average_latent[members])
-        for m, book in model.styles.items()
+        for m, book in model.fitted.predictor.styles.items()
     }
-    return replace(model, network=network, styles=styles)
+    return changed(model, network=network, styles=styles)
 
 
 def test_a_chain_goes_through_the_middle_and_not_straight():
@@ -368,16 +369,14 @@ def test_a_chain_goes_through_the_middle_and_not_straight():
 def test_a_chain_forgets_what_the_middle_does_not_hold():
     """With a first step that says the same of every cell, the second has nothing to tell them apart."""
     model = late_model()
-    mute = deepcopy(model.network)
+    mute = deepcopy(model.fitted.predictor.network)
     with torch.no_grad():
         for parameter in mute.decoders["rna"].parameters():
             parameter.zero_()
         mute.decoders["rna"].get_buffer("linear").zero_()
-    closed_form = {
-        pair: replace(closed_form, kernel=None, share=0.0) for pair, closed_form in model.closed_form.items()
-    }
-    chained = replace(model, network=mute, closed_form=closed_form).predict(test_cells(), "atac", "adt", via="rna").X
-    straight = replace(model, network=mute, closed_form=closed_form).predict(test_cells(), "atac", "adt").X
+    terms = {pair: replace(own, kernel=None, kernel_weight=0.0) for pair, own in model.fitted.predictor.terms.items()}
+    chained = changed(model, network=mute, terms=terms).predict(test_cells(), "atac", "adt", via="rna").X
+    straight = changed(model, network=mute, terms=terms).predict(test_cells(), "atac", "adt").X
     assert np.ptp(chained, axis=0).max() < 1e-4
     assert np.ptp(straight, axis=0).max() > 0.1
 
@@ -387,12 +386,12 @@ def test_the_uncertainty_of_the_first_step_is_carried_into_the_second():
     model = late_model()
 
     def spread(log_var: float):
-        network = deepcopy(model.network)
+        network = deepcopy(model.fitted.predictor.network)
         with torch.no_grad():
             network.contents["atac"].log_var.fill_(log_var)
             network.contents["atac"].to_log_var.weight.zero_()
             network.contents["atac"].to_log_var.bias.zero_()
-        chain = replace(model, network=network)
+        chain = changed(model, network=network)
         return chain.predict(test_cells(), "atac", "adt", via="rna", n_draws=60).layers["spread"]
 
     sure, unsure = spread(-60.0), spread(1.0)

@@ -30,7 +30,7 @@ def test_a_model_of_one_panel_reads_another_laboratorys_without_renaming():
     """224 proteins spelt `cd3.1` are fitted; 14 spelt `CD3` are asked for, of other donors and other genes."""
     model = un.fit(read_mudata(real("pbmc_panel224_cite.h5mu")), batch_key="batch", preset="fast", device="cpu")
     query = read_mudata(real("pbmc10k_cite.h5mu"))[:1000].copy()
-    report = check(query, preprocessors=model.preprocessors)
+    report = check(query, preprocessors=model.fitted.preprocessors)
     covered = {one.modality: one for one in report.coverage}
     assert report.is_usable
     assert (covered["adt"].found, covered["adt"].mapped["cd3.1"], covered["adt"].mapped["cd279"]) == (14, "CD3", "PD-1")
@@ -53,7 +53,12 @@ def test_peaks_moved_and_merged_match_as_well_as_the_models_own():
         for chrom, start, end, by in zip(peaks["chrom"], peaks["start"], peaks["end"], shift, strict=True)
     ]
     found = [
-        foscttm(*(model.vectors_of(query_view(part, m, model.preprocessors, model.record)) for part, m in sides))
+        foscttm(
+            *(
+                model.fitted.content_vectors(query_view(part, m, model.fitted.preprocessors, model.record))
+                for part, m in sides
+            )
+        )
         for sides in (((test["rna"], "rna"), (test["atac"], "atac")), ((test["rna"], "rna"), (moved, "atac")))
     ]
     assert found[1] < 1.1 * found[0]

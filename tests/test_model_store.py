@@ -23,12 +23,9 @@ from unisono.io.manifest import write_manifest
 FILES = (
     "config.json",
     "record.json",
-    "voices.json",
-    "match.json",
-    "routes.json",
-    "intervals.json",
+    "model.json",
+    "arrays.safetensors",
     "weights.safetensors",
-    "voices.safetensors",
 )
 SOURCE = Path(unisono.__file__).parent
 
@@ -67,12 +64,12 @@ def test_a_loaded_model_knows_its_config_and_record(folder):
     found = load(folder, device="cpu")
     assert found.config == small_model().config
     assert found.record == small_model().record
-    for pair, wanted in small_model().anchors.items():
-        assert found.anchors[pair].beta == wanted.beta
+    for pair, wanted in small_model().fitted.anchors.items():
+        assert found.fitted.anchors[pair].beta == wanted.beta
         for name in ("left", "right", "left_potential", "right_potential"):
-            np.testing.assert_array_equal(getattr(found.anchors[pair], name), getattr(wanted, name))
-    assert found.depth_terms == small_model().depth_terms
-    assert not found.network.training
+            np.testing.assert_array_equal(getattr(found.fitted.anchors[pair], name), getattr(wanted, name))
+    assert found.fitted.depth_terms == small_model().fitted.depth_terms
+    assert not found.fitted.predictor.network.training
 
 
 def test_saving_what_was_loaded_writes_the_same_bytes(folder, tmp_path):
@@ -154,7 +151,7 @@ def test_a_pickle_beside_the_weights_is_refused_even_if_the_manifest_names_it(fo
     assert not (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "voices.safetensors"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "arrays.safetensors"])
 def test_a_pickle_under_the_name_of_weights_is_never_unpickled(folder, tmp_path, name):
     (folder / name).write_bytes(pickle.dumps(Trap(tmp_path / "mark")))
     (folder / "manifest.json").unlink()
@@ -214,9 +211,9 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
 
 
 def test_loading_and_saving_leave_the_model_alone(folder):
-    before = {name: value.clone() for name, value in small_model().network.state_dict().items()}
+    before = {name: value.clone() for name, value in small_model().fitted.predictor.network.state_dict().items()}
     load(folder, device="cpu")
-    for name, value in small_model().network.state_dict().items():
+    for name, value in small_model().fitted.predictor.network.state_dict().items():
         assert torch.equal(value, before[name]), name
 
 

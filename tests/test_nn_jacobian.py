@@ -40,7 +40,8 @@ def by_differences(network, x, latent, offset, step=1e-4):
     network, latent, offset = network.double(), latent.astype(float), offset.astype(float)
 
     def mean(x):
-        return infer.decoded(network, "atac", infer.contents(network, "rna", x), latent, offset).mean(axis=0)
+        z = infer.contents(network, "rna", x)
+        return infer.decoded(network, "atac", z, latent, offset).mean(axis=(0, 1))
 
     shifts = step * np.eye(x.shape[1])
     return np.stack([(mean(x + s) - mean(x - s)) / (2 * step) for s in shifts], axis=1)

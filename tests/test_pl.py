@@ -185,7 +185,7 @@ def test_coverage_is_the_share_of_values_inside_their_intervals():
 
 
 def test_a_swap_draws_a_violin_a_style_about_its_mean():
-    feature = late_model().preprocessors["adt"].projection.features[2]
+    feature = late_model().fitted.preprocessors["adt"].projection.features[2]
     ax = un.pl.style_swap(late_model(), test_cells(), "rna", "adt", feature)
     assert [text.get_text() for text in ax.get_xticklabels()] == ["average", "b1", "b2"]
     wanted = [

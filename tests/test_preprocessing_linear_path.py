@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unisono.preprocessing import linear_path
+from unisono.config import LinearPathConfig
 from unisono.preprocessing.linear_path import fit_linear_path
 
 RHO = np.array([0.9, 0.7, 0.4])
@@ -30,8 +30,9 @@ def all_of(codes):
     return {m: np.ones(len(x), dtype=bool) for m, x in codes.items()}
 
 
-def fit(codes, dim, seed=0, has=None):
-    return fit_linear_path(codes, has or all_of(codes), dim, np.random.default_rng(seed))
+def fit(codes, dim, seed=0, has=None, **changes):
+    config = LinearPathConfig(**changes)
+    return fit_linear_path(codes, has or all_of(codes), dim, config, np.random.default_rng(seed))
 
 
 def in_sample_correlation(codes, path, a, b, dim):
@@ -72,12 +73,11 @@ def test_a_decoder_is_root_rho_times_the_covariance_of_codes_and_variates():
         np.testing.assert_allclose(path.decoders[m], wanted, rtol=1e-3, atol=1e-5)
 
 
-def test_cross_prediction_equals_least_squares_when_shrinkage_is_negligible(monkeypatch):
-    monkeypatch.setattr(linear_path, "_SHRINKAGE", 1e-9)
+def test_cross_prediction_equals_least_squares_when_shrinkage_is_negligible():
     rng = np.random.default_rng(3)
     codes, _ = white_views(20_000, {"rna": 7, "adt": 5}, rho=np.array([0.95, 0.8, 0.7, 0.5, 0.3]))
     codes = {m: x @ rng.normal(size=(x.shape[1], x.shape[1])) for m, x in codes.items()}
-    path = fit(codes, 5)
+    path = fit(codes, 5, shrinkage=1e-9)
     for source, target in (("rna", "adt"), ("adt", "rna")):
         wanted = codes[source] @ np.linalg.lstsq(codes[source], codes[target], rcond=None)[0]
         found = codes[source] @ (path.encoders[source] @ path.decoders[target])

@@ -42,7 +42,7 @@ def test_the_map_between_covariances_reaches_its_goal_and_is_symmetric():
 
 def test_tuned_modalities_have_one_mean_and_nearly_one_covariance():
     parts = vectors()
-    moment_alignment = fit_moment_alignment(parts)
+    moment_alignment = fit_moment_alignment(parts, 0.1)
     tuned = {m: untied(moment_alignment[m], x.astype(np.float64)) for m, x in parts.items()}
     np.testing.assert_allclose(tuned["rna"].mean(axis=0), tuned["atac"].mean(axis=0), atol=1e-4)
     np.testing.assert_allclose(tuned["rna"].mean(axis=0), (parts["rna"].mean(0) + parts["atac"].mean(0)) / 2, atol=1e-4)
@@ -54,7 +54,7 @@ def test_tuned_modalities_have_one_mean_and_nearly_one_covariance():
 
 def test_tuned_vectors_have_unit_length_and_partners_lie_together():
     parts = vectors()
-    moment_alignment = fit_moment_alignment(parts)
+    moment_alignment = fit_moment_alignment(parts, 0.1)
     rna, atac = (moment_alignment[m].apply(parts[m]) for m in ("rna", "atac"))
     np.testing.assert_allclose(np.linalg.norm(rna, axis=1), 1.0, rtol=1e-5)
     partner, other = (rna * atac).sum(axis=1), (rna * np.roll(atac, 1, axis=0)).sum(axis=1)
@@ -64,7 +64,7 @@ def test_tuned_vectors_have_unit_length_and_partners_lie_together():
 def test_a_direction_without_variance_gives_no_infinities():
     parts = {m: x.copy() for m, x in vectors().items()}
     parts["rna"][:, 3], parts["atac"][:, 3] = 0.25, 0.25
-    for m, moment_alignment in fit_moment_alignment(parts).items():
+    for m, moment_alignment in fit_moment_alignment(parts, 0.1).items():
         found = untied(moment_alignment, parts[m])
         assert np.isfinite(found).all()
         np.testing.assert_allclose(found[:, 3], 0.25, atol=1e-3)
@@ -72,14 +72,14 @@ def test_a_direction_without_variance_gives_no_infinities():
 
 def test_modalities_that_agree_are_left_alone():
     parts = vectors()
-    for moment_alignment in fit_moment_alignment({"rna": parts["rna"], "adt": parts["rna"]}).values():
+    for moment_alignment in fit_moment_alignment({"rna": parts["rna"], "adt": parts["rna"]}, 0.1).values():
         np.testing.assert_allclose(moment_alignment.matrix, np.eye(DIM), atol=1e-5)
         np.testing.assert_allclose(moment_alignment.centre, moment_alignment.common)
 
 
 def test_a_vector_is_tuned_alone_as_among_others():
     parts = vectors()
-    moment_alignment = fit_moment_alignment(parts)["atac"]
+    moment_alignment = fit_moment_alignment(parts, 0.1)["atac"]
     np.testing.assert_allclose(
         moment_alignment.apply(parts["atac"][7:9]), moment_alignment.apply(parts["atac"])[7:9], rtol=1e-4
     )
@@ -88,4 +88,4 @@ def test_a_vector_is_tuned_alone_as_among_others():
 def test_other_cells_in_another_modality_are_refused():
     parts = vectors()
     with pytest.raises(ValueError, match="vectors of the same cells were wanted"):
-        fit_moment_alignment({"rna": parts["rna"], "atac": parts["atac"][1:]})
+        fit_moment_alignment({"rna": parts["rna"], "atac": parts["atac"][1:]}, 0.1)

@@ -216,10 +216,10 @@ def test_reading_a_query_leaves_the_transform_as_it_was(cells, fitted):
 def test_codes_in_pieces_equal_codes_in_one(cells, fitted, monkeypatch):
     made = fitted["rna"]
     counts = made.counts(cells.views["rna"])
-    whole, loo_shrinkage = made.codes(counts), made.loo_shrinkage(counts)
+    whole, loo_shrinkage = made.codes(counts), made.loo_shrinkage(counts, 0.95)
     monkeypatch.setattr(projection, "_ROWS_AT_A_TIME", 13)
     np.testing.assert_allclose(made.codes(counts), whole, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(made.loo_shrinkage(counts), loo_shrinkage, rtol=1e-5)
+    np.testing.assert_allclose(made.loo_shrinkage(counts, 0.95), loo_shrinkage, rtol=1e-5)
 
 
 def test_selected_counts_and_rest_add_up_to_the_depth_of_the_cell(cells, fitted):
@@ -288,7 +288,7 @@ def test_a_component_is_left_even_where_all_follow_depth():
     rng = np.random.default_rng(0)
     depth = rng.normal(size=53)
     codes = np.stack([depth, depth + 0.1 * rng.normal(size=53)], axis=1).astype(np.float32)
-    follows = projection._follows_depth(codes, depth, np.array(["all"] * 53))
+    follows = projection._follows_depth(codes, depth, np.array(["all"] * 53), 0.5)
     assert follows.tolist() == [True, False]
 
 
@@ -299,8 +299,8 @@ def test_depth_is_followed_within_batches_and_not_between_them():
     depth = between + rng.normal(size=66)
     noise = rng.normal(size=(3, 66))
     codes = np.stack([between + 0.5 * noise[0], depth + 0.1 * noise[1], noise[2]], axis=1).astype(np.float32)
-    assert projection._follows_depth(codes, depth, batch).tolist() == [False, True, False]
-    assert projection._follows_depth(codes, depth, np.array(["all"] * 66)).tolist() == [True, True, False]
+    assert projection._follows_depth(codes, depth, batch, 0.5).tolist() == [False, True, False]
+    assert projection._follows_depth(codes, depth, np.array(["all"] * 66), 0.5).tolist() == [True, True, False]
 
 
 def test_measured_values_stand_on_the_scale_of_their_modality(cells):
@@ -326,12 +326,12 @@ def test_optimism_is_what_a_code_loses_when_its_cell_is_left_out_of_the_training
         sign = np.sign((refitted.codes(refitted.counts(view.take(others))) * codes[others]).sum(axis=0))
         without[place] = sign * refitted.codes(refitted.counts(view.take(np.array([cell]))))[0]
     kept = (without * codes[left_out]).sum(axis=0) / (codes[left_out].astype(float) ** 2).sum(axis=0)
-    np.testing.assert_allclose(kept[:n_strong], 1 - made.loo_shrinkage(counts)[:n_strong], atol=0.06)
+    np.testing.assert_allclose(kept[:n_strong], 1 - made.loo_shrinkage(counts, 0.95)[:n_strong], atol=0.06)
 
 
 def test_optimism_is_a_share_of_noise_and_nothing_where_components_explain_all(cells, fitted):
-    shares = {m: made.loo_shrinkage(made.counts(cells.views[m])) for m, made in fitted.items()}
+    shares = {m: made.loo_shrinkage(made.counts(cells.views[m]), 0.95) for m, made in fitted.items()}
     assert all(((share >= 0) & (share < 1)).all() for share in shares.values())
     assert np.median(shares["atac"]) > np.median(shares["rna"]) > np.median(shares["adt"])
     proteins = Projection.fit(cells.views["adt"], FitConfig(n_codes=17))
-    assert proteins.loo_shrinkage(proteins.counts(cells.views["adt"])).max() < 1e-3
+    assert proteins.loo_shrinkage(proteins.counts(cells.views["adt"]), 0.95).max() < 1e-3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway
 
-from unisono.preprocessing.standardisation import Standardisation, shrinkage_factor, shrunken_mean
+from unisono.preprocessing.standardisation import Standardisation, shrinkage_factor
 
 BATCH = np.array(["p"] * 31 + ["q"] * 17 + ["r"] * 5)
 
@@ -19,7 +19,7 @@ def codes():
 
 @pytest.fixture
 def fitted(codes):
-    return Standardisation.fit(codes, BATCH, np.linspace(2.0, 9.0, 53))
+    return Standardisation.fit(codes, BATCH, np.linspace(2.0, 9.0, 53), 20.0)
 
 
 def test_unscaled_is_the_inverse_of_scaled(codes, fitted):
@@ -99,9 +99,9 @@ def test_a_new_batch_of_one_cell_keeps_twenty_twentyfirsts_of_its_content(codes,
     np.testing.assert_allclose(kept, scaled * 20 / 21, rtol=1e-5)
 
 
-def test_the_shrunken_mean_of_many_cells_is_nearly_their_mean():
+def test_the_shrunken_mean_of_many_cells_is_nearly_their_mean(fitted):
     cells = np.random.default_rng(1).normal(3.0, 1.0, size=(5000, 2)).astype(np.float32)
-    np.testing.assert_allclose(shrunken_mean(cells), cells.mean(axis=0), rtol=0.005)
+    np.testing.assert_allclose(fitted.shrunken_mean(cells), cells.mean(axis=0), rtol=0.005)
 
 
 def test_depth_is_a_standard_score_of_the_training_cells(fitted):
@@ -113,13 +113,13 @@ def test_depth_is_a_standard_score_of_the_training_cells(fitted):
 
 def test_equal_depths_and_a_constant_component_give_no_infinities(codes):
     codes[:, 2] = 5.0
-    fitted = Standardisation.fit(codes, BATCH, np.full(53, 4.0))
+    fitted = Standardisation.fit(codes, BATCH, np.full(53, 4.0), 20.0)
     assert np.isfinite(fitted.scaled(codes)).all()
     np.testing.assert_array_equal(fitted.scaled_depth(np.full(3, 4.0)), np.zeros(3))
 
 
 def test_offsets_stand_in_the_order_of_the_batch_names_not_of_the_cells(codes, fitted):
     order = np.random.default_rng(2).permutation(53)
-    shuffled = Standardisation.fit(codes[order], BATCH[order], np.zeros(53))
+    shuffled = Standardisation.fit(codes[order], BATCH[order], np.zeros(53), 20.0)
     assert shuffled.batches.tolist() == ["p", "q", "r"]
     np.testing.assert_allclose(shuffled.offsets, fitted.offsets, rtol=1e-5)

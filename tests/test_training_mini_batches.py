@@ -1,16 +1,16 @@
-"""The feed gives every cell once an epoch, thinned anew, with a peer of its own batch and its own numbers."""
+"""Mini-batches give every cell once an epoch, thinned anew, with another cell of its own batch and its own numbers."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from training_fixtures import prepare
 
 from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
 from unisono.preprocessing.projection import on_scale
 from unisono.training.mini_batches import MiniBatches, log_size
-from unisono.training.prepare import prepare
 from unisono.types import Cells
 
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ CONFIG = FitConfig(
     max_genes=61,
     batch_size=67,
     n_sampled_features=13,
-    held_out=0,
+    validation={"fraction": 0},
     architecture={"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5},
 )
 
@@ -41,7 +41,7 @@ def cells():
 
 @pytest.fixture(scope="module")
 def prepared(cells):
-    return prepare(cells, CONFIG, CPU)
+    return prepare(cells, CONFIG)
 
 
 def feed_of(prepared, **changes):
@@ -54,7 +54,7 @@ def mini_batches(prepared):
 
 
 def full_targets(prepared):
-    return np.concatenate([view.spread(view.standardised.scaled) for view in prepared.views.values()], axis=1)
+    return np.concatenate([view.scatter(view.codes.scaled) for view in prepared.views.values()], axis=1)
 
 
 def fed_targets(prepared, batch):
@@ -95,14 +95,14 @@ def test_every_column_of_a_cell_is_its_own(prepared, cells):
             fed = batch.views[m]
             np.testing.assert_array_equal(fed.has.numpy(), view.has[some])
             for name, wanted in (
-                ("offset", view.standardised.offset),
-                ("target", view.standardised.scaled),
-                ("depth", view.standardised.depth),
+                ("offset", view.codes.offset),
+                ("target", view.codes.scaled),
+                ("depth", view.codes.depth),
                 ("log_size", log_size(view.preprocessor, view.counts)),
             ):
-                np.testing.assert_array_equal(getattr(fed, name).numpy(), view.spread(wanted)[some])
-            np.testing.assert_allclose(fed.x.numpy(), view.spread(view.standardised.x)[some], atol=1e-5)
-            raw = view.spread(cells.views[m].counts.toarray()[:, fed.features.numpy()])[some]
+                np.testing.assert_array_equal(getattr(fed, name).numpy(), view.scatter(wanted)[some])
+            np.testing.assert_allclose(fed.x.numpy(), view.scatter(view.codes.x)[some], atol=1e-5)
+            raw = view.scatter(cells.views[m].counts.toarray()[:, fed.features.numpy()])[some]
             np.testing.assert_array_equal(fed.counts.numpy(), raw > 0 if m == "atac" else raw)
 
 
@@ -117,19 +117,19 @@ def test_cells_that_lack_a_modality_hold_zeros(prepared, mini_batches):
     )
 
 
-def test_a_peer_is_another_cell_of_the_same_batch_and_each_cell_lends_its_style_once(mini_batches):
+def test_the_permuted_cell_is_another_cell_of_the_same_batch_and_each_cell_lends_its_style_once(mini_batches):
     for batch in mini_batches.epoch(1):
-        for technical, peer in zip(batch.technical.numpy(), batch.peer.numpy(), strict=True):
-            np.testing.assert_array_equal(technical[peer], technical)
-            assert sorted(peer) == list(range(len(peer)))
+        for technical, permuted in zip(batch.technical.numpy(), batch.permuted.numpy(), strict=True):
+            np.testing.assert_array_equal(technical[permuted], technical)
+            assert sorted(permuted) == list(range(len(permuted)))
             size = np.bincount(technical)[technical]
-            assert ((peer != np.arange(len(peer))) == (size > 1)).all()
+            assert ((permuted != np.arange(len(permuted))) == (size > 1)).all()
 
 
-def test_a_cell_alone_in_its_batch_is_its_own_peer(prepared):
+def test_a_cell_alone_in_its_batch_is_permuted_to_itself(prepared):
     lonely = MiniBatches(prepared.views, np.arange(211), CONFIG, CPU)
     for batch in lonely.epoch(1):
-        np.testing.assert_array_equal(batch.peer.numpy(), np.tile(np.arange(batch.peer.shape[1]), (2, 1)))
+        np.testing.assert_array_equal(batch.permuted.numpy(), np.tile(np.arange(batch.permuted.shape[1]), (2, 1)))
 
 
 def test_cells_of_a_batch_stand_side_by_side(prepared, mini_batches):
@@ -140,7 +140,7 @@ def test_cells_of_a_batch_stand_side_by_side(prepared, mini_batches):
 
 def x_by_cell(prepared, mini_batches, number, modality="rna"):
     """The codes that the encoder sees, in the order of the training cells, for the first member."""
-    result = np.full((211, prepared.views[modality].standardised.x.shape[1]), np.nan)
+    result = np.full((211, prepared.views[modality].codes.x.shape[1]), np.nan)
     for batch in mini_batches.epoch(number):
         result[known_cells(prepared, batch)[0]] = batch.views[modality].x[0].numpy()
     return result
@@ -164,7 +164,7 @@ def test_thinned_cells_are_shallower_and_resemble_the_full_ones(prepared, mini_b
     depth = np.concatenate([batch.views["rna"].depth[0][batch.views["rna"].has[0]] for batch in mini_batches.epoch(1)])
     assert depth.mean() < -1.0
     x = x_by_cell(prepared, mini_batches, 1)[view.has]
-    full = view.spread(view.standardised.x)[view.has]
+    full = view.scatter(view.codes.x)[view.has]
     assert np.corrcoef(x.ravel(), full.ravel())[0, 1] > 0.7
 
 
@@ -212,7 +212,7 @@ def test_steps_share_the_cells_evenly(mini_batches):
 
 def test_the_mean_of_all_codes_scores_one_under_the_weights_of_codes(prepared):
     for view in prepared.views.values():
-        scaled = view.standardised.scaled.astype(float)
+        scaled = view.codes.scaled.astype(float)
         assert (scaled**2 @ view.code_weight).mean() == pytest.approx(1.0, abs=1e-4)
         ratio = view.code_weight / view.preprocessor.standardisation.scale**2
         np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
@@ -232,9 +232,9 @@ def test_values_on_the_scale_of_a_modality_times_the_size_are_counts_again(prepa
         np.testing.assert_allclose(size[rows], log_depth - log_depth.mean(), atol=1e-5)
 
 
-def test_spread_puts_values_in_the_order_of_all_cells_and_zero_where_the_modality_is_missing(prepared, cells):
+def test_scatter_puts_values_in_the_order_of_all_cells_and_zero_where_the_modality_is_missing(prepared, cells):
     view = prepared.views["adt"]
-    found = view.spread(np.arange(1, 174))
+    found = view.scatter(np.arange(1, 174))
     place = {name: i + 1 for i, name in enumerate(cells.views["adt"].cells.tolist())}
     assert found.tolist() == [place.get(name, 0) for name in cells.names.tolist()]
 
@@ -253,7 +253,7 @@ def test_each_epoch_can_be_fed_without_those_before_it(prepared, mini_batches):
     one, other = next(mini_batches.epoch(2)), next(feed_of(prepared).epoch(2))
     for field in ("x", "counts", "depth", "features"):
         assert torch.equal(getattr(one.views["adt"], field), getattr(other.views["adt"], field))
-    assert torch.equal(one.peer, other.peer)
+    assert torch.equal(one.permuted, other.permuted)
 
 
 def test_a_view_of_one_modality_alone_is_fed_as_well(prepared):

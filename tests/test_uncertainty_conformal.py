@@ -71,7 +71,7 @@ def test_groups_have_widths_of_their_own_and_small_or_unknown_ones_those_of_all(
     error, spread = drawn(300, 3)
     groups = np.array(["calm"] * 200 + ["wild"] * 90 + ["few"] * 10)
     error[200:290] *= 10
-    found = Conformal.fit(error, spread, groups, fewest=20)
+    found = Conformal.fit(error, spread, groups, min_cells=20)
     assert Conformal.fit(error, spread, groups).groups == ("calm",)
     assert found.groups == ("calm", "wild")
     assert found.n_cells == (300, 200, 90)

@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unisono.config import FitConfig, Preset
-from unisono.device import choose_device, one_thread
+from unisono.device import choose_device
+from unisono.inference.record import Unlabelled
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
 from unisono.io.unlabelled import with_unlabelled
 from unisono.model import store
-from unisono.model.checkpoint import load_checkpoint, save_checkpoint
 from unisono.model.query import warn
-from unisono.model.record import EpochRecord, Record, Unlabelled
 from unisono.model.unisono import Unisono
-from unisono.nn.model import Network
-from unisono.preprocessing.kernel_ridge import KernelRidge
-from unisono.training.loop import Epoch, Training, train
-from unisono.training.mini_batches import MiniBatches, TrainingView
-from unisono.training.model_selection import (
-    Selection,
-    anchors,
-    closed_form,
-    complete_codes,
-    select,
-    set_linear_weight,
-    style_book,
-)
-from unisono.training.prepare import prepare
-from unisono.training.refit import refit
-from unisono.training.validation import Figures, Validation
-from unisono.types import Cells, Modality, Pair
-from unisono.uncertainty.novelty import Novelty
+from unisono.training.fit import Run, fit_cells
+from unisono.training.loop import OnEpoch
 
 if TYPE_CHECKING:
     from mudata import MuData
-
-_SECONDS_BETWEEN_CHECKPOINTS = 5.0
-_MIN_UNSEEN = 200
-"""Held-out cells from which on embedding and novelty are learnt of them: cells that were trained on lie elsewhere."""
-_LIBRARIES = ("unisono", "torch", "numpy", "scipy", "anndata", "mudata")
-
-OnEpoch = Callable[[Epoch], None]
 
 
 def fit(
@@ -117,111 +90,15 @@ def fit(
         n_cells = {m: queried.views[m].n_cells for m in queried.modalities if m in cells.views}
         seen = (Unlabelled(how="fit", fingerprint=fingerprint(queried), n_cells=n_cells),)
         cells = with_unlabelled(cells, queried, f"{source_name}, unlabelled")
-    return fit_cells(
+    fitted = fit_cells(
         cells,
         chosen,
-        unlabelled=seen,
-        device=device,
+        Run(device, on_epoch, checkpoint, resume),
         batch_key=batch_key,
         modalities=modalities,  # type: ignore[arg-type]  # the reader has refused other kinds
-        on_epoch=on_epoch,
-        checkpoint=checkpoint,
-        resume=resume,
+        unlabelled=seen,
     )
-
-
-@one_thread()
-def fit_cells(
-    cells: Cells,
-    config: FitConfig,
-    *,
-    device: str = "auto",
-    batch_key: str | None = None,
-    modalities: Mapping[str, Modality] | None = None,
-    on_epoch: OnEpoch | None = None,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    unlabelled: tuple[Unlabelled, ...] = (),
-) -> Unisono:
-    """As `fit`, from cells whose counts are known to be sound."""
-    began = time.perf_counter()
-    source_name = choose_device(device)
-    mark = fingerprint(cells)
-    prepared = prepare(cells, config, source_name)
-    held_out = None
-    if prepared.held_out:
-        held_out = Validation(
-            prepared.held_out, prepared.views, chooses_linear_weight=config.architecture.chooses_linear_weight
-        )
-    mini_batches = MiniBatches(prepared.views, prepared.technical, config, source_name)
-    if resume and checkpoint and checkpoint.exists():
-        training = load_checkpoint(prepared.network, checkpoint, config, mark)
-    else:
-        training = Training.start(prepared.network, config)
-    last_saved = time.monotonic()
-    for epoch in train(training, mini_batches, held_out, config):
-        if on_epoch:
-            on_epoch(epoch)
-        if checkpoint and time.monotonic() - last_saved > _SECONDS_BETWEEN_CHECKPOINTS:
-            save_checkpoint(training, checkpoint, config, mark)
-            last_saved = time.monotonic()
-    network, views = training.network, prepared.views
-    selection = select(network, views, held_out, config)
-    record = Record(
-        versions={name: version(name) for name in _LIBRARIES},
-        fingerprint=mark,
-        n_cells={m: cells.views[m].n_cells for m in cells.modalities},
-        n_held_out=len(prepared.held_out.names) if prepared.held_out else 0,
-        batch_key=batch_key,
-        modalities=dict(modalities) if modalities else None,
-        device=str(source_name),
-        curve=tuple(_epoch_record(epoch, epoch.figures) for epoch in training.evaluated if epoch.figures),
-        seconds=0.0,
-        unlabelled=unlabelled,
-    )
-    model = _assembled(network, views, selection, selection.kernels, config, record)
-    leave_one_out_codes = None
-    if held_out:
-        model = model.with_intervals(held_out.cells)
-        if len(cells.names) < config.refit_below:
-            whole = refit(cells, config, training.best_epoch, source_name, on_epoch)
-            set_linear_weight(whole.network, selection.linear_weight)
-            views, intervals = whole.views, model.intervals
-            model = replace(_assembled(whole.network, views, selection, {}, config, record), intervals=intervals)
-        elif len(held_out.cells.names) >= _MIN_UNSEEN:
-            leave_one_out_codes = held_out
-            model = model.with_novelties({m: standardised.x for m, standardised in held_out.standardised.items()})
-    model = model.with_moment_alignment(complete_codes(views, leave_one_out_codes))
-    seconds = round(time.perf_counter() - began, 3)
-    return replace(model, record=record.model_copy(update={"seconds": seconds}))
-
-
-def _assembled(
-    network: Network,
-    views: Mapping[Modality, TrainingView],
-    selection: Selection,
-    kernels: Mapping[Pair, KernelRidge],
-    config: FitConfig,
-    record: Record,
-) -> Unisono:
-    """The model of trained networks and settled choices, without intervals."""
-    return Unisono(
-        config=config,
-        network=network,
-        preprocessors={m: view.preprocessor for m, view in views.items()},
-        styles={m: style_book(network, view) for m, view in views.items()},
-        anchors=anchors(network, views, selection.betas),
-        depth_terms=selection.depth_terms,
-        closed_form=closed_form(views, selection, config, kernels),
-        novelties={m: Novelty.fit(view.standardised.x, view.leave_one_out_codes) for m, view in views.items()},
-        moment_alignment={},
-        intervals={},
-        record=record,
-    )
-
-
-def _epoch_record(epoch: Epoch, figures: Figures) -> EpochRecord:
-    return EpochRecord(epoch=epoch.number, correlation=figures.correlation, rank=figures.rank, is_best=epoch.is_best)
+    return Unisono(fitted)
 
 
 def load(path: str | Path, *, device: str = "auto") -> Unisono:
@@ -230,4 +107,4 @@ def load(path: str | Path, *, device: str = "auto") -> Unisono:
     Raises:
         BadInput: E001, E047, E048, E049 or E054, see `unisono.model.store.load`; E052 no such device.
     """
-    return Unisono(*store.load(path, choose_device(device)))
+    return Unisono(store.load(path, choose_device(device)))

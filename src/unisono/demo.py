@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unisono.api import OnEpoch, fit
+from unisono.api import fit
 from unisono.config import FitConfig
 from unisono.evaluation.scores import evaluate
 from unisono.io.read import read_mudata
@@ -17,6 +17,7 @@ from unisono.io.tables import write_prediction
 from unisono.io.write import write_json
 from unisono.messages import bad_input
 from unisono.model.unisono import Unisono
+from unisono.training.loop import OnEpoch
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -114,6 +114,11 @@ class Cells:
             batch[rows >= 0] = self.views[modality].batch[rows[rows >= 0]]
         return batch.astype(str)
 
+    def paired(self, a: Modality, b: Modality) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows of the cells that have both modalities, in each of the two views."""
+        both = (self.rows[a] >= 0) & (self.rows[b] >= 0)
+        return self.rows[a][both], self.rows[b][both]
+
     def take(self, cells: NDArray[np.intp]) -> Cells:
         """Some of the cells (positions in `names`), each in every modality it has."""
         return Cells({m: self.views[m].take(self.rows[m][cells][self.rows[m][cells] >= 0]) for m in self.modalities})

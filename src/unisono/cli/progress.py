@@ -22,10 +22,10 @@ def progress(max_epochs: int, device: str) -> Iterator[Any]:
         TextColumn("epoch {task.completed:>3.0f}/{task.total:.0f}"),
         BarColumn(bar_width=24),
         TimeElapsedColumn(),
-        TextColumn("held-out correlation {task.fields[correlation]} · matching rank {task.fields[rank]}"),
+        TextColumn("validation: correlation {task.fields[correlation]} · FOSCTTM {task.fields[foscttm]}"),
     )
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = bar.add_task("fit", total=max_epochs, correlation="–", rank="–")
+    task = bar.add_task("fit", total=max_epochs, correlation="–", foscttm="–")
 
     def on_epoch(epoch: Epoch) -> None:
         if not bar.live.is_started:
@@ -34,9 +34,9 @@ def progress(max_epochs: int, device: str) -> Iterator[Any]:
             say(f"device: {choose_device(device)}{' (chosen by auto)' if device == 'auto' else ''}")
             bar.start()
         bar.update(task, completed=epoch.number)
-        if epoch.figures:
-            figures = epoch.figures
-            bar.update(task, correlation=f"{figures.correlation:.3f}", rank=f"{figures.rank:.3f}")
+        if epoch.scores:
+            scores = epoch.scores
+            bar.update(task, correlation=f"{scores.correlation:.3f}", foscttm=f"{scores.foscttm:.3f}")
 
     try:
         yield on_epoch

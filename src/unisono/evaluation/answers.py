@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from unisono.inference.fitted_model import MatchVectors
 from unisono.matching import Rule, couple
 from unisono.metrics.arrays import Groups
-from unisono.model.intervals import DRAWS
-from unisono.model.match_vectors import MatchVectors
 from unisono.model.unisono import Unisono
 from unisono.preprocessing.align import aligned_counts
 from unisono.preprocessing.projection import on_scale
@@ -94,8 +93,8 @@ def predictions(model: Unisono, cells: Cells, *, with_draws: bool = False) -> It
         paired = _paired(cells, source, target)
         if paired is None:
             continue
-        n_draws = DRAWS if with_draws and (source, target) in model.intervals else 0
-        prediction = model.prediction_of(paired[0], target, n_draws=n_draws)
+        n_draws = model.config.uncertainty.n_draws if with_draws and (source, target) in model.fitted.intervals else 0
+        prediction = model.fitted.predict(paired[0], target, n_draws=n_draws)
         yield Predicted(paired[0], *over_shared_features(model, prediction, paired[1]))
 
 
@@ -117,7 +116,7 @@ def _paired(cells: Cells, a: Modality, b: Modality) -> tuple[View, View] | None:
 
 def over_shared_features(model: Unisono, prediction: Prediction, target: View) -> tuple[sparse.csc_matrix, Prediction]:
     """Measured values and prediction over the features that both have, in the prediction's order."""
-    alignment = model.preprocessors[target.modality].projection.align(target)
+    alignment = model.fitted.preprocessors[target.modality].projection.align(target)
     shared = np.flatnonzero(alignment.is_present)
     if alignment.weights is not None:
         measured = (aligned_counts(target, alignment) > 0).astype(np.float32).tocsc()[:, shared]
@@ -133,7 +132,7 @@ def _matched(model: Unisono, left: View, right: View) -> Iterator[Matched]:
     if len(np.unique(left.batch)) > 1:
         within["within batch"] = (left.batch, left.batch[order])
     for depth, (place, groups) in product((False, True), within.items()):
-        vectors = model.match_vectors(left, shuffled, depth=depth, groups=groups)
+        vectors = model.fitted.match_vectors(left, shuffled, depth=depth, groups=groups)
         soft, one_to_one = (
             couple(vectors.left, vectors.right, beta=vectors.beta, rule=rule, top=_TOP, within=groups).posterior
             for rule in _RULES

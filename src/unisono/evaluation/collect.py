@@ -67,7 +67,7 @@ def collect(
     Raises:
         BadInput: the cells cannot be read by the model, or no cell has two modalities.
     """
-    cells = query_cells(test, model.preprocessors, model.record, source_name, force=force)
+    cells = query_cells(test, model.fitted.preprocessors, model.record, source_name, force=force)
     transductive = seen(model.record.unlabelled, cells, source_name)
     warn(transductive)
     scores: dict[str, float] = {}
@@ -77,7 +77,7 @@ def collect(
         result = judged(predicted)
         scores |= named(predicted, result.figures)
         chance |= named(predicted, reference.of_the_mean_profile(predicted.truth))
-        groups = model.groups_of_intervals(test, predicted.source, predicted.prediction.target, source_name)
+        groups = model.interval_groups(test, predicted.source, predicted.prediction.target, source_name)
         directions.append(_direction(model, predicted, result, groups))
     pairings: list[Pairing] = []
     for matched in matchings(model, cells):
@@ -152,10 +152,10 @@ def _select_examples(answer: Predicted, accuracy: Scores) -> tuple[Rows, NDArray
 def _coverage(model: Unisono, answer: Predicted, rows: Rows, groups: NDArray[np.str_]) -> Curve | None:
     """Share of measured values inside their intervals at each promised share, over some cells and all features."""
     prediction = answer.prediction
-    widths = model.intervals.get((prediction.source, prediction.target))
+    widths = model.fitted.intervals.get((prediction.source, prediction.target))
     if widths is None or prediction.draws is None:
         return None
-    known = pd.Index(model.preprocessors[prediction.target].projection.features)
+    known = pd.Index(model.fitted.preprocessors[prediction.target].projection.features)
     columns = known.get_indexer(pd.Index(prediction.features))
     truth = answer.truth.tocsr()
     held = np.zeros(len(COVERAGES))
@@ -177,7 +177,7 @@ def _coverage(model: Unisono, answer: Predicted, rows: Rows, groups: NDArray[np.
 def _pairing(model: Unisono, answer: Matched) -> Pairing:
     correct, stated = top_answers(answer.soft, answer.partner)
     stated = np.minimum(stated, 1.0)
-    left, right = model.embedded(answer.left), model.embedded(answer.right)
+    left, right = model.fitted.embedding(answer.left), model.fitted.embedding(answer.right)
     return Pairing(
         answer.left.modality,
         answer.right.modality,
@@ -191,7 +191,7 @@ def _pairing(model: Unisono, answer: Matched) -> Pairing:
 
 
 def _novelty(model: Unisono, cells: Cells) -> dict[str, Mapping[Modality, NDArray[np.floating]]]:
-    return {"novelty": {m: model.novelty_of(cells.views[m]) for m in cells.modalities}}
+    return {"novelty": {m: model.fitted.novelty(cells.views[m]) for m in cells.modalities}}
 
 
 def _space(model: Unisono, test: MuData, cells: Cells, numbers: Numbers) -> Space:
@@ -202,7 +202,7 @@ def _space(model: Unisono, test: MuData, cells: Cells, numbers: Numbers) -> Spac
     own = {m: rows[m][drawn][rows[m][drawn] >= 0] for m in cells.modalities}
     labels = labels_of(test, cells, model.record)
     return Space(
-        np.concatenate([model.embedded(cells.views[m])[own[m]] for m in cells.modalities]),
+        np.concatenate([model.fitted.embedding(cells.views[m])[own[m]] for m in cells.modalities]),
         np.concatenate([np.full(len(own[m]), m, dtype=object) for m in cells.modalities]),
         np.concatenate([np.flatnonzero(rows[m][drawn] >= 0) for m in cells.modalities]),
         cells.names[drawn],
@@ -229,7 +229,7 @@ def _drawn(n: int, most: int) -> Rows:
 
 def _findings(model: Unisono, test: MuData, cells: Cells, source_name: str) -> list[Finding]:
     """What was noticed about the test data, against the model, from the gravest to the least."""
-    names = {name: kind for name, kind in kinds(test, model.record).items() if kind in model.preprocessors}
+    names = {name: kind for name, kind in kinds(test, model.record).items() if kind in model.fitted.preprocessors}
     found: list[Finding] = []
     keys: list[str | None] = []
     for name, modality in names.items():
@@ -237,8 +237,10 @@ def _findings(model: Unisono, test: MuData, cells: Cells, source_name: str) -> l
         keys.append(key)
         found += [
             *without,
-            *new_batches(cells.views[modality], model.preprocessors[modality], f"{source_name}, {modality}"),
+            *new_batches(cells.views[modality], model.fitted.preprocessors[modality], f"{source_name}, {modality}"),
         ]
     key = None if None in keys else model.record.batch_key
-    report = check(test, batch_key=key, modalities=names, source_name=source_name, preprocessors=model.preprocessors)
+    report = check(
+        test, batch_key=key, modalities=names, source_name=source_name, preprocessors=model.fitted.preprocessors
+    )
     return sorted([*found, *report.findings], key=lambda each: "EWI".index(each.code[0]))

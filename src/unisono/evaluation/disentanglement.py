@@ -115,7 +115,7 @@ def disentanglement(
         raise bad_input(
             "E063", source_name, "scikit-learn, which probes need, is not installed.", "pip install scikit-learn"
         )
-    cells = query_cells(test, model.preprocessors, model.record, source_name, force=force)
+    cells = query_cells(test, model.fitted.preprocessors, model.record, source_name, force=force)
     known = None if cell_type_key is None else _obs_column(test, cell_type_key)
     return disentanglement_of(model, cells, known, seed)
 
@@ -146,12 +146,14 @@ class _Side(NamedTuple):
 
 
 def _side(model: Unisono, view: View, cell_type: Mapping[str, str] | None) -> _Side:
-    modality, standardised = view.modality, model.preprocessors[view.modality].transform(view)
-    z = infer.contents(model.network, modality, standardised.x)
-    style = infer.styles(model.network, modality, standardised.x, standardised.depth, standardised.offset)
+    modality, standardised = view.modality, model.fitted.preprocessors[view.modality].transform(view)
+    z = infer.contents(model.fitted.predictor.network, modality, standardised.x)
+    style = infer.styles(
+        model.fitted.predictor.network, modality, standardised.x, standardised.depth, standardised.offset
+    )
     spaces = {
         "content": _beside(z),
-        "embedding": model.embedded(view),
+        "embedding": model.fitted.embedding(view),
         "style": _beside(style),
         "codes": standardised.scaled,
         "standardised codes": standardised.x,
@@ -205,16 +207,16 @@ def _styled(
 ) -> Styled | None:
     """None where no style but the average is known, or hardly a cell has both modalities."""
     both = (cells.rows[source] >= 0) & (cells.rows[target] >= 0)
-    book = model.styles[target]
+    book = model.fitted.predictor.styles[target]
     if both.sum() < 2 or len(book.batches) < 2:
         return None
     order = np.random.default_rng(seed).permutation(np.flatnonzero(both))  # so that the first cells are of all batches
     view, truth = (cells.views[m].take(cells.rows[m][order]) for m in (source, target))
     present = [str(name) for name in book.batches if (truth.batch == name).any()]
     chosen = [*present, *(str(name) for name in book.batches if name not in present)][:_MAX_STYLES]
-    predicted = {name: model.prediction_of(view, target, book.of_batch(name)) for name in chosen}
+    predicted = {name: model.fitted.predict(view, target, book.of_batch(name)) for name in chosen}
     shares = variance_shares(_grid(predicted))
-    measured = model.preprocessors[target].transform(truth).scaled
+    measured = model.fitted.preprocessors[target].transform(truth).scaled
     n_codes = measured.shape[1]
     codes = {name: each.codes[:, :n_codes] for name, each in predicted.items()}
     transfer = style_transfer(measured, codes, truth.batch, _types_of(truth.cells, cell_type), seed)

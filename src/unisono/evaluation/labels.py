@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from unisono.inference.record import Record
 from unisono.metrics.arrays import Labels
 from unisono.model.columns import column_of, tables_of
-from unisono.model.record import Record
 from unisono.types import Cells, Modality
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
+from unisono.inference.record import Record
 from unisono.messages import Finding
 from unisono.metrics import Curve
 from unisono.metrics.arrays import Labels, Rows, Scores
-from unisono.model.record import Record
 from unisono.types import Modality
 
 

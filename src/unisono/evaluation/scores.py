@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from unisono.evaluation.answers import Matched, Predicted, matchings, predictions
 from unisono.evaluation.figures import JudgedPrediction, judged_prediction, matching_figures
+from unisono.inference.record import Unlabelled
 from unisono.io.fingerprint import fingerprint
 from unisono.messages import BadInput, Finding, bad_input
 from unisono.model.query import query_cells, warn
-from unisono.model.record import Unlabelled
 from unisono.model.unisono import Unisono
 from unisono.types import Cells
 
@@ -37,7 +37,7 @@ def evaluate(model: Unisono, test: MuData, *, source_name: str = "test", force: 
     Raises:
         BadInput: the cells cannot be read by the model, or no cell has two modalities.
     """
-    cells = query_cells(test, model.preprocessors, model.record, source_name, force=force)
+    cells = query_cells(test, model.fitted.preprocessors, model.record, source_name, force=force)
     warn(seen(model.record.unlabelled, cells, source_name))
     scores: dict[str, float] = {}
     for predicted in predictions(model, cells):

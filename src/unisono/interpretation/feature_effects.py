@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,12 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from unisono.inference.predictor import Predictor
 from unisono.interpretation.enrichment import Effects, Enrichment, cis_enrichment, cis_pairs
 from unisono.messages import bad_input
-from unisono.nn import infer
-from unisono.nn.jacobian import mean_jacobian
-from unisono.nn.model import Network
-from unisono.nn.styles import StyleBook
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.types import Modality, View
@@ -122,47 +118,38 @@ class FeatureEffects:
         return np.take_along_axis(columns, order, axis=1), np.take_along_axis(effects, order, axis=1)
 
 
-def compute_feature_effects(
-    network: Network,
-    preprocessors: Mapping[Modality, Preprocessor],
-    styles: Mapping[Modality, StyleBook],
-    view: View,
-    target: Modality,
-) -> FeatureEffects:
-    """What drives a modality in the predictions of networks, by the Jacobian of its networks averaged over cells.
+def feature_effects(predictor: Predictor, view: View, target: Modality) -> FeatureEffects:
+    """Effects of the features of a view on those of another modality, by the mean Jacobian of the predictor's codes.
 
     With loadings W of the target, mean Jacobian J of its codes by the codes of the source, basis B and scale c of the
     source, the effect of s on t is deviation[s] · W[t] · J (B[s] / c). A feature's value is what enters its code:
     log1p CP10k, CLR, or for atac the entry of the TF-IDF row of unit length. The weight that a feature has in the code
     is in its derivative and, inversely, in its deviation, and so drops out.
 
-    It is the networks that are read out, in average style and before a target is kept from falling below zero. Left
-    out are the kernel, which has a share in predictions (`Unisono.closed_form`), and for atac the expected depth, which
-    moves all peaks alike. Totals of cells and offsets of batches stay as they are while a feature rises.
+    It is the prediction in average style before its link, without the expected depth, which moves all peaks alike.
+    Totals of cells and offsets of batches stay as they are while a feature rises.
 
     Args:
-        network: encoders, decoders and heads.
-        voices: by modality.
-        styles: by modality.
+        predictor: whose predictions are differentiated.
         view: the source in the cells to average over, training cells as a rule.
-        target: modality whose prediction is read out.
+        target: modality that is predicted.
 
     Raises:
         ValueError: source and target are one, or the view lacks features that the code is made of.
     """
     source = view.modality
     if source == target:
-        raise ValueError(f"source and target are both {source}: drivers lead from one modality to another")
-    preprocessor = preprocessors[source]
-    steps = steps_of(preprocessor, view)
-    jacobian = mean_jacobian(network, source, target, preprocessor.transform(view).x, *styles[target].average)
+        raise ValueError(f"source and target are both {source}: effects lead from one modality to another")
+    steps = steps_of(predictor.preprocessors[source], view)
+    jacobian = predictor.mean_jacobian(predictor.transform(view), target)
+    projection = predictor.preprocessors[source].projection
     return FeatureEffects(
         source=source,
         target=target,
-        source_features=preprocessor.projection.features[preprocessor.projection.selected],
-        target_features=preprocessors[target].projection.features,
+        source_features=projection.features[projection.selected],
+        target_features=predictor.preprocessors[target].projection.features,
         pushes=steps @ jacobian.T,
-        loadings=infer.readout(network, target)[0],
+        loadings=predictor.loadings(source, target)[0],
     )
 
 

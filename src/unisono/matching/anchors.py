@@ -69,7 +69,7 @@ class Anchors:
         a, b = _potentials(beta * (left @ right.T).astype(np.float64))
         return cls(left, right, a, b, beta)
 
-    def style_transfer(self) -> Anchors:
+    def swapped(self) -> Anchors:
         """The same with left and right changed over."""
         return Anchors(self.right, self.left, self.right_potential, self.left_potential, self.beta)
 
@@ -81,7 +81,7 @@ class Anchors:
             right: right cell x dimension.
             beta: what the inner product will be multiplied by; potentials are those of the anchors' own.
         """
-        a = self.style_transfer().potential(right=left)
+        a = self.swapped().potential(right=left)
         b = self.potential(right=right)
         ones = np.ones(len(left)), np.ones(len(right))
         return _beside(left, a / beta, ones[0]), _beside(right, ones[1], b / beta)

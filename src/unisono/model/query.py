@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unisono.inference.record import Record
 from unisono.io.coverage import coverage_of, tolerated
 from unisono.io.naming import kind_of
 from unisono.io.read import cells_from_mudata
 from unisono.messages import BadInput, Finding, InputWarning, bad_input
-from unisono.model.record import Record
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Cells, Modality, View
 

@@ -58,7 +58,7 @@ class ContentEncoder(nn.Module):
         h = functional.gelu(self._normalised(h))
         residual = self.to_mu(h)
         mu = x @ self.linear + residual if self._shape.linear_path else residual
-        log_var = torch.clamp(self.log_var + self.to_log_var(h), -8.0, 4.0)
+        log_var = torch.clamp(self.log_var + self.to_log_var(h), *self._shape.log_var_range)
         return Posterior(mu, log_var), torch.cat([mean, log_deviation], dim=-1)
 
     def _normalised(self, h: Float[Tensor, "member cell width"]) -> Float[Tensor, "member cell width"]:
@@ -73,6 +73,7 @@ class StyleEncoder(nn.Module):
     def __init__(self, n_codes: int, shape: Architecture, n_members: int, generator: torch.Generator) -> None:
         super().__init__()
         n_in = 2 * shape.n_channels + 1 + n_codes
+        self._log_var_range = shape.log_var_range
         self.hidden = MemberLinear(n_members, n_in, 4 * shape.style_dim, generator)
         self.to_mu = MemberLinear(n_members, 4 * shape.style_dim, shape.style_dim, generator)
         self.to_log_var = MemberLinear(n_members, 4 * shape.style_dim, shape.style_dim, generator, starts_at_zero=True)
@@ -84,4 +85,4 @@ class StyleEncoder(nn.Module):
         offset: Float[Tensor, "member cell code"],
     ) -> Posterior:
         h = functional.gelu(self.hidden(torch.cat([statistics, depth[..., None], offset], dim=-1)))
-        return Posterior(self.to_mu(h), torch.clamp(self.to_log_var(h), -8.0, 4.0))
+        return Posterior(self.to_mu(h), torch.clamp(self.to_log_var(h), *self._log_var_range))

@@ -16,11 +16,6 @@ _CELLS_AT_A_TIME = 8192
 Array = NDArray[np.float32]
 
 
-def n_members(network: Network) -> int:
-    """Networks in the ensemble."""
-    return int(network.log_scale.shape[0])
-
-
 @torch.inference_mode()
 def contents(network: Network, modality: Modality, x: Array) -> Array:
     """Mean content of each cell, member x cell x content, from batch-centred codes."""
@@ -36,7 +31,7 @@ def drawn_contents(network: Network, modality: Modality, x: Array, noise: Array)
         noise: member x content, standard normal; the same for all cells, so that a cell's draw is its own whatever
             cells stand beside it.
     """
-    x = x if x.ndim == 3 else np.broadcast_to(x, (n_members(network), *x.shape))
+    x = x if x.ndim == 3 else np.broadcast_to(x, (network.n_members, *x.shape))
     device = network.log_scale.device
     epsilon = torch.as_tensor(noise, device=device)[:, None]
 
@@ -81,15 +76,9 @@ def styles(network: Network, modality: Modality, x: Array, depth: Array, offset:
     return _in_chunks(style, len(x))
 
 
-def decoded(network: Network, target: Modality, z: Array, style: Array, offset: Array) -> Array:
-    """Scaled codes of the target, cell x code, mean over members, all cells in one style; see `decoded_by_members`."""
-    codes: Array = decoded_by_members(network, target, z, style, offset).mean(axis=0)
-    return codes
-
-
 @torch.inference_mode()
-def decoded_by_members(network: Network, target: Modality, z: Array, style: Array, offset: Array) -> Array:
-    """Scaled codes of the target, member x cell x code, all cells in one style.
+def decoded(network: Network, target: Modality, z: Array, style: Array, offset: Array) -> Array:
+    """Scaled codes of the target by each member, member x cell x code, all cells in one style.
 
     Args:
         z: member x cell x content.
@@ -122,7 +111,7 @@ def readout(network: Network, target: Modality) -> tuple[Array, Array]:
 def _members(network: Network, values: Array) -> torch.Tensor:
     """The same cells for every member."""
     tensor = torch.as_tensor(values, device=network.log_scale.device)
-    return tensor.expand(n_members(network), *tensor.shape)
+    return tensor.expand(network.n_members, *tensor.shape)
 
 
 def _in_chunks(function: Callable[[slice], torch.Tensor], n_cells: int) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -15,13 +16,6 @@ from unisono.config import FitConfig
 from unisono.nn.decoders import Decoder, FeatureHead
 from unisono.nn.encoders import ContentEncoder, Posterior, StyleEncoder
 from unisono.types import Modality
-
-MAX_LOG_SCALE = math.log(100.0)
-_MAX_CORRELATION = 0.9
-"""Correlation above which a dimension gains no more weight: ρ / (1 − ρ²) would else let one dimension decide."""
-_FIRST_LINEAR_WEIGHT = 0.2
-_BIAS_NORM = 0.5
-"""Norm, in units of a typical cell's, of the constant that stands beside content when cells are compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +52,7 @@ class Network(nn.Module):
         shape, n_members = config.architecture, config.n_members
         self._uses_style = shape.style
         self._style_dim = shape.style_dim
+        self._max_log_scale = -math.log(shape.min_temperature)
         self.contents = nn.ModuleDict()
         self.styles = nn.ModuleDict()
         self.decoders = nn.ModuleDict()
@@ -68,15 +63,41 @@ class Network(nn.Module):
             self.styles[modality] = StyleEncoder(n_codes, shape, n_members, generator)
             self.decoders[modality] = Decoder(initial.decoder, shape, n_members, generator)
             self.heads[modality] = FeatureHead(initial.loadings, initial.intercept, initial.log_bias)
-        bounded = correlation.clamp(max=_MAX_CORRELATION)
+        bounded = correlation.clamp(max=shape.max_correlation)
         slope = bounded / (1.0 - bounded**2)
         self.register_buffer("first_dim_weight", (slope / correlation).sqrt())
-        self.register_buffer("first_bias_norm", _BIAS_NORM * slope.sum().sqrt().reshape(1))
-        weight = _FIRST_LINEAR_WEIGHT if shape.linear_weight is None else shape.linear_weight
+        self.register_buffer("first_bias_norm", shape.bias_norm * slope.sum().sqrt().reshape(1))
+        weight = shape.initial_linear_weight if shape.linear_weight is None else shape.linear_weight
         self.register_buffer("linear_weight", torch.tensor(weight if shape.linear_path else 0.0))
         self.dim_weight = nn.Parameter(self.first_dim_weight.expand(n_members, 1, -1).clone())
         self.bias_norm = nn.Parameter(self.first_bias_norm.expand(n_members, 1, 1).clone())
-        self.log_scale = nn.Parameter(torch.full((n_members,), math.log(10.0)))
+        self.log_scale = nn.Parameter(torch.full((n_members,), -math.log(shape.initial_temperature)))
+
+    @classmethod
+    def of_state(cls, config: FitConfig, state: Mapping[str, Tensor]) -> Network:
+        """The network of a config with saved weights in it, whose shapes give the sizes.
+
+        Raises:
+            RuntimeError: the weights are not those of such a network.
+            KeyError: weights of a modality are missing.
+        """
+        initial_weights = {}
+        for m in dict.fromkeys(name.split(".")[1] for name in state if name.startswith("heads.")):
+            encoder, loadings = state[f"contents.{m}.linear"], state[f"heads.{m}.loadings"]
+            if encoder.shape[1] != config.architecture.content_dim:
+                raise RuntimeError(
+                    f"{m}: {encoder.shape[1]} dimensions of content, {config.architecture.content_dim} expected"
+                )
+            shapes = (encoder.shape, encoder.shape[::-1], loadings.shape, loadings.shape[:1], loadings.shape[:1])
+            initial_weights[cast(Modality, m)] = InitialWeights(*(torch.zeros(shape) for shape in shapes))
+        network = cls(initial_weights, torch.zeros(config.architecture.content_dim), config, torch.Generator())
+        network.load_state_dict(dict(state))
+        return network
+
+    @property
+    def n_members(self) -> int:
+        """Networks in the ensemble."""
+        return int(self.log_scale.shape[0])
 
     @property
     def content_dim(self) -> int:
@@ -136,8 +157,8 @@ class Network(nn.Module):
         return _unit(content * self.first_dim_weight, self.first_bias_norm)
 
     def inverse_temperature(self) -> Float[Tensor, " member"]:
-        """Log of the learned inverse temperature, clamped at log 100."""
-        return self.log_scale.clamp(max=MAX_LOG_SCALE)
+        """Log of the learned inverse temperature, clamped (at log 100 by default, as in CLIP)."""
+        return self.log_scale.clamp(max=self._max_log_scale)
 
 
 def _unit(z: Float[Tensor, "*cell content"], constant: Float[Tensor, "*one"]) -> Float[Tensor, "*cell compared"]:

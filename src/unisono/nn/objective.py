@@ -52,20 +52,20 @@ class Batch:
     Attributes:
         views: by modality.
         technical: index of each cell's technical batch.
-        peer: for each cell another one of the same technical batch, whose style it borrows in cross-reconstruction.
+        permuted: for each cell another one of the same technical batch, whose style it borrows in cross-reconstruction.
     """
 
     views: Mapping[Modality, ViewBatch]
     technical: Int[Tensor, "member cell"]
-    peer: Int[Tensor, "member cell"]
+    permuted: Int[Tensor, "member cell"]
 
 
 def terms(
-    network: Network, batch: Batch, config: FitConfig, kl_share: float, generator: torch.Generator
+    network: Network, batch: Batch, config: FitConfig, kl_fraction: float, generator: torch.Generator
 ) -> dict[str, Float[Tensor, ""]]:
     """Weighted terms of the objective, means over cells and members; terms of weight zero are absent.
 
-    `kl_share` is how much of the KL's weight the warm-up has let in, 0 to 1.
+    `kl_fraction` is how much of the KL's weight the warm-up has let in, 0 to 1.
     """
     weights = config.weights
     encoded = {m: _encode(network, m, view, generator) for m, view in batch.views.items()}
@@ -78,11 +78,11 @@ def terms(
     reconstructs = weights.likelihood > 0 or weights.readout > 0
     for target, view in batch.views.items():
         n_features = network.head(target).log_bias.shape[0]
-        if weights.kl > 0 and kl_share > 0:
+        if weights.kl > 0 and kl_fraction > 0:
             kl = losses.gaussian_kl(*encoded[target].content)
             if config.architecture.style:
                 kl = kl + losses.gaussian_kl(*encoded[target].style)
-            add("kl", weights.kl * kl_share / n_features, kl, view.has)
+            add("kl", weights.kl * kl_fraction / n_features, kl, view.has)
         if not reconstructs:
             continue
         for source in batch.views:
@@ -92,8 +92,8 @@ def terms(
             style, offset = encoded[target].drawn_style, view.offset
             mask = view.has & batch.views[source].has
             if is_cross:
-                style, offset = _of_peers(style, batch.peer), view.offset
-                mask = mask & torch.gather(view.has, 1, batch.peer)
+                style, offset = _borrowed(style, batch.permuted), view.offset
+                mask = mask & torch.gather(view.has, 1, batch.permuted)
             codes = network.decode(target, encoded[source].drawn_content, style, offset)
             share = weights.cross if is_cross else 1.0
             prefix = "cross" if is_cross else "own"
@@ -137,10 +137,10 @@ def _encode(network: Network, modality: Modality, view: ViewBatch, generator: to
     )
 
 
-def _of_peers(
-    style: Float[Tensor, "member cell style"], peer: Int[Tensor, "member cell"]
+def _borrowed(
+    style: Float[Tensor, "member cell style"], permuted: Int[Tensor, "member cell"]
 ) -> Float[Tensor, "member cell style"]:
-    return torch.gather(style, 1, peer[..., None].expand_as(style))
+    return torch.gather(style, 1, permuted[..., None].expand_as(style))
 
 
 def _nll(

@@ -51,12 +51,20 @@ def style_swap(
         BadInput: the query cannot be read, or a style is not known.
         ValueError: the model does not predict the feature.
     """
-    known = model.preprocessors[target].projection.features if target in model.preprocessors else np.empty(0, dtype=str)
+    known = (
+        model.fitted.preprocessors[target].projection.features
+        if target in model.fitted.preprocessors
+        else np.empty(0, dtype=str)
+    )
     columns = np.flatnonzero(known == feature)
     if not len(columns):
         first = ", ".join(str(name) for name in known[:3])
         raise ValueError(f"{target}: no feature {feature!r} (there are {first}, …)")
-    names = list(styles) if styles is not None else ["average", *(str(name) for name in model.styles[target].batches)]
+    names = (
+        list(styles)
+        if styles is not None
+        else ["average", *(str(name) for name in model.fitted.predictor.styles[target].batches)]
+    )
     values = [
         model.prediction(query, source, target, name).take_features(columns).dense().ravel().astype(np.float64)
         for name in names

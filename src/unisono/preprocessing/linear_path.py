@@ -9,14 +9,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from unisono.config import LinearPathConfig
 from unisono.types import Modality
-
-_SHRINKAGE = 0.3
-"""Share of a view's mean variance added to each of its variances; from 0.01 to 3 no figure moved by 2 %."""
-_N_FOLDS = 5
-_CELLS_ENOUGH = 4000
-"""Cells whose order is divided into folds, over all repeats: where cells are few, one division says little."""
-_MAX_REPEATS = 10
 
 Codes = Mapping[Modality, NDArray[np.float64]]
 Has = Mapping[Modality, NDArray[np.bool_]]
@@ -44,7 +38,9 @@ class LinearPath:
         return replace(self, decoders={m: np.zeros_like(decoder) for m, decoder in self.decoders.items()})
 
 
-def fit_linear_path(codes: Codes, has: Has, content_dim: int, rng: np.random.Generator) -> LinearPath:
+def fit_linear_path(
+    codes: Codes, has: Has, content_dim: int, config: LinearPathConfig, rng: np.random.Generator
+) -> LinearPath:
     """Probabilistic CCA of batch-centred codes whose rows are the same cells in every modality.
 
     Directions come from the shrunken generalised CCA, correlations from cross-validation: in-sample ones are far too
@@ -54,6 +50,7 @@ def fit_linear_path(codes: Codes, has: Has, content_dim: int, rng: np.random.Gen
         codes: modality → cell x code, any values where the cell lacks the modality.
         has: modality → whether each cell has it.
         content_dim: dimensions of content; where the codes span fewer, the last ones are zero.
+        config: shrinkage and folds.
         rng: draws the folds.
 
     References:
@@ -61,8 +58,8 @@ def fit_linear_path(codes: Codes, has: Has, content_dim: int, rng: np.random.Gen
         Kettenring, "Canonical analysis of several sets of variables", 1971 (MAXVAR, for three views).
     """
     n_dims = min(content_dim, *(codes[m].shape[1] for m in codes))
-    weights = _directions(codes, has, n_dims)
-    correlation = _cross_validated_correlation(codes, has, n_dims, rng)
+    weights = _directions(codes, has, n_dims, config.shrinkage)
+    correlation = _cross_validated_correlation(codes, has, n_dims, config, rng)
     root = np.sqrt(correlation)
     missing = content_dim - n_dims
     encoders, decoders = {}, {}
@@ -71,20 +68,19 @@ def fit_linear_path(codes: Codes, has: Has, content_dim: int, rng: np.random.Gen
         loadings = codes[m][has[m]].T @ variates / len(variates)
         encoders[m] = _padded(weights[m] * root, missing)
         decoders[m] = np.ascontiguousarray(_padded(loadings * root, missing).T)
-    padded = np.pad(correlation, (0, missing), constant_values=_MIN)
+    padded = np.pad(correlation, (0, missing), constant_values=config.correlation_range[0])
     return LinearPath(encoders, decoders, padded.astype(np.float32))
 
 
-_MIN, _MAX = 1e-3, 0.99
 _MIN_VARIANCE = 1e-4
 """Of a variate, where 1 is what cells vary by in a direction that shrinkage leaves alone."""
 
 
-def _directions(codes: Codes, has: Has, n_dims: int) -> dict[Modality, NDArray[np.float64]]:
+def _directions(codes: Codes, has: Has, n_dims: int, shrinkage: float) -> dict[Modality, NDArray[np.float64]]:
     """Code x dimension for each view, its variates of unit variance: leading generalised canonical directions."""
     names = list(codes)
     covariance = {m: _covariance(codes[m], codes[m], has[m]) for m in names}
-    inverse_root = {m: _inverse_root(_shrunken(covariance[m])) for m in names}
+    inverse_root = {m: _inverse_root(_shrunken(covariance[m], shrinkage)) for m in names}
     ends = np.cumsum([0] + [codes[m].shape[1] for m in names])
     place = {m: slice(ends[i], ends[i + 1]) for i, m in enumerate(names)}
     whitened = np.eye(ends[-1])
@@ -111,19 +107,21 @@ def _of_unit_variance(weights: NDArray[np.float64], covariance: NDArray[np.float
     return scaled
 
 
-def _cross_validated_correlation(codes: Codes, has: Has, n_dims: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _cross_validated_correlation(
+    codes: Codes, has: Has, n_dims: int, config: LinearPathConfig, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Correlation of each pair of variates on cells left out when the directions were found, mean over pairs, folds."""
     n_cells = len(next(iter(has.values())))
     found = []
-    for _ in range(min(_MAX_REPEATS, -(-_CELLS_ENOUGH // n_cells))):
-        fold = rng.permutation(n_cells) % _N_FOLDS
-        for left_out in range(_N_FOLDS):
-            weights = _directions(codes, {m: has[m] & (fold != left_out) for m in has}, n_dims)
+    for _ in range(min(config.max_repeats, -(-config.min_fold_cells // n_cells))):
+        fold = rng.permutation(n_cells) % config.n_folds
+        for left_out in range(config.n_folds):
+            weights = _directions(codes, {m: has[m] & (fold != left_out) for m in has}, n_dims, config.shrinkage)
             for a, b in combinations(codes, 2):
                 rows = has[a] & has[b] & (fold == left_out)
                 if rows.sum() > 2:
                     found.append(_correlation(codes[a][rows] @ weights[a], codes[b][rows] @ weights[b]))
-    return np.clip(np.mean(found, axis=0) if found else np.zeros(n_dims), _MIN, _MAX)
+    return np.clip(np.mean(found, axis=0) if found else np.zeros(n_dims), *config.correlation_range)
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,8 +133,9 @@ def _covariance(left: NDArray[np.float64], right: NDArray[np.float64], rows: NDA
     return np.asarray(left[rows].T @ right[rows] / max(int(rows.sum()), 1))
 
 
-def _shrunken(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    return covariance + _SHRINKAGE * max(float(np.trace(covariance)) / len(covariance), 1e-12) * np.eye(len(covariance))
+def _shrunken(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
+    mean_variance = max(float(np.trace(covariance)) / len(covariance), 1e-12)
+    return covariance + shrinkage * mean_variance * np.eye(len(covariance))
 
 
 def _inverse_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 
 from unisono.types import Modality
 
-_RIDGE = 0.1
-"""Share of the mean variance that is added to every direction, so that one without variance is left as it is."""
-
 
 @dataclass(frozen=True, eq=False)
 class MomentAlignment:
@@ -42,8 +39,12 @@ class MomentAlignment:
         return np.asarray(tuned / np.maximum(length, 1e-12), dtype=np.float32)
 
 
-def fit_moment_alignment(vectors: Mapping[Modality, NDArray[np.float32]]) -> dict[Modality, MomentAlignment]:
+def fit_moment_alignment(
+    vectors: Mapping[Modality, NDArray[np.float32]], moment_ridge: float
+) -> dict[Modality, MomentAlignment]:
     """One tuning a modality, from vectors of the same cells in each, cell x dimension.
+
+    `moment_ridge` is the fraction of the mean variance that is added to every direction.
 
     Raises:
         ValueError: the modalities have different cells.
@@ -55,7 +56,7 @@ def fit_moment_alignment(vectors: Mapping[Modality, NDArray[np.float32]]) -> dic
     covariances = {m: _covariance(found) for m, found in parts.items()}
     common = np.mean(list(means.values()), axis=0).astype(np.float32)
     average = np.mean(list(covariances.values()), axis=0)
-    ridge = _RIDGE * max(float(np.trace(average)) / len(average), 1e-12) * np.eye(len(average))
+    ridge = moment_ridge * max(float(np.trace(average)) / len(average), 1e-12) * np.eye(len(average))
     return {
         m: MomentAlignment(means[m].astype(np.float32), between(covariances[m] + ridge, average + ridge), common)
         for m in parts

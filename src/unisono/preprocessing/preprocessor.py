@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unisono.config import FitConfig
 from unisono.preprocessing.align import Alignment
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.preprocessing.standardisation import Standardisation
 from unisono.types import Modality, View
 
-_OF_CELLS = ("x", "offset", "depth", "relative_depth", "log_depth", "batch")
+_PER_CELL = ("cells", "x", "offset", "depth", "relative_depth", "log_depth", "batch")
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +22,8 @@ class StandardisedCodes:
     """A view as the networks read it.
 
     Attributes:
+        modality: of the view.
+        cells: name of each cell.
         x: cell x code, scaled and free of the batch's offset.
         offset: cell x code, the offset that was taken out.
         depth: standardised log depth.
@@ -29,6 +33,8 @@ class StandardisedCodes:
         alignment: how the view's features met the model's.
     """
 
+    modality: Modality
+    cells: NDArray[np.str_]
     x: NDArray[np.float32]
     offset: NDArray[np.float32]
     depth: NDArray[np.float32]
@@ -43,8 +49,8 @@ class StandardisedCodes:
         return self.x + self.offset
 
     def take(self, rows: NDArray[np.intp]) -> StandardisedCodes:
-        """The same reading of some of its cells."""
-        parts = {name: getattr(self, name)[rows] for name in _OF_CELLS}
+        """The same codes of some of the cells."""
+        parts = {name: getattr(self, name)[rows] for name in _PER_CELL}
         return replace(self, **parts)
 
 
@@ -54,6 +60,18 @@ class Preprocessor:
 
     projection: Projection
     standardisation: Standardisation
+
+    @classmethod
+    def fit(cls, view: View, config: FitConfig) -> Preprocessor:
+        """Fit to training cells.
+
+        Raises:
+            BadInput: E046, fewer than two features with counts, or than three cells.
+        """
+        projection = Projection.fit(view, config)
+        counts = projection.counts(view)
+        codes, prior_cells = projection.codes(counts), config.preprocessing.batch_prior_cells
+        return cls(projection, Standardisation.fit(codes, counts.batch, counts.log_depth, prior_cells))
 
     @property
     def modality(self) -> Modality:
@@ -70,7 +88,7 @@ class Preprocessor:
         return signal
 
     def transform(self, view: View) -> StandardisedCodes:
-        """The view in this voice's order and units; nothing is refitted.
+        """The standardised codes of a view; nothing is refitted.
 
         Raises:
             ValueError: the view is of another modality or shares no feature with the model.
@@ -78,10 +96,24 @@ class Preprocessor:
         return self.transform_counts(self.projection.counts(view))
 
     def transform_counts(self, counts: Counts) -> StandardisedCodes:
-        """As `read`, from counts that stand in this voice's order already."""
+        """As `transform`, from counts over the selected features."""
         scaled = self.standardisation.scaled(self.projection.codes(counts))
         offset = self.standardisation.offset_of(scaled, counts.batch)
         log_depth = counts.log_depth
-        depth = self.standardisation.scaled_depth(log_depth)
-        relative = self.standardisation.relative_depth(log_depth, counts.batch)
-        return StandardisedCodes(scaled - offset, offset, depth, relative, log_depth, counts.batch, counts.alignment)
+        return StandardisedCodes(
+            modality=self.modality,
+            cells=counts.cells,
+            x=scaled - offset,
+            offset=offset,
+            depth=self.standardisation.scaled_depth(log_depth),
+            relative_depth=self.standardisation.relative_depth(log_depth, counts.batch),
+            log_depth=log_depth,
+            batch=counts.batch,
+            alignment=counts.alignment,
+        )
+
+    def with_aliases(self, aliases: Mapping[str, str]) -> Preprocessor:
+        """The same preprocessor, which also knows its features by other names: name in a query → its own name."""
+        known = self.projection.known
+        known = replace(known, aliases={**known.aliases, **aliases})
+        return replace(self, projection=replace(self.projection, known=known))

@@ -19,9 +19,6 @@ from unisono.preprocessing.thinning import thin
 from unisono.types import MODALITIES, Modality, View
 
 _ROWS_AT_A_TIME = 16_384
-_MAX_OPTIMISM = 0.95
-_FOLLOWS_DEPTH = 0.5
-"""A component whose correlation with log depth exceeds this, within batches, says how deep a cell was read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +28,14 @@ class Counts:
     Attributes:
         selected: cell x selected feature.
         rest: total count outside the selection.
+        cells: name of each cell.
         batch: technical batch of each cell.
         alignment: how the view's features met the model's.
     """
 
     selected: sparse.csr_matrix
     rest: NDArray[np.float64]
+    cells: NDArray[np.str_]
     batch: NDArray[np.str_]
     alignment: Alignment
 
@@ -72,6 +71,7 @@ class Projection:
         basis: selected feature x code, orthonormal columns.
         loadings: feature x code, the least-squares map from codes back to every feature, on the modality's scale.
         intercept: value of every feature at code zero, on the modality's scale.
+        missing_feature_ridge: ridge of the codes of a query that lacks features, where 1 is all features.
     """
 
     modality: Modality
@@ -83,6 +83,7 @@ class Projection:
     basis: NDArray[np.float32]
     loadings: NDArray[np.float32]
     intercept: NDArray[np.float32]
+    missing_feature_ridge: float
 
     @property
     def features(self) -> NDArray[np.str_]:
@@ -118,13 +119,15 @@ class Projection:
         basis = truncated_svd(values, centre, rank, rng)
         codes = values @ basis - (centre @ basis).astype(np.float32)
         if recipe.drops_depth:
-            kept = ~_follows_depth(codes, np.log1p(total), view.batch)
+            log_depth, limit = np.log1p(total), config.preprocessing.max_depth_correlation
+            kept = ~_follows_depth(codes, log_depth, view.batch, limit)
             basis, codes = basis[:, kept], codes[:, kept]
         loadings, intercept = _regress(on_scale(view), codes)
         seen = np.asarray(view.counts.sum(axis=0), dtype=np.float64).ravel()
         share = seen / max(seen.sum(), 1.0)
         known = Known(view.features, view.ids)
-        return cls(view.modality, known, selected, share, weight, centre, basis, loadings, intercept)
+        ridge = config.preprocessing.missing_feature_ridge
+        return cls(view.modality, known, selected, share, weight, centre, basis, loadings, intercept, ridge)
 
     def align(self, view: View, *, source_name: str = "query") -> Alignment:
         """How a view's features meet this transform's; `source_name` is what messages call the view.
@@ -150,19 +153,19 @@ class Projection:
         counts = aligned_counts(view, alignment)
         selected = counts if len(self.selected) == len(self.features) else counts[:, self.selected]
         rest = np.asarray(counts.sum(axis=1) - selected.sum(axis=1), dtype=np.float64).ravel()
-        return Counts(selected, rest, view.batch, alignment)
+        return Counts(selected, rest, view.cells, view.batch, alignment)
 
     def codes(self, counts: Counts) -> NDArray[np.float32]:
         """Codes of cells, cell x code; where features are missing, the least-squares code given those present."""
         seen = counts.alignment.is_present[self.selected]
-        project = self.basis if seen.all() else _least_squares_projection(self.basis, seen)
+        project = self.basis if seen.all() else _least_squares_projection(self.basis, seen, self.missing_feature_ridge)
         offset = (self.centre @ project).astype(np.float32)
         codes = np.empty((counts.n_cells, self.n_codes), dtype=np.float32)
         for rows in _slices(len(codes)):
             codes[rows] = self.values(counts, rows) @ project
         return codes - offset
 
-    def loo_shrinkage(self, counts: Counts) -> NDArray[np.float32]:
+    def loo_shrinkage(self, counts: Counts, at_most: float) -> NDArray[np.float32]:
         """What codes of the training cells owe to their having been in the training, a share of each code, 0 to 1.
 
         A component points a little towards every cell that it was found from. Leave one cell out, and its code along a
@@ -172,6 +175,7 @@ class Projection:
 
         Args:
             counts: of the training cells.
+            at_most: bound of each share.
 
         References:
             Stewart & Sun, "Matrix perturbation theory", 1990 (singular vectors under a change of one row).
@@ -182,7 +186,7 @@ class Projection:
             total += float(np.square(values.data, dtype=np.float64).sum() - 2.0 * (values @ self.centre).sum())
         explained = np.square(self.codes(counts), dtype=np.float64).sum(axis=0)
         unexplained = max(total - explained.sum(), 0.0) / counts.n_cells
-        share = np.minimum(unexplained / np.maximum(explained, 1e-12), _MAX_OPTIMISM)
+        share = np.minimum(unexplained / np.maximum(explained, 1e-12), at_most)
         return np.asarray(share, dtype=np.float32)
 
     def values(self, counts: Counts, rows: slice = slice(None)) -> sparse.csr_matrix:
@@ -254,9 +258,9 @@ _RECIPES: dict[Modality, _Recipe] = {
 
 
 def _follows_depth(
-    codes: NDArray[np.float32], log_depth: NDArray[np.float64], batch: NDArray[np.str_]
+    codes: NDArray[np.float32], log_depth: NDArray[np.float64], batch: NDArray[np.str_], limit: float
 ) -> NDArray[np.bool_]:
-    """Which components correlate with log depth within batches; never all of them."""
+    """Which components correlate with log depth within batches by more than a limit; never all of them."""
     codes, log_depth = codes.astype(np.float64), log_depth.copy()
     for name in np.unique(batch):
         rows = batch == name
@@ -264,7 +268,7 @@ def _follows_depth(
         log_depth[rows] -= log_depth[rows].mean()
     norm = np.sqrt((codes**2).sum(axis=0) * (log_depth**2).sum())
     correlation = np.abs(codes.T @ log_depth) / np.maximum(norm, 1e-12)
-    follows: NDArray[np.bool_] = correlation > max(_FOLLOWS_DEPTH, float(correlation.min()))
+    follows: NDArray[np.bool_] = correlation > max(limit, float(correlation.min()))
     return follows
 
 
@@ -279,14 +283,14 @@ def _regress(values: sparse.csr_matrix, codes: NDArray[np.float32]) -> tuple[NDA
     return loadings.astype(np.float32), intercept.astype(np.float32)
 
 
-def _least_squares_projection(basis: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _least_squares_projection(basis: NDArray[np.float32], seen: NDArray[np.bool_], ridge: float) -> NDArray[np.float32]:
     """The map from features to codes when only some are seen, shrunk where they hardly determine the code.
 
     With every feature seen it is the basis itself, whose columns are orthonormal.
     """
     part = basis[seen].astype(np.float64)
     gram = part.T @ part
-    gram[np.diag_indices_from(gram)] += 0.05
+    gram[np.diag_indices_from(gram)] += ridge
     project = np.zeros(basis.shape, dtype=np.float64)
     project[seen] = np.linalg.solve(gram, part.T).T
     return project.astype(np.float32)

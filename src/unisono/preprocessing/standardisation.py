@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-_PRIOR_CELLS = 20.0
-"""A batch's mean counts as much as this many cells at the modality's mean: a batch of one cell keeps its content."""
-
 
 @dataclass(frozen=True, eq=False)
 class Standardisation:
@@ -24,6 +21,7 @@ class Standardisation:
             as far as the batches differ by the chance of which cells they hold, see `shrinkage_factor`.
         depth: mean and standard deviation of log total counts.
         batch_depths: mean log total counts of each batch.
+        prior_cells: a new batch's mean counts as much as this many cells at the modality's mean.
     """
 
     mean: NDArray[np.float64]
@@ -32,11 +30,13 @@ class Standardisation:
     offsets: NDArray[np.float32]
     depth: NDArray[np.float64]
     batch_depths: NDArray[np.float64]
+    prior_cells: float
 
     @classmethod
     def fit(
-        cls, codes: NDArray[np.float32], batch: NDArray[np.str_], log_depth: NDArray[np.float64]
+        cls, codes: NDArray[np.float32], batch: NDArray[np.str_], log_depth: NDArray[np.float64], prior_cells: float
     ) -> Standardisation:
+        """Statistics of the codes of training cells; arguments as of the attributes."""
         mean = codes.mean(axis=0, dtype=np.float64)
         batches = np.unique(batch)
         means = np.stack([codes[batch == name].mean(axis=0, dtype=np.float64) for name in batches])
@@ -46,7 +46,7 @@ class Standardisation:
         depth = np.array([log_depth.mean(), max(float(log_depth.std()), 1e-6)])
         offsets = (means - mean) * shrinkage_factor(codes, batch) / scale
         batch_depths = np.array([log_depth[batch == name].mean() for name in batches])
-        return cls(mean, scale, batches, offsets.astype(np.float32), depth, batch_depths)
+        return cls(mean, scale, batches, offsets.astype(np.float32), depth, batch_depths, prior_cells)
 
     def with_batches(
         self, scaled: NDArray[np.float32], batch: NDArray[np.str_], log_depth: NDArray[np.float64]
@@ -59,8 +59,8 @@ class Standardisation:
             log_depth: of each cell.
         """
         new = np.setdiff1d(batch, self.batches)
-        offsets = [shrunken_mean(scaled[batch == name]) for name in new]
-        relative = [shrunken_mean(log_depth[batch == name] - self.depth[0]) for name in new]
+        offsets = [self.shrunken_mean(scaled[batch == name]) for name in new]
+        relative = [self.shrunken_mean(log_depth[batch == name] - self.depth[0]) for name in new]
         return replace(
             self,
             batches=np.concatenate([self.batches, new]),
@@ -82,7 +82,7 @@ class Standardisation:
         for name in np.unique(batch):
             rows = batch == name
             known = np.flatnonzero(self.batches == name)
-            offset[rows] = self.offsets[known[0]] if len(known) else shrunken_mean(scaled[rows])
+            offset[rows] = self.offsets[known[0]] if len(known) else self.shrunken_mean(scaled[rows])
         return offset
 
     def scaled_depth(self, log_depth: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -95,9 +95,13 @@ class Standardisation:
         for name in np.unique(batch):
             rows = batch == name
             known = np.flatnonzero(self.batches == name)
-            shift = self.batch_depths[known[0]] - self.depth[0] if len(known) else shrunken_mean(relative[rows])
+            shift = self.batch_depths[known[0]] - self.depth[0] if len(known) else self.shrunken_mean(relative[rows])
             relative[rows] -= shift
         return np.asarray(relative, dtype=np.float32)
+
+    def shrunken_mean(self, scaled: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Mean over cells of a new batch, drawn towards zero (the modality's mean) where cells are few."""
+        return np.asarray(scaled.sum(axis=0, dtype=np.float64) / (len(scaled) + self.prior_cells), dtype=np.float32)
 
 
 def shrinkage_factor(codes: NDArray[np.floating], batch: NDArray[np.str_]) -> NDArray[np.float64]:
@@ -118,8 +122,3 @@ def shrinkage_factor(codes: NDArray[np.floating], batch: NDArray[np.str_]) -> ND
     between = (n_cells[:, None] * gaps**2).sum(axis=0) / (len(names) - 1)
     within = ((codes - means[index]) ** 2).sum(axis=0) / (len(codes) - len(names))
     return np.asarray(np.maximum(0.0, 1.0 - within / np.maximum(between, 1e-12)))
-
-
-def shrunken_mean(scaled: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Mean over cells, drawn towards zero (the modality's mean) where cells are few."""
-    return np.asarray(scaled.sum(axis=0, dtype=np.float64) / (len(scaled) + _PRIOR_CELLS), dtype=np.float32)

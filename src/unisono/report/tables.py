@@ -198,7 +198,7 @@ def provenance(report: EvaluationReport) -> list[tuple[str, str]]:
         ("Test cells", _counts(report.n_cells)),
         ("Fingerprint of the test cells", report.fingerprint),
         ("Training cells", _counts(record.n_cells)),
-        ("Training cells held out", f"{record.n_held_out:,}, to stop, to scale and to calibrate"),
+        ("Training cells held out", f"{record.n_validation:,}, to stop, to scale and to calibrate"),
         ("Fingerprint of the training cells", record.fingerprint),
         ("Batches named by", record.batch_key or "no column: all cells were one batch"),
         ("Seed", str(report.config.seed)),

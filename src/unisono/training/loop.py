@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -12,11 +12,10 @@ from unisono.config import FitConfig
 from unisono.nn.model import Network
 from unisono.nn.objective import terms
 from unisono.training.mini_batches import MiniBatches
-from unisono.training.validation import Figures, Validation
+from unisono.training.validation import ValidationScores
 
-_CLIP = 5.0
-_WARMUP_STEPS = 20
-_EPOCHS_LOOKED_BACK = 5
+Score = Callable[[Network], ValidationScores]
+"""How well a network, as part of the whole predictor, does on the validation cells."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +25,17 @@ class Epoch:
     Attributes:
         number: from 1; 0 stands for the closed-form start.
         terms: weighted terms of the objective, means over the epoch's steps, nats or shares of variance.
-        figures: of the held-out cells after it; None in epochs without evaluation.
+        scores: of the validation cells after it; None in epochs without evaluation.
         is_best: whether these are the weights that will be kept so far.
     """
 
     number: int
     terms: dict[str, float]
-    figures: Figures | None
+    scores: ValidationScores | None
     is_best: bool
+
+
+OnEpoch = Callable[[Epoch], None]
 
 
 @dataclass(eq=False)
@@ -43,7 +45,7 @@ class Training:
     Attributes:
         network: being trained.
         averaged: running mean of its weights (Polyak averaging): what is judged and kept.
-        best: the averaged weights that the held-out cells liked best.
+        best: the averaged weights with the best scores so far.
         optimiser: of `network`.
         epochs: all so far, the start among them.
         n_steps: so far.
@@ -64,7 +66,7 @@ class Training:
 
     @property
     def evaluated(self) -> list[Epoch]:
-        return [epoch for epoch in self.epochs if epoch.figures]
+        return [epoch for epoch in self.epochs if epoch.scores]
 
     @property
     def best_epoch(self) -> int:
@@ -72,36 +74,34 @@ class Training:
         return max((epoch.number for epoch in self.epochs if epoch.is_best), default=0)
 
     def is_over(self, config: FitConfig) -> bool:
-        """Whether all epochs are done, or the held-out cells have seen no progress for too long."""
+        """Whether all epochs are done, or the validation cells have seen no progress for too long."""
         evaluated = self.evaluated
         best = max((i for i, epoch in enumerate(evaluated) if epoch.is_best), default=0)
         is_stuck = bool(evaluated) and len(evaluated) - 1 - best >= config.patience
         return is_stuck or (bool(self.epochs) and self.epochs[-1].number >= config.max_epochs)
 
 
-def train(
-    training: Training, mini_batches: MiniBatches, held_out: Validation | None, config: FitConfig
-) -> Iterator[Epoch]:
+def train(training: Training, mini_batches: MiniBatches, score: Score | None, config: FitConfig) -> Iterator[Epoch]:
     """Train `training.network` in place, epoch by epoch; when the iterator ends it holds the best weights.
 
-    The start, which is the closed-form solution, is a candidate too. Because the averaged weights are judged, the
-    learning rate can stay constant and training can stop at any epoch. Without held-out cells the average after the
+    The start, which is the closed-form solution, is a candidate too. Because the averaged weights are scored, the
+    learning rate can stay constant and training can stop at any epoch. Without validation cells the average after the
     last epoch is kept. Every draw depends on the seed and the epoch's number alone, so that a training taken up again
     from a checkpoint ends with the same bits.
     """
     if not training.epochs:
-        start = Epoch(0, {}, held_out.figures(training.averaged) if held_out else None, is_best=True)
+        start = Epoch(0, {}, score(training.averaged) if score else None, is_best=True)
         training.epochs.append(start)
         yield start
     while not training.is_over(config):
         number = training.epochs[-1].number + 1
         means = _train_epoch(training, mini_batches, config, number)
-        is_judged = number % config.epochs_per_evaluation == 0 or number == config.max_epochs
-        figures = held_out.figures(training.averaged) if held_out and is_judged else None
-        is_best = held_out is None or (figures is not None and _cost(training, figures) < _best_cost(training))
+        is_evaluated = number % config.epochs_per_evaluation == 0 or number == config.max_epochs
+        scores = score(training.averaged) if score and is_evaluated else None
+        is_best = score is None or (scores is not None and _cost(training, scores) < _best_cost(training))
         if is_best:
             training.best = _copied(training.averaged)
-        epoch = Epoch(number, means, figures, is_best)
+        epoch = Epoch(number, means, scores, is_best)
         training.epochs.append(epoch)
         yield epoch
     training.network.load_state_dict(training.best)
@@ -112,26 +112,26 @@ def _train_epoch(training: Training, mini_batches: MiniBatches, config: FitConfi
     """One pass over the cells; the mean of each term over its steps."""
     network = training.network.train()
     generator = torch.Generator(device=network.log_scale.device).manual_seed(_seed(config.seed, number))
-    kl_share = min(1.0, number / max(config.kl_warmup_epochs, 1))
+    kl_fraction = min(1.0, number / max(config.kl_warmup_epochs, 1))
     sums: dict[str, torch.Tensor] = {}
     for batch in mini_batches.epoch(number):
         training.n_steps += 1
-        found = terms(network, batch, config, kl_share, generator)
+        found = terms(network, batch, config, kl_fraction, generator)
         if found:
             _step(training, torch.stack(list(found.values())).sum(), config)
-        _average(training, mini_batches.steps_per_epoch)
+        _average(training, config.averaging_epochs * mini_batches.steps_per_epoch)
         for name, value in found.items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
     return {name: float(value) / mini_batches.steps_per_epoch for name, value in sums.items()}
 
 
-def _cost(training: Training, figures: Figures) -> float:
-    start = training.epochs[0].figures
-    return figures.cost_against(start) if start else 0.0
+def _cost(training: Training, scores: ValidationScores) -> float:
+    start = training.epochs[0].scores
+    return scores.cost_against(start) if start else 0.0
 
 
 def _best_cost(training: Training) -> float:
-    return min(_cost(training, epoch.figures) for epoch in training.evaluated if epoch.figures)
+    return min(_cost(training, epoch.scores) for epoch in training.evaluated if epoch.scores)
 
 
 def _optimiser(network: Network, config: FitConfig) -> torch.optim.AdamW:
@@ -144,19 +144,19 @@ def _optimiser(network: Network, config: FitConfig) -> torch.optim.AdamW:
 
 def _step(training: Training, loss: torch.Tensor, config: FitConfig) -> None:
     for group in training.optimiser.param_groups:
-        group["lr"] = config.learning_rate * min(1.0, training.n_steps / _WARMUP_STEPS)
+        group["lr"] = config.learning_rate * min(1.0, training.n_steps / config.warmup_steps)
     training.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
-    torch.nn.utils.clip_grad_norm_(training.network.parameters(), _CLIP)
+    torch.nn.utils.clip_grad_norm_(training.network.parameters(), config.gradient_clip)
     training.optimiser.step()
 
 
 @torch.no_grad()
-def _average(training: Training, steps_per_epoch: int) -> None:
-    """Move the running mean towards the weights; it looks back over about five epochs, less at the start."""
-    share = 1.0 / min(training.n_steps, _EPOCHS_LOOKED_BACK * steps_per_epoch)
+def _average(training: Training, window: float) -> None:
+    """Move the running mean towards the weights; it looks back over so many steps, less at the start."""
+    weight = 1.0 / min(training.n_steps, window)
     for mean, value in zip(training.averaged.parameters(), training.network.parameters(), strict=True):
-        mean.lerp_(value, share)
+        mean.lerp_(value, weight)
 
 
 def _copied(network: Network) -> dict[str, torch.Tensor]:

@@ -1,10 +1,8 @@
-"""MiniBatches: mini-batches of freshly thinned training cells; every draw comes from the epoch's own generator."""
+"""Mini-batches of freshly thinned training cells; every draw comes from the epoch's own generator."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,49 +10,10 @@ from numpy.typing import NDArray
 
 from unisono.config import FitConfig
 from unisono.nn.objective import Batch, ViewBatch
-from unisono.preprocessing.preprocessor import Preprocessor, StandardisedCodes
+from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.preprocessing.projection import Counts
+from unisono.training.views import TrainingView
 from unisono.types import Modality
-
-_MIN_STEPS, _MIN_CELLS = 4, 64
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingView:
-    """One modality of the training cells, ready to be thinned and projected.
-
-    Attributes:
-        counts: of the cells that have the modality.
-        reading: of the full counts, the same cells.
-        rows: row in `counts` of every training cell, -1 where it lacks the modality.
-    """
-
-    preprocessor: Preprocessor
-    counts: Counts
-    standardised: StandardisedCodes
-    rows: NDArray[np.intp]
-
-    @property
-    def has(self) -> NDArray[np.bool_]:
-        return self.rows >= 0
-
-    def spread(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Values of this view's cells in the order of all training cells, zero where one lacks the modality."""
-        result = np.zeros((len(self.rows), *values.shape[1:]), dtype=np.float32)
-        result[self.has] = values[self.rows[self.has]]
-        return result
-
-    @cached_property
-    def leave_one_out_codes(self) -> NDArray[np.float32]:
-        """Codes of the cells as the networks would read them if each had been left out of the transform."""
-        return self.standardised.x * (1.0 - self.preprocessor.projection.loo_shrinkage(self.counts))
-
-    @cached_property
-    def code_weight(self) -> NDArray[np.float32]:
-        """Weights under which squared errors of scaled codes add up to 1 for the mean of all cells."""
-        scale = self.preprocessor.standardisation.scale
-        variance = (self.standardised.scaled.astype(np.float64) ** 2).mean(axis=0)
-        return np.asarray(scale**2 / (scale**2 * variance).sum(), dtype=np.float32)
 
 
 def log_size(preprocessor: Preprocessor, counts: Counts) -> NDArray[np.float32]:
@@ -88,9 +47,10 @@ class MiniBatches:
 
     @property
     def steps_per_epoch(self) -> int:
-        """As the batch size asks, but four where cells are few, as long as each step has 64 of them."""
-        n_cells = len(self._technical)
-        return max(-(-n_cells // self._config.batch_size), min(_MIN_STEPS, n_cells // _MIN_CELLS))
+        """As the batch size asks; where cells are few at least `min_steps_per_epoch`, each with enough cells."""
+        n_cells, config = len(self._technical), self._config
+        at_least = min(config.min_steps_per_epoch, n_cells // config.min_cells_per_step)
+        return max(-(-n_cells // config.batch_size), at_least)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """One pass over the cells: thinned anew, features sampled anew, each member in an order of its own."""
@@ -101,20 +61,20 @@ class MiniBatches:
         steps = [np.array_split(order, self.steps_per_epoch) for order in orders]
         for step in zip(*steps, strict=True):
             cells = np.stack(step)
-            peer = np.stack([_permuted(self._technical[row], rng) for row in cells])
+            permuted = np.stack([_permuted(self._technical[row], rng) for row in cells])
             index = torch.as_tensor(cells, device=self._device)
             yield Batch(
                 views={m: self._view_batch(m, features[m], columns[m], index) for m in self._views},
                 technical=torch.as_tensor(self._technical[cells], device=self._device),
-                peer=torch.as_tensor(peer, device=self._device),
+                permuted=torch.as_tensor(permuted, device=self._device),
             )
 
     def _lasting_columns(self, view: TrainingView) -> dict[str, torch.Tensor]:
         """What stays the same from epoch to epoch, one row a cell."""
         return {
-            "offset": self._tensor(view.spread(view.standardised.offset)),
-            "target": self._tensor(view.spread(view.standardised.scaled)),
-            "log_size": self._tensor(view.spread(log_size(view.preprocessor, view.counts))),
+            "offset": self._tensor(view.scatter(view.codes.offset)),
+            "target": self._tensor(view.scatter(view.codes.scaled)),
+            "log_size": self._tensor(view.scatter(log_size(view.preprocessor, view.counts))),
             "has": torch.as_tensor(view.has, device=self._device),
         }
 
@@ -129,13 +89,13 @@ class MiniBatches:
         """What an epoch draws anew, one row a cell: codes and depth of the thinned counts, counts of the sample."""
         preprocessor, (low, high) = view.preprocessor, self._config.thinning
         counts = view.counts if low == high == 1.0 else view.counts.thinned(low, high, rng)
-        x = preprocessor.standardisation.scaled(preprocessor.projection.codes(counts)) - view.standardised.offset
+        x = preprocessor.standardisation.scaled(preprocessor.projection.codes(counts)) - view.codes.offset
         depth = preprocessor.standardisation.scaled_depth(counts.log_depth)
         seen = view.counts.selected[:, sampled].toarray()
         return {
-            "x": self._tensor(view.spread(x)),
-            "depth": self._tensor(view.spread(depth)),
-            "counts": self._tensor(view.spread(np.minimum(seen, 1) if preprocessor.modality == "atac" else seen)),
+            "x": self._tensor(view.scatter(x)),
+            "depth": self._tensor(view.scatter(depth)),
+            "counts": self._tensor(view.scatter(np.minimum(seen, 1) if preprocessor.modality == "atac" else seen)),
         }
 
     def _view_batch(
@@ -161,8 +121,8 @@ def _order(technical: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.
 
 def _permuted(technical: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
     """For each position another one of the same technical batch, drawn as one cycle through each batch."""
-    peer = np.arange(len(technical))
+    permuted = np.arange(len(technical))
     for name in np.unique(technical):
         members = rng.permutation(np.flatnonzero(technical == name))
-        peer[members] = np.roll(members, 1)
-    return peer
+        permuted[members] = np.roll(members, 1)
+    return permuted

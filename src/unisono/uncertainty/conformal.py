@@ -14,11 +14,6 @@ Array = NDArray[np.float32]
 N_LEVELS = 200
 """Order statistics of the scores are kept at 1/200, 2/200, …, 1: an interval is at most half a point too wide."""
 
-MIN_CELLS = 100
-"""Cells that a group needs to have widths of its own unless told; a smaller one takes those of all cells.
-
-The promise of n cells is up to 1 / (n + 1) too wide: 5 points of 20 cells, 1 of 100."""
-
 
 @dataclass(frozen=True, eq=False)
 class Conformal:
@@ -49,7 +44,7 @@ class Conformal:
 
     @classmethod
     def fit(
-        cls, error: Array, spread: Array, groups: NDArray[np.str_] | None = None, fewest: int = MIN_CELLS
+        cls, error: Array, spread: Array, groups: NDArray[np.str_] | None = None, min_cells: int = 100
     ) -> Conformal:
         """Learn widths from unseen cells.
 
@@ -57,7 +52,7 @@ class Conformal:
             error: measured minus predicted, cell x feature.
             spread: the model's own, cell x feature, 0 or more.
             groups: of each cell.
-            fewest: cells from which on a group gets widths of its own.
+            min_cells: cells that a group needs to have widths of its own.
 
         Raises:
             ValueError: no cell, or shapes disagree.
@@ -70,7 +65,7 @@ class Conformal:
         names: list[str] = []
         if groups is not None:
             found, sizes = np.unique(groups, return_counts=True)
-            names = [str(name) for name, size in zip(found, sizes, strict=True) if size >= fewest]
+            names = [str(name) for name, size in zip(found, sizes, strict=True) if size >= min_cells]
             rows += [groups == name for name in names]
         kept = np.stack([_order_statistics(scores[mask]) for mask in rows])
         return cls(scale, tuple(names), tuple(int(mask.sum()) for mask in rows), kept)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-QUANTILE = 0.95
-"""A cell like those of training lies beyond novelty 1 with a chance of 1 in 20."""
+from unisono.config import UncertaintyConfig
 
-_N_FOLDS = 5
 _SEED = 37
 
 Array = NDArray[np.float32]
@@ -36,30 +34,30 @@ class Novelty:
     factor: Array
 
     @classmethod
-    def fit(cls, x: Array, as_if_unseen: Array | None = None) -> Novelty:
+    def fit(cls, x: Array, leave_one_out: Array, config: UncertaintyConfig) -> Novelty:
         """Learn from training cells.
 
         Args:
             x: their codes, cell x code.
-            as_if_unseen: the codes that the same cells would have had unseen; those of `x` unless told.
+            leave_one_out: the codes that the same cells would have had, had they not been trained on.
+            config: quantile and folds.
 
         Raises:
             ValueError: fewer than 2 cells.
         """
         if len(x) < 2:
             raise ValueError(f"{len(x)} cells: 2 or more are wanted")
-        judged = x if as_if_unseen is None else as_if_unseen
-        fold = np.random.default_rng(_SEED).permutation(len(x)) % _N_FOLDS
+        fold = np.random.default_rng(_SEED).permutation(len(x)) % config.novelty_folds
         distance = np.empty(len(x))
         for k in np.unique(fold):
-            distance[fold == k] = _distance(judged[fold == k], *_gaussian(x[fold != k]))
+            distance[fold == k] = _distance(leave_one_out[fold == k], *_gaussian(x[fold != k]))
         centre, factor = _gaussian(x)
-        scale = max(float(np.quantile(distance, QUANTILE)), 1e-12)
+        scale = max(float(np.quantile(distance, config.novelty_quantile)), 1e-12)
         return cls(centre.astype(np.float32), (factor / scale).astype(np.float32))
 
-    def rescaled(self, leave_one_out_codes: Array) -> Novelty:
-        """The same Gaussian, with 95 % of these cells, which it has not seen, within novelty 1."""
-        scale = max(float(np.quantile(self.of(leave_one_out_codes), QUANTILE)), 1e-12)
+    def rescaled(self, unseen: Array, quantile: float) -> Novelty:
+        """The same Gaussian, with this fraction of cells that it has not seen within novelty 1."""
+        scale = max(float(np.quantile(self.of(unseen), quantile)), 1e-12)
         return Novelty(self.centre, np.asarray(self.factor / scale, dtype=np.float32))
 
     def of(self, x: Array) -> Array:

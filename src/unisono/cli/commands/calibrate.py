@@ -27,5 +27,5 @@ def calibrate(
 
     found = load(model, device=device).calibrate(read_mudata(query), by=by)
     found.save(out, force=force)
-    ways = ", ".join(f"{source} to {target}" for source, target in found.intervals)
+    ways = ", ".join(f"{source} to {target}" for source, target in found.fitted.intervals)
     say(f"model with intervals of these cells for {ways} written to {out}")

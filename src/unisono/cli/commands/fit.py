@@ -38,7 +38,7 @@ def fit(
 
     from unisono.api import fit as learn
     from unisono.io.read import read_mudata
-    from unisono.model.checkpoint import discard_checkpoint
+    from unisono.training.checkpoint import discard_checkpoint
 
     mdata = read_mudata(data)
     with progress(chosen.max_epochs, device) as on_epoch:
@@ -60,7 +60,7 @@ def fit(
     best = [epoch for epoch in model.record.curve if epoch.is_best]
     if best:
         say(
-            f"held-out cells: prediction correlation {best[-1].correlation:.3f}, matching rank {best[-1].rank:.3f} "
+            f"held-out cells: prediction correlation {best[-1].correlation:.3f}, matching rank {best[-1].foscttm:.3f} "
             f"(0.5 at chance), epoch {best[-1].epoch}"
         )
     say(f"model written to {out} after {model.record.seconds:.0f} s")

@@ -43,7 +43,7 @@ def adapted() -> Unisono:
 
 
 def test_content_encoders_stand_still_and_styles_do_not():
-    before, after = (dict(model.network.named_parameters()) for model in (late_model(), adapted()))
+    before, after = (dict(model.fitted.predictor.network.named_parameters()) for model in (late_model(), adapted()))
     moved = {name for name in before if not np.array_equal(before[name].detach(), after[name].detach())}
     assert moved
     assert all("styles" in name.split(".") for name in moved)
@@ -52,8 +52,8 @@ def test_content_encoders_stand_still_and_styles_do_not():
 
 def test_cells_of_known_batches_lie_where_they_lay():
     for modality in ("atac", "rna", "adt"):
-        view_of = late_model().preprocessors[modality]
-        assert view_of.projection is adapted().preprocessors[modality].projection
+        view_of = late_model().fitted.preprocessors[modality]
+        assert view_of.projection is adapted().fitted.preprocessors[modality].projection
     before, after = (model.embed(test_cells()) for model in (late_model(), adapted()))
     for modality in before.mod:
         np.testing.assert_array_equal(before[modality].obsm["X_unisono"], after[modality].obsm["X_unisono"])
@@ -68,28 +68,32 @@ def test_a_new_batch_is_known_by_name_and_its_voice_is_its_own():
 
 
 def test_a_known_batch_keeps_its_offset_and_a_few_cells_of_the_new_one_are_read_with_what_was_found():
-    known, found = (model.preprocessors["rna"].standardisation for model in (late_model(), adapted()))
+    known, found = (model.fitted.preprocessors["rna"].standardisation for model in (late_model(), adapted()))
     np.testing.assert_array_equal(found.offsets[: len(known.offsets)], known.offsets)
     assert found.batches.tolist() == [*known.batches.tolist(), NEW]
     few = take(new_batch(), [3, 8])
-    standardised = [adapted().preprocessors["rna"].transform(view_of(cells, "rna")) for cells in (few, new_batch())]
+    standardised = [
+        adapted().fitted.preprocessors["rna"].transform(view_of(cells, "rna")) for cells in (few, new_batch())
+    ]
     np.testing.assert_allclose(standardised[0].x, standardised[1].x[[3, 8]], atol=1e-5)
 
 
 def view_of(mdata, modality):
     from unisono.model.query import query_view
 
-    return query_view(mdata, modality, adapted().preprocessors, adapted().record)
+    return query_view(mdata, modality, adapted().fitted.preprocessors, adapted().record)
 
 
 def test_reconstruction_of_the_new_batch_gets_better():
     """Own codes, decoded in the style that the cells have themselves: what training is to improve."""
 
     def error(model: Unisono) -> float:
-        standardised = adapted().preprocessors["adt"].transform(view_of(new_batch(), "adt"))
-        z = infer.contents(model.network, "adt", standardised.x)
-        style = infer.styles(model.network, "adt", standardised.x, standardised.depth, standardised.offset).mean(axis=1)
-        codes = infer.decoded(model.network, "adt", z, style, standardised.offset[0])
+        standardised = adapted().fitted.preprocessors["adt"].transform(view_of(new_batch(), "adt"))
+        z = infer.contents(model.fitted.predictor.network, "adt", standardised.x)
+        style = infer.styles(
+            model.fitted.predictor.network, "adt", standardised.x, standardised.depth, standardised.offset
+        ).mean(axis=1)
+        codes = infer.decoded(model.fitted.predictor.network, "adt", z, style, standardised.offset[0])
         return float(((codes - standardised.scaled) ** 2).mean())
 
     assert error(adapted()) < error(late_model()) - 5e-5
@@ -98,14 +102,18 @@ def test_reconstruction_of_the_new_batch_gets_better():
 def test_one_modality_is_enough_and_the_others_stay_as_they_are():
     alone = rebuilt({"rna": new_batch()["rna"]})
     found = late_model().adapt(alone, n_epochs=2)
-    assert NEW in found.styles["rna"].batches
-    assert NEW not in found.styles["adt"].batches
-    np.testing.assert_array_equal(found.styles["adt"].offsets, late_model().styles["adt"].offsets)
+    assert NEW in found.fitted.predictor.styles["rna"].batches
+    assert NEW not in found.fitted.predictor.styles["adt"].batches
+    np.testing.assert_array_equal(
+        found.fitted.predictor.styles["adt"].offsets, late_model().fitted.predictor.styles["adt"].offsets
+    )
 
 
 def test_equal_seeds_give_equal_models_and_other_seeds_others():
     cells = take(new_batch(), slice(0, 40))
-    first, again, other = (late_model().adapt(cells, n_epochs=2, seed=seed).network.state_dict() for seed in (0, 0, 1))
+    first, again, other = (
+        late_model().adapt(cells, n_epochs=2, seed=seed).fitted.predictor.network.state_dict() for seed in (0, 0, 1)
+    )
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not all(np.array_equal(first[name], other[name]) for name in first)
 
@@ -117,9 +125,11 @@ def test_batches_that_are_all_known_are_refused():
 
 
 def test_the_model_that_was_adapted_is_left_as_it_was_and_the_new_one_is_saved_whole(tmp_path):
-    before = small_model().network.state_dict()["decoders.adt.styles.0.weight"].clone()
+    before = small_model().fitted.predictor.network.state_dict()["decoders.adt.styles.0.weight"].clone()
     found = small_model().adapt(new_batch(), n_epochs=1)
-    np.testing.assert_array_equal(small_model().network.state_dict()["decoders.adt.styles.0.weight"], before)
+    np.testing.assert_array_equal(
+        small_model().fitted.predictor.network.state_dict()["decoders.adt.styles.0.weight"], before
+    )
     found.save(tmp_path / "model")
     from unisono.api import load
 

@@ -4,15 +4,14 @@ import copy
 
 import pytest
 import torch
+from training_fixtures import prepare
 
 from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
 from unisono.messages import BadInput
-from unisono.model.checkpoint import load_checkpoint, save_checkpoint
+from unisono.training.checkpoint import load_checkpoint, save_checkpoint
 from unisono.training.loop import Training, train
 from unisono.training.mini_batches import MiniBatches
-from unisono.training.prepare import prepare
-from unisono.training.validation import Validation
 from unisono.types import Cells
 
 CPU = torch.device("cpu")
@@ -29,12 +28,12 @@ CONFIG = FitConfig(
 @pytest.fixture(scope="module")
 def prepared():
     views = simulate_cells(Recipe(n_cells=103, n_genes=53, n_peaks=71, n_proteins=11, seed=7)).cells.views
-    return prepare(Cells({"rna": views["rna"], "atac": views["atac"]}), CONFIG, CPU)
+    return prepare(Cells({"rna": views["rna"], "atac": views["atac"]}), CONFIG)
 
 
 @pytest.fixture(scope="module")
 def parts(prepared):
-    return MiniBatches(prepared.views, prepared.technical, CONFIG, CPU), Validation(prepared.held_out, prepared.views)
+    return MiniBatches(prepared.views, prepared.technical, CONFIG, CPU), prepared.score
 
 
 def started(prepared):

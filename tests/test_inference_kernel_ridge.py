@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from unisono.preprocessing import kernel_ridge
-from unisono.preprocessing.kernel_ridge import KernelRidge
+from unisono.config import KernelConfig
+from unisono.inference import kernel_ridge
+from unisono.inference.kernel_ridge import KernelRidge
 
 
 def codes(n_cells, seed=0):
@@ -19,28 +20,27 @@ def rng():
 
 
 def test_it_is_ridge_on_a_gaussian_kernel_of_codes_z_scored_per_cell():
-    kernel_ridge = pytest.importorskip("sklearn.kernel_ridge")
+    oracle = pytest.importorskip("sklearn.kernel_ridge")
     x, y = codes(83)
     z = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
-    wanted = kernel_ridge.KernelRidge(alpha=1.0, kernel="rbf", gamma=1 / (2 * 7)).fit(z[:60], y[:60] - y[:60].mean(0))
-    found = KernelRidge.fit(x[:60], y[:60], rng()).predict(x[60:])
+    wanted = oracle.KernelRidge(alpha=1.0, kernel="rbf", gamma=1 / (2 * 7)).fit(z[:60], y[:60] - y[:60].mean(0))
+    found = KernelRidge.fit(x[:60], y[:60], KernelConfig(), rng()).predict(x[60:])
     np.testing.assert_allclose(found, wanted.predict(z[60:]) + y[:60].mean(axis=0), atol=2e-5)
 
 
 def test_the_order_and_the_chunks_of_the_query_change_nothing(monkeypatch):
     x, y = codes(83)
-    fitted = KernelRidge.fit(x[:60], y[:60], rng())
+    fitted = KernelRidge.fit(x[:60], y[:60], KernelConfig(), rng())
     whole = fitted.predict(x[60:])
     monkeypatch.setattr(kernel_ridge, "_ROWS_AT_A_TIME", 4)
     np.testing.assert_allclose(fitted.predict(x[60:][::-1])[::-1], whole, atol=1e-6)
 
 
-def test_half_the_cells_as_landmarks_predict_nearly_as_well_as_all(monkeypatch):
+def test_half_the_cells_as_landmarks_predict_nearly_as_well_as_all():
     x, y = codes(600)
     error = {}
     for n_landmarks in (500, 250, 5):
-        monkeypatch.setattr(kernel_ridge, "_LANDMARKS", n_landmarks)
-        fitted = KernelRidge.fit(x[:500], y[:500], rng())
+        fitted = KernelRidge.fit(x[:500], y[:500], KernelConfig(n_landmarks=n_landmarks), rng())
         assert len(fitted.landmarks) == n_landmarks
         error[n_landmarks] = float(((fitted.predict(x[500:]) - y[500:]) ** 2).mean())
     assert error[250] < 1.15 * error[500]
@@ -49,7 +49,23 @@ def test_half_the_cells_as_landmarks_predict_nearly_as_well_as_all(monkeypatch):
 
 def test_what_is_constant_stays_constant_and_a_cell_without_signal_is_no_accident():
     x, y = codes(60)
-    fitted = KernelRidge.fit(x, y, rng())
+    fitted = KernelRidge.fit(x, y, KernelConfig(), rng())
     found = fitted.predict(np.zeros((2, 7), dtype=np.float32))
     assert np.isfinite(found).all()
     np.testing.assert_allclose(fitted.predict(x)[:, 2], 1.0, atol=1e-5)
+
+
+def test_the_mean_jacobian_is_that_of_finite_differences_whatever_the_chunks(monkeypatch):
+    x, y = codes(83)
+    fitted = KernelRidge.fit(x[:60], y[:60], KernelConfig(), rng())
+    query, step = x[60:], 1e-2
+    wanted = np.empty((3, 7))
+    for d in range(7):
+        shift = step * np.eye(7, dtype=np.float32)[d]
+        gap = fitted.predict(query + shift).astype(np.float64) - fitted.predict(query - shift)
+        wanted[:, d] = gap.mean(axis=0) / (2 * step)
+    np.testing.assert_allclose(fitted.mean_jacobian(query), wanted, atol=2e-3)
+    assert np.abs(wanted[0]).max() > 0.01
+    whole = fitted.mean_jacobian(query)
+    monkeypatch.setattr(kernel_ridge, "_ROWS_AT_A_TIME", 4)
+    np.testing.assert_allclose(fitted.mean_jacobian(query), whole, atol=1e-6)

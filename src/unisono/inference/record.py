@@ -10,13 +10,13 @@ from unisono.types import Modality
 
 
 class EpochRecord(BaseModel):
-    """One evaluated epoch: mean held-out correlation (higher is better) and FOSCTTM (lower is better)."""
+    """One evaluated epoch: correlation (higher is better) and FOSCTTM (lower is better) of the validation cells."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epoch: int
     correlation: float
-    rank: float
+    foscttm: float
     is_best: bool
 
 
@@ -42,14 +42,16 @@ class Record(BaseModel):
     Attributes:
         versions: of this package and of the libraries that shaped the numbers.
         fingerprint: SHA-256 over names, batches and counts of the training cells.
-        n_cells: training cells by modality, held-out ones among them.
-        n_held_out: cells kept aside to stop, scale and calibrate.
+        n_cells: training cells by modality, validation cells among them.
+        n_validation: cells kept aside to stop, select and calibrate.
         batch_key: column that named the technical batches, if any.
         modalities: the file's names of the modalities, where the user gave them.
         device: where the networks were trained.
         curve: the evaluated epochs.
+        validation: the validation cells as the selected predictor predicts and matches them, before a refit; None
+            where there were none.
         seconds: wall time of the fit.
-        unlabelled: cells that the model has seen beside those it was trained on.
+        unlabelled: cells that the model has seen in addition to those it was trained on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,10 +59,11 @@ class Record(BaseModel):
     versions: dict[str, str]
     fingerprint: str
     n_cells: dict[str, int]
-    n_held_out: int
+    n_validation: int
     batch_key: str | None
     modalities: dict[str, Modality] | None
     device: str
     curve: tuple[EpochRecord, ...]
+    validation: EpochRecord | None
     seconds: float
     unlabelled: tuple[Unlabelled, ...] = ()

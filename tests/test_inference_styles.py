@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unisono.nn.styles import StyleBook
+from unisono.inference.styles import StyleBook
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-"""A route expects of a cell the depth in the target that its depth and content in the source speak for."""
+"""Expected depth follows depth and content of the source; shrinkage spares peaks that are often open."""
 
 import numpy as np
 
+from unisono.inference.closed_form import ClosedFormTerms, LogOddsShrinkage, fit_expected_depth
 from unisono.preprocessing.align import Known, align
-from unisono.preprocessing.closed_form import ClosedFormTerms, fit_depth
 from unisono.preprocessing.preprocessor import StandardisedCodes
 
 
@@ -11,9 +11,13 @@ def standardised(relative, x):
     n_cells = len(relative)
     nothing = np.zeros(n_cells, dtype=np.float32)
     names = np.array(["a", "b"])
-    return StandardisedCodes(
-        x, 0 * x, nothing, relative, nothing.astype(float), np.full(n_cells, "b1"), align("rna", Known(names), names)
-    )
+    alignment = align("rna", Known(names), names)
+    cells, batch = np.arange(n_cells).astype(str), np.full(n_cells, "b1")
+    return StandardisedCodes("rna", cells, x, 0 * x, nothing, relative, nothing.astype(float), batch, alignment)
+
+
+def fit_depth(source, depth):
+    return fit_expected_depth(source, depth, ridge=0.02, min_pairs=5)
 
 
 def example(slope, n_cells=400):
@@ -38,14 +42,18 @@ def test_a_cell_read_twice_as_deeply_is_expected_to_be_deeper_and_without_weight
     source, depth = example(0.7)
     weights = fit_depth(source, depth)
     deeper = standardised(source.relative_depth + np.float32(np.log(2)), source.x)
-    gain = ClosedFormTerms(None, 0.0, weights).expected_depth(deeper) - ClosedFormTerms(
-        None, 0.0, weights
-    ).expected_depth(source)
+    gain = ClosedFormTerms(depth=weights).expected_depth(deeper) - ClosedFormTerms(depth=weights).expected_depth(source)
     np.testing.assert_allclose(gain, weights[0] * np.log(2), atol=1e-5)
-    assert ClosedFormTerms(None, 0.0, None).expected_depth(source) is None
+    assert ClosedFormTerms().expected_depth(source) is None
 
 
 def test_without_pairs_no_depth_is_expected():
     source, depth = example(0.7, n_cells=4)
     assert not fit_depth(source, depth).any()
     assert fit_depth(*example(0.7, n_cells=5)).any()
+
+
+def test_the_factor_is_half_the_strength_where_a_peak_was_open_as_often_as_the_prior_says():
+    scale = LogOddsShrinkage(0.6, 4.0).scale(np.array([0.0, 4.0, 12.0]))
+    np.testing.assert_allclose(scale, [0.0, 0.3, 0.45], rtol=1e-6)
+    np.testing.assert_allclose(LogOddsShrinkage(0.6, 0.0).scale(np.array([0.5, 7.0])), [0.6, 0.6], rtol=1e-6)

@@ -32,7 +32,7 @@ def part(start, stop):
 @cache
 def model() -> Unisono:
     """800 cells, of which 160 are held out; not refitted on them."""
-    return fit(part(0, 800), batch_key="batch", config=tiny(held_out=0.2, refit_below=0), device="cpu")
+    return fit(part(0, 800), batch_key="batch", config=tiny(validation={"fraction": 0.2}, refit_below=0), device="cpu")
 
 
 def covered(found, query, target):
@@ -88,7 +88,7 @@ def test_calibration_on_shifted_cells_restores_what_the_shift_broke():
 
 def test_groups_asked_for_have_widths_of_their_own():
     known = part(800, 800 + N_UNSEEN)
-    grouped = model().calibrate(known, by="batch").intervals["rna", "adt"]
+    grouped = model().calibrate(known, by="batch").fitted.intervals["rna", "adt"]
     names, sizes = np.unique(known["rna"].obs["batch"], return_counts=True)
     assert grouped.groups == tuple(names)
     assert grouped.n_cells == (N_UNSEEN, *sizes)
@@ -183,7 +183,7 @@ def test_intervals_that_cannot_be_given_are_refused(options, text):
 
 
 def test_a_model_without_held_out_cells_says_how_to_get_intervals():
-    without = replace(model(), intervals={})
+    without = Unisono(replace(model().fitted, intervals={}))
     found = refusal(without.predict, part(800, 810), "rna", "adt", interval=0.9)
     assert "model.calibrate" in found.remedy
 
@@ -193,12 +193,12 @@ def test_too_few_cells_to_calibrate_with_are_refused():
 
 
 def test_novelty_is_learnt_of_held_out_cells_where_there_are_200_and_one_unseen_cell_in_20_lies_beyond_1():
-    config = tiny(held_out=0.2, refit_below=0)
+    config = tiny(validation={"fraction": 0.2}, refit_below=0)
     many = fit(part(0, 1100), batch_key="batch", config=config, device="cpu")
     query = part(1100, 800 + 2 * N_UNSEEN)
     for modality in ("atac", "rna", "adt"):
-        view = query_view(query, modality, many.preprocessors, many.record)
-        assert (many.novelty_of(view) > 1).mean() == pytest.approx(0.05, abs=0.035), modality
+        view = query_view(query, modality, many.fitted.preprocessors, many.record)
+        assert (many.fitted.novelty(view) > 1).mean() == pytest.approx(0.05, abs=0.035), modality
 
 
 def test_cells_unlike_those_of_training_are_novel():

@@ -1,4 +1,4 @@
-"""Checkpoints: where training stands as a folder of JSON and safetensors, to be taken up again with the same bits."""
+"""Checkpoints: where training stands as a folder of JSON and safetensors, to be resumed with the same bits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unisono.io.write import MANIFEST, write_folder_atomically
 from unisono.messages import bad_input
 from unisono.nn.model import Network
 from unisono.training.loop import Epoch, Training
-from unisono.training.validation import Figures
+from unisono.training.validation import ValidationScores
 
 _STATE, _TENSORS = "state.json", "training.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -72,7 +72,7 @@ def load_checkpoint(network: Network, path: Path, config: FitConfig, fingerprint
             training.optimiser.state[parameter] = moments | {"step": moments["step"].cpu()}
     training.n_steps = state["n_steps"]
     training.epochs = [
-        Epoch(e["number"], e["terms"], Figures(**e["figures"]) if e["figures"] else None, e["is_best"])
+        Epoch(e["number"], e["terms"], ValidationScores(**e["scores"]) if e["scores"] else None, e["is_best"])
         for e in state["epochs"]
     ]
     return training

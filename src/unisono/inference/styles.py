@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 
 class Style(NamedTuple):
-    """Whose voice a prediction is in.
+    """The style of a prediction.
 
     Attributes:
         latent: member x style, drives AdaIN.
-        offset: one a code, where the batch's codes lie.
+        offset: one per code, how far the batch's codes lie from those of all cells.
     """
 
     latent: NDArray[np.float32]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from training_fixtures import prepare
 
 from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
 from unisono.preprocessing.projection import Projection
 from unisono.training.mini_batches import log_size
-from unisono.training.prepare import prepare
 from unisono.types import Cells
 
 CPU = torch.device("cpu")
@@ -27,7 +27,11 @@ def cells():
 
 @pytest.fixture(scope="module")
 def prepared(cells):
-    return prepare(cells, CONFIG, CPU)
+    return prepare(cells, CONFIG)
+
+
+def with_fraction(fraction):
+    return CONFIG.model_copy(update={"validation": CONFIG.validation.model_copy(update={"fraction": fraction})})
 
 
 def kept(cells, held_out):
@@ -35,10 +39,10 @@ def kept(cells, held_out):
 
 
 def test_held_out_cells_are_not_among_the_training_cells(cells, prepared):
-    assert len(prepared.held_out.names) == 60
-    assert set(prepared.held_out.names) < set(cells.names)
+    assert len(prepared.validation_cells.names) == 60
+    assert set(prepared.validation_cells.names) < set(cells.names)
     assert len(prepared.technical) == 247
-    training = kept(cells, prepared.held_out)
+    training = kept(cells, prepared.validation_cells)
     for m, view in prepared.views.items():
         np.testing.assert_array_equal(view.counts.total, training.views[m].depth)
         assert training.views[m].depth.sum() < cells.views[m].depth.sum()
@@ -46,44 +50,44 @@ def test_held_out_cells_are_not_among_the_training_cells(cells, prepared):
 
 def test_transforms_are_fitted_on_the_training_cells_alone(cells, prepared):
     for m, view in prepared.views.items():
-        alone = Projection.fit(kept(cells, prepared.held_out).views[m], CONFIG)
+        alone = Projection.fit(kept(cells, prepared.validation_cells).views[m], CONFIG)
         np.testing.assert_array_equal(view.preprocessor.projection.basis, alone.basis)
         assert not np.array_equal(view.preprocessor.projection.share, Projection.fit(cells.views[m], CONFIG).share)
 
 
 def test_held_out_cells_follow_the_seed_and_another_seed_draws_others(cells, prepared):
-    same = prepare(cells, CONFIG, CPU)
-    other = prepare(cells, CONFIG.model_copy(update={"seed": 1}), CPU)
-    assert same.held_out.names.tolist() == prepared.held_out.names.tolist()
-    assert set(other.held_out.names) != set(prepared.held_out.names)
+    same = prepare(cells, CONFIG)
+    other = prepare(cells, CONFIG.model_copy(update={"seed": 1}))
+    assert same.validation_cells.names.tolist() == prepared.validation_cells.names.tolist()
+    assert set(other.validation_cells.names) != set(prepared.validation_cells.names)
     for one, two in zip(same.network.parameters(), prepared.network.parameters(), strict=True):
         assert torch.equal(one, two)
 
 
-@pytest.mark.parametrize(("n_cells", "share", "n_held_out"), [(23, 0.1, 0), (29, 0.1, 5), (307, 0.05, 60)])
-def test_few_cells_spare_a_fifth_and_more_spare_sixty(cells, n_cells, share, n_held_out):
+@pytest.mark.parametrize(("n_cells", "share", "n_validation"), [(23, 0.1, 0), (29, 0.1, 5), (307, 0.05, 60)])
+def test_few_cells_spare_a_fifth_and_more_spare_sixty(cells, n_cells, share, n_validation):
     some = cells.take(np.arange(n_cells))
-    found = prepare(some, CONFIG.model_copy(update={"held_out": share}), CPU).held_out
-    assert (len(found.names) if found else 0) == n_held_out
+    found = prepare(some, with_fraction(share)).validation_cells
+    assert (len(found.names) if found else 0) == n_validation
 
 
 def test_nothing_is_held_out_where_the_share_is_zero(cells):
-    found = prepare(cells, CONFIG.model_copy(update={"held_out": 0.0}), CPU)
-    assert found.held_out is None
+    found = prepare(cells, with_fraction(0.0))
+    assert found.validation_cells is None
     assert len(found.technical) == 307
 
 
 def test_only_cells_with_two_modalities_are_held_out(cells):
     paired = np.arange(307) < 101
     mixed = Cells({"rna": cells.views["rna"], "adt": cells.views["adt"].take(np.flatnonzero(paired))})
-    found = prepare(mixed, CONFIG, CPU).held_out
+    found = prepare(mixed, CONFIG).validation_cells
     assert len(found.names) == 20
     assert set(found.names) <= set(mixed.views["adt"].cells)
     assert set(found.views["rna"].cells) == set(found.views["adt"].cells)
 
 
 def test_the_technical_batch_of_each_training_cell_is_its_own(cells, prepared):
-    training = kept(cells, prepared.held_out)
+    training = kept(cells, prepared.validation_cells)
     names = np.unique(training.batch)
     np.testing.assert_array_equal(names[prepared.technical], training.batch)
     assert len(names) == 2
@@ -138,7 +142,7 @@ def test_unselected_genes_have_no_bias(prepared):
 
 def test_contents_of_the_two_sides_of_a_cell_agree_before_any_training(prepared):
     z = {
-        m: prepared.network.content(m, torch.as_tensor(view.standardised.x).expand(2, -1, -1))[0].mu[0].detach().numpy()
+        m: prepared.network.content(m, torch.as_tensor(view.codes.x).expand(2, -1, -1))[0].mu[0].detach().numpy()
         for m, view in prepared.views.items()
     }
     for a, b in (("rna", "adt"), ("rna", "atac")):
@@ -150,4 +154,4 @@ def test_contents_of_the_two_sides_of_a_cell_agree_before_any_training(prepared)
 def test_a_modality_without_enough_cells_is_refused(cells):
     few = Cells({"rna": cells.views["rna"], "adt": cells.views["adt"].take(np.arange(2))})
     with pytest.raises(ValueError, match="adt: 2 cells and 17 features with counts cannot make a code"):
-        prepare(few, CONFIG, CPU)
+        prepare(few, CONFIG)

@@ -1,0 +1,140 @@
+"""What a fitted model is made of, and what it says of arrays; reads no file, trains nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unisono.config import FitConfig
+from unisono.inference.predictor import Predictor
+from unisono.inference.record import Record
+from unisono.inference.styles import Style
+from unisono.matching import Anchors, DepthTerm, standardise_depth, with_depth
+from unisono.messages import bad_input
+from unisono.nn import infer
+from unisono.preprocessing.moment_alignment import MomentAlignment
+from unisono.preprocessing.preprocessor import Preprocessor
+from unisono.types import MODALITIES, Bounds, Modality, Pair, Prediction, View
+from unisono.uncertainty.conformal import Conformal
+from unisono.uncertainty.novelty import Novelty
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """The parts of a fitted model: all that is saved of it, by these names.
+
+    Attributes:
+        config: the choices of the fit.
+        predictor: from the codes of one modality to the features of another.
+        anchors: by pair of modalities, what makes a log density ratio of the similarity of contents.
+        depth_terms: the same when the agreement of depths is added.
+        moment_alignment: by modality, what brings its vectors to those of the others; none where none was fitted.
+        novelties: by modality, how far a cell lies from those of training.
+        intervals: by (source, target), how wide intervals are; none where too few cells were kept aside.
+        record: where the model came from.
+    """
+
+    config: FitConfig
+    predictor: Predictor
+    anchors: Mapping[Pair, Anchors]
+    depth_terms: Mapping[Pair, DepthTerm]
+    moment_alignment: Mapping[Modality, MomentAlignment]
+    novelties: Mapping[Modality, Novelty]
+    intervals: Mapping[Pair, Conformal]
+    record: Record
+
+    @property
+    def preprocessors(self) -> Mapping[Modality, Preprocessor]:
+        return self.predictor.preprocessors
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities the model knows, in the order of the central dogma."""
+        return tuple(m for m in MODALITIES if m in self.preprocessors)
+
+    def predict(
+        self,
+        view: View,
+        target: Modality,
+        style: Style | None = None,
+        *,
+        via: Modality | None = None,
+        n_draws: int = 0,
+    ) -> Prediction:
+        """The target of each cell of a view, and how novel the cell is; see `Predictor.predict`."""
+        codes = self.predictor.transform(view)
+        prediction = self.predictor.predict(codes, target, style, via=via, n_draws=n_draws)
+        return replace(prediction, novelty=self.novelties[view.modality].of(codes.x))
+
+    def bounds(self, source: Modality, target: Modality, coverage: float, groups: NDArray[np.str_]) -> Bounds:
+        """The widths of intervals of a coverage, for cells of these groups.
+
+        Raises:
+            BadInput: E053, the coverage is out of range, or there are no widths in this direction.
+        """
+        if not 0 < coverage < 1:
+            raise bad_input("E053", "predict", f"interval={coverage} is no coverage.", "pass a number between 0 and 1")
+        if target == "atac":
+            what = "a peak is measured as 0 or 1, which an interval about its probability would not hold."
+            raise bad_input("E053", "predict", what, "leave interval out for atac")
+        if (source, target) not in self.intervals:
+            what = f"no intervals are known from {source} to {target}: too few cells were kept aside in the fit."
+            raise bad_input("E053", "predict", what, "call model.calibrate with cells that it has not seen")
+        return self.intervals[source, target].bounds(coverage, groups)
+
+    def content_vectors(self, view: View) -> Array:
+        """Cells by content, cell x dimension, unit length: inner products are similarities of content."""
+        return infer.vectors(self.predictor.network, view.modality, self.predictor.transform(view).x)
+
+    def embedding(self, view: View) -> Array:
+        """Cells in the space that `embed` writes, cell x dimension."""
+        vectors = self.content_vectors(view)
+        alignment = self.moment_alignment.get(view.modality)
+        return vectors if alignment is None else alignment.apply(vectors)
+
+    def novelty(self, view: View) -> Array:
+        """How far each cell lies from those of training; above 1 where it lies further than 95 % of them."""
+        return self.novelties[view.modality].of(self.predictor.transform(view).x)
+
+    def match_vectors(
+        self,
+        left: View,
+        right: View,
+        *,
+        depth: bool = False,
+        groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
+    ) -> MatchVectors:
+        """Vectors of two views: `beta` times an inner product is the log density ratio of a pair of cells.
+
+        Args:
+            left: one modality.
+            right: another one.
+            depth: whether the agreement of total counts is added.
+            groups: of each cell on both sides, within which depth is standardised; None for one group.
+        """
+        pair = left.modality, right.modality
+        codes = self.predictor.transform(left), self.predictor.transform(right)
+        anchors = self.anchors[pair] if pair in self.anchors else self.anchors[pair[::-1]].swapped()
+        term = self.depth_terms[pair] if pair in self.depth_terms else self.depth_terms[pair[::-1]]
+        beta = term.beta if depth else anchors.beta
+        contents = [infer.vectors(self.predictor.network, side.modality, side.x) for side in codes]
+        vectors = anchors.normalised(contents[0], contents[1], beta)
+        if not depth:
+            return MatchVectors(*vectors, beta)
+        labels = groups or (None, None)
+        depths = [standardise_depth(side.log_depth, group) for side, group in zip(codes, labels, strict=True)]
+        return MatchVectors(*with_depth(*vectors, depths[0], depths[1], term), beta)
+
+
+class MatchVectors(NamedTuple):
+    """Cells of both sides, cell x dimension, and the inverse temperature of their inner products."""
+
+    left: Array
+    right: Array
+    beta: float

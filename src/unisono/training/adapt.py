@@ -1,0 +1,98 @@
+"""Adaptation: a fitted model learns the style of new batches; what it takes for content, it leaves as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+
+from unisono.config import FitConfig
+from unisono.device import one_thread
+from unisono.inference.fitted_model import FittedModel
+from unisono.inference.record import Unlabelled
+from unisono.io.fingerprint import fingerprint
+from unisono.messages import bad_input
+from unisono.nn.model import Network
+from unisono.preprocessing.preprocessor import Preprocessor
+from unisono.training.initial import style_books
+from unisono.training.loop import OnEpoch, Training, train
+from unisono.training.mini_batches import MiniBatches
+from unisono.training.views import TrainingView
+from unisono.types import Cells, Modality
+
+
+@one_thread()
+def adapted(model: FittedModel, cells: Cells, n_epochs: int, seed: int, on_epoch: OnEpoch | None = None) -> FittedModel:
+    """The model once it knows the batches of some cells.
+
+    Offsets of the new batches are estimated from the cells. Then the style encoders, and the layers that drive AdaIN
+    from a style, are trained on the reconstruction of these cells, within each modality and across where a cell has
+    two; everything else stands still, content encoders above all.
+
+    Raises:
+        BadInput: E065, no batch among the cells is new to the model.
+    """
+    predictor = model.predictor
+    known = {m: _with_batches(predictor.preprocessors[m], cells) for m in cells.modalities}
+    views = {m: TrainingView.of(preprocessor, cells, model.config) for m, preprocessor in known.items()}
+    new = {m: sorted(set(cells.views[m].batch) - set(predictor.styles[m].batches)) for m in views}
+    if not any(new.values()):
+        names = ", ".join(predictor.styles[cells.modalities[0]].batches[:5])
+        what = f"all batches are known to the model ({names})."
+        raise bad_input("E065", "adapt", what, "name the new batch in the obs column of the batch")
+    network = _trained(model, views, cells, n_epochs, seed, on_epoch)
+    books = style_books(network, views, model.config)
+    predictor = replace(
+        predictor,
+        network=network,
+        preprocessors={**predictor.preprocessors, **{m: view.preprocessor for m, view in views.items()}},
+        styles={**predictor.styles, **{m: predictor.styles[m].with_batches(books[m], new[m]) for m in views}},
+    )
+    n_cells = {m: cells.views[m].n_cells for m in cells.modalities}
+    seen = Unlabelled(how="adapt", fingerprint=fingerprint(cells), n_cells=n_cells)
+    record = model.record.model_copy(update={"unlabelled": (*model.record.unlabelled, seen)})
+    return replace(model, predictor=predictor, record=record)
+
+
+def _with_batches(preprocessor: Preprocessor, cells: Cells) -> Preprocessor:
+    """The preprocessor with the offsets of new batches, as far as these cells tell them."""
+    view, statistics = cells.views[preprocessor.modality], preprocessor.standardisation
+    counts = preprocessor.projection.counts(view)
+    scaled = statistics.scaled(preprocessor.projection.codes(counts))
+    return replace(preprocessor, standardisation=statistics.with_batches(scaled, view.batch, counts.log_depth))
+
+
+def _trained(
+    model: FittedModel,
+    views: Mapping[Modality, TrainingView],
+    cells: Cells,
+    n_epochs: int,
+    seed: int,
+    on_epoch: OnEpoch | None,
+) -> Network:
+    """A copy of the network, trained in what has to do with style alone."""
+    network = deepcopy(model.predictor.network)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(_is_of_style(name))
+    config = _adapt_config(model.config, n_epochs, seed)
+    batch = np.unique(cells.batch, return_inverse=True)[1]
+    training = Training.start(network, config)
+    for epoch in train(training, MiniBatches(views, batch, config, network.log_scale.device), None, config):
+        if on_epoch:
+            on_epoch(epoch)
+    for parameter in training.network.parameters():
+        parameter.requires_grad_(True)
+    return training.network
+
+
+def _adapt_config(config: FitConfig, n_epochs: int, seed: int) -> FitConfig:
+    weights = config.weights.model_copy(update={"contrastive": 0.0})
+    changes = {"max_epochs": n_epochs, "seed": seed, "weights": weights, "kl_warmup_epochs": 0}
+    return config.model_copy(update=changes | {"learning_rate": config.adapt_learning_rate})
+
+
+def _is_of_style(name: str) -> bool:
+    """Style encoders (`styles.…`) and the layers that lead from a style to AdaIN (`decoders.….styles.…`)."""
+    return "styles" in name.split(".")

@@ -1,0 +1,239 @@
+"""Fit: from training cells to a fitted model, one stage after the other; reads and writes no data file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unisono.config import FitConfig
+from unisono.device import choose_device, one_thread
+from unisono.inference.fitted_model import FittedModel
+from unisono.inference.predictor import Predictor
+from unisono.inference.record import EpochRecord, Record, Unlabelled
+from unisono.io.fingerprint import fingerprint
+from unisono.matching import Anchors
+from unisono.nn import infer
+from unisono.nn.model import Network
+from unisono.preprocessing.moment_alignment import MomentAlignment, fit_moment_alignment
+from unisono.training.checkpoint import load_checkpoint, save_checkpoint
+from unisono.training.initial import initial_network, initial_predictor, linear_path, style_books
+from unisono.training.intervals import fit_intervals
+from unisono.training.loop import Epoch, OnEpoch, Score, Training, train
+from unisono.training.mini_batches import MiniBatches
+from unisono.training.selection import Selection, initial_selection, select, selected, set_linear_weight
+from unisono.training.split import split
+from unisono.training.validation import Validation
+from unisono.training.views import TrainingView, Views, evenly_spread
+from unisono.types import Cells, Modality, Pair
+from unisono.uncertainty.novelty import Novelty
+
+_SECONDS_BETWEEN_CHECKPOINTS = 5.0
+_LIBRARIES = ("unisono", "torch", "numpy", "scipy", "anndata", "mudata")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a fit is told that does not change its result.
+
+    Attributes:
+        device: "auto", or a torch device.
+        on_epoch: called after each epoch.
+        checkpoint: folder for checkpoints, written every few seconds; None for none.
+        resume: whether to resume from that checkpoint if it is there.
+    """
+
+    device: str = "auto"
+    on_epoch: OnEpoch | None = None
+    checkpoint: Path | None = None
+    resume: bool = False
+
+
+@one_thread()
+def fit_cells(
+    cells: Cells,
+    config: FitConfig,
+    run: Run | None = None,
+    *,
+    batch_key: str | None = None,
+    modalities: Mapping[str, Modality] | None = None,
+    unlabelled: tuple[Unlabelled, ...] = (),
+) -> FittedModel:
+    """Fit to validated cells: the stages in order.
+
+    Split off the validation cells; preprocess; solve the linear path; train; let the validation cells select; where
+    cells are few, fit once more on all of them; calibrate; record.
+    """
+    run = run or Run()
+    began, device = time.perf_counter(), choose_device(run.device)
+    training_cells, validation_cells = split(cells, config)
+    views: Views = fit_views(training_cells, config)
+    validation = Validation(validation_cells, views, config) if validation_cells else None
+    start = start_of(views, len(cells.names), config, device)
+    training = _trained(start, views, training_cells, validation, config, run, fingerprint(cells))
+    predictor = _with_network(start, training.network, views, config)
+    selection = select(predictor, views, validation, config) if validation else initial_selection(predictor, config)
+    predictor = selected(predictor, views, selection)
+    final = _final_scores(predictor, training.best_epoch, validation, run)
+    intervals = fit_intervals(predictor, validation.cells, config) if validation else {}
+    if validation and len(cells.names) < config.refit_below:
+        predictor, views = _refitted(cells, selection, training.best_epoch, config, device, run)
+        validation = None
+    return FittedModel(
+        config=config,
+        predictor=predictor,
+        anchors=fit_anchors(predictor.network, views, selection, config),
+        depth_terms=selection.depth_terms,
+        moment_alignment=_moment_alignment(predictor.network, views, validation, config),
+        novelties=_novelties(views, validation, config),
+        intervals=intervals,
+        record=Record(
+            versions={name: version(name) for name in _LIBRARIES},
+            fingerprint=fingerprint(cells),
+            n_cells={m: cells.views[m].n_cells for m in cells.modalities},
+            n_validation=len(validation_cells.names) if validation_cells else 0,
+            batch_key=batch_key,
+            modalities=dict(modalities) if modalities else None,
+            device=str(device),
+            curve=tuple(_recorded(epoch) for epoch in training.evaluated),
+            validation=final,
+            seconds=round(time.perf_counter() - began, 3),
+            unlabelled=unlabelled,
+        ),
+    )
+
+
+def fit_views(cells: Cells, config: FitConfig) -> dict[Modality, TrainingView]:
+    """Preprocess: fit the preprocessor of each modality."""
+    return {m: TrainingView.fit(cells, m, config) for m in cells.modalities}
+
+
+def start_of(views: Views, n_cells: int, config: FitConfig, device: torch.device) -> Predictor:
+    """The predictor before the first step: everything in closed form."""
+    path = linear_path(views, config)
+    if n_cells < config.linear_path.min_cells_of_decoder:
+        path = path.without_decoders()
+    return initial_predictor(initial_network(views, path, config).to(device), views, config)
+
+
+def _trained(
+    start: Predictor,
+    views: Views,
+    cells: Cells,
+    validation: Validation | None,
+    config: FitConfig,
+    run: Run,
+    data: str,
+) -> Training:
+    """Train the networks; `data` is the fingerprint that a checkpoint has to have been made with."""
+    network = start.network
+    mini_batches = MiniBatches(views, np.unique(cells.batch, return_inverse=True)[1], config, network.log_scale.device)
+    if run.resume and run.checkpoint and run.checkpoint.exists():
+        training = load_checkpoint(network, run.checkpoint, config, data)
+    else:
+        training = Training.start(network, config)
+    last_saved = time.monotonic()
+    for epoch in train(training, mini_batches, scorer(start, views, validation, config), config):
+        if run.on_epoch:
+            run.on_epoch(epoch)
+        if run.checkpoint and time.monotonic() - last_saved > _SECONDS_BETWEEN_CHECKPOINTS:
+            save_checkpoint(training, run.checkpoint, config, data)
+            last_saved = time.monotonic()
+    return training
+
+
+def scorer(start: Predictor, views: Views, validation: Validation | None, config: FitConfig) -> Score | None:
+    """What scores a network while it trains: the whole predictor with that network in it, on the validation cells."""
+    if validation is None:
+        return None
+    return lambda network: validation.scores(_with_network(start, network, views, config))
+
+
+def _with_network(predictor: Predictor, network: Network, views: Views, config: FitConfig) -> Predictor:
+    return replace(predictor, network=network, styles=style_books(network, views, config))
+
+
+def _refitted(
+    cells: Cells, selection: Selection, n_epochs: int, config: FitConfig, device: torch.device, run: Run
+) -> tuple[Predictor, Views]:
+    """The same fit on all cells, for as many epochs as the validation cells found best, and what they selected."""
+    config = config.model_copy(update={"max_epochs": n_epochs})
+    views = fit_views(cells, config)
+    start = start_of(views, len(cells.names), config, device)
+    training = _trained(start, views, cells, None, config, Run(run.device, run.on_epoch), "")
+    set_linear_weight(training.network, selection.linear_weight)
+    return selected(_with_network(start, training.network, views, config), views, selection), views
+
+
+def fit_anchors(network: Network, views: Views, selection: Selection, config: FitConfig) -> dict[Pair, Anchors]:
+    """Training cells that the similarities of each pair of modalities are normalised by.
+
+    Those measured in both, so that both sides are one population; where they are too few, all cells of either. They
+    are read as if left out of the preprocessors' fit, as are the cells that they are compared with.
+    """
+    found = {}
+    for a, b in combinations(views, 2):
+        cells_a, cells_b = (np.flatnonzero(views[m].has) for m in (a, b))
+        both = np.intersect1d(cells_a, cells_b)
+        if len(both) >= config.matching.min_paired_anchors:
+            cells_a = cells_b = both
+        cells_a, cells_b = (cells[evenly_spread(len(cells), config.matching.n_anchors)] for cells in (cells_a, cells_b))
+        left, right = (
+            infer.vectors(network, m, views[m].leave_one_out_codes[views[m].rows[cells]])
+            for m, cells in ((a, cells_a), (b, cells_b))
+        )
+        found[a, b] = Anchors.fit(left, right, selection.betas[a, b])
+    return found
+
+
+def _moment_alignment(
+    network: Network, views: Views, validation: Validation | None, config: FitConfig
+) -> dict[Modality, MomentAlignment]:
+    """From the cells with every modality: validation cells where they are many, else training cells as if left out."""
+    if validation and _are_many(validation, config) and set(validation.codes) == set(views):
+        rows, codes = validation.cells.rows, {m: codes.x for m, codes in validation.codes.items()}
+    else:
+        rows, codes = {m: view.rows for m, view in views.items()}, {m: v.leave_one_out_codes for m, v in views.items()}
+    complete = np.all([rows[m] >= 0 for m in views], axis=0)
+    if complete.sum() < config.uncertainty.min_moment_cells:
+        return {}
+    vectors = {m: infer.vectors(network, m, codes[m][rows[m][complete]]) for m in views}
+    return fit_moment_alignment(vectors, config.uncertainty.moment_ridge)
+
+
+def _novelties(views: Views, validation: Validation | None, config: FitConfig) -> dict[Modality, Novelty]:
+    """Gaussians about training cells; their unit from validation cells where these are many."""
+    choice = config.uncertainty
+    novelties = {m: Novelty.fit(view.codes.x, view.leave_one_out_codes, choice) for m, view in views.items()}
+    if validation is None or not _are_many(validation, config):
+        return novelties
+    quantile = choice.novelty_quantile
+    return novelties | {m: novelties[m].rescaled(codes.x, quantile) for m, codes in validation.codes.items()}
+
+
+def _are_many(validation: Validation, config: FitConfig) -> bool:
+    return len(validation.cells.names) >= config.validation.min_unseen
+
+
+def _final_scores(predictor: Predictor, best_epoch: int, validation: Validation | None, run: Run) -> EpochRecord | None:
+    """The scores of the selected predictor, told as the last ones; None without validation cells."""
+    if validation is None:
+        return None
+    epoch = Epoch(best_epoch, {}, validation.scores(predictor), is_best=True)
+    if run.on_epoch:
+        run.on_epoch(epoch)
+    return _recorded(epoch)
+
+
+def _recorded(epoch: Epoch) -> EpochRecord:
+    assert epoch.scores is not None
+    scores = epoch.scores
+    return EpochRecord(
+        epoch=epoch.number, correlation=scores.correlation, foscttm=scores.foscttm, is_best=epoch.is_best
+    )

@@ -1,0 +1,118 @@
+"""Where training starts: the linear path, and networks and a predictor at the closed-form solution; takes no step."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unisono.config import FitConfig
+from unisono.inference.closed_form import ClosedFormTerms, LogOddsShrinkage, fit_expected_depth
+from unisono.inference.kernel_ridge import KernelRidge
+from unisono.inference.predictor import Predictor
+from unisono.inference.styles import StyleBook
+from unisono.nn import infer
+from unisono.nn.model import InitialWeights, Network
+from unisono.preprocessing.linear_path import LinearPath, fit_linear_path
+from unisono.preprocessing.projection import Counts, Projection
+from unisono.training.mini_batches import log_size
+from unisono.training.views import TrainingView, Views, evenly_spread, paired_rows
+from unisono.types import Modality, Pair
+
+_MAX_LOG_BIAS = 5.0
+
+
+def linear_path(views: Views, config: FitConfig) -> LinearPath:
+    """Probabilistic CCA of the training cells."""
+    codes = {m: view.scatter(view.codes.x).astype(np.float64) for m, view in views.items()}
+    has = {m: view.has for m, view in views.items()}
+    rng = np.random.default_rng([config.seed, 23])
+    return fit_linear_path(codes, has, config.architecture.content_dim, config.linear_path, rng)
+
+
+def initial_network(views: Views, path: LinearPath, config: FitConfig) -> Network:
+    """The ensemble at the closed-form solution, its residual parts at zero."""
+    initial_weights = {m: _initial_weights(view, path) for m, view in views.items()}
+    generator = torch.Generator().manual_seed(config.seed)
+    return Network(initial_weights, torch.as_tensor(path.correlation), config, generator)
+
+
+def initial_predictor(network: Network, views: Views, config: FitConfig) -> Predictor:
+    """The predictor of a network, its closed-form terms with the weights that the config starts from."""
+    preprocessors = {m: view.preprocessor for m, view in views.items()}
+    terms = {(a, b): _initial_terms(views, a, b, config) for a, b in product(views, views)}
+    return Predictor(network, preprocessors, style_books(network, views, config), terms)
+
+
+def style_books(network: Network, views: Views, config: FitConfig) -> dict[Modality, StyleBook]:
+    """By modality, the mean style of the cells of each batch."""
+    return {m: _style_book(network, view, config.validation.n_style_cells) for m, view in views.items()}
+
+
+def _style_book(network: Network, view: TrainingView, n_style_cells: int) -> StyleBook:
+    """Means over at most so many cells, spread evenly over each batch; their average weighs batches by their cells."""
+    modality, known = view.preprocessor.modality, view.preprocessor.standardisation
+    batches, index, n_cells = np.unique(view.codes.batch, return_inverse=True, return_counts=True)
+    n_chosen = np.ceil(n_style_cells * n_cells / n_cells.sum()).astype(int)
+    members = [np.flatnonzero(index == b) for b in range(len(batches))]
+    chosen = [rows[evenly_spread(len(rows), n)] for rows, n in zip(members, n_chosen, strict=True)]
+    codes = view.codes.take(np.concatenate(chosen))
+    styles = infer.styles(network, modality, codes.x, codes.depth, codes.offset)
+    ends = np.cumsum([0, *(len(rows) for rows in chosen)])
+    means = np.stack([styles[:, ends[b] : ends[b + 1]].mean(axis=1) for b in range(len(batches))])
+    rows = [int(np.flatnonzero(known.batches == name)[0]) for name in batches]
+    weights = (n_cells / n_cells.sum()).astype(np.float32)
+    return StyleBook(batches, means, known.offsets[rows], np.einsum("b,bms->ms", weights, means))
+
+
+def _initial_terms(views: Views, source: Modality, target: Modality, config: FitConfig) -> ClosedFormTerms:
+    rows = paired_rows(views, source, target)
+    depth, scale = None, None
+    if target == "atac":
+        relative_depth = views[target].codes.relative_depth[rows[1]]
+        choice = config.kernel
+        depth = fit_expected_depth(
+            views[source].codes.take(rows[0]), relative_depth, choice.depth_ridge, choice.min_pairs
+        )
+        scale = LogOddsShrinkage(*choice.initial_shrinkage).scale(views[target].n_open)
+    kernel = _kernel(views, (source, target), rows, config)
+    return ClosedFormTerms(kernel, config.kernel.initial_weight if kernel else 0.0, depth, scale)
+
+
+def _kernel(
+    views: Views, pair: Pair, rows: tuple[NDArray[np.intp], NDArray[np.intp]], config: FitConfig
+) -> KernelRidge | None:
+    """None within a modality, where kernels are switched off, or where too few cells are paired."""
+    if pair[0] == pair[1] or not config.architecture.kernel or len(rows[0]) < config.kernel.min_pairs:
+        return None
+    x, y = views[pair[0]].codes.x[rows[0]], views[pair[1]].codes.x[rows[1]]
+    return KernelRidge.fit(x, y, config.kernel, np.random.default_rng([config.seed, 29]))
+
+
+def _initial_weights(view: TrainingView, path: LinearPath) -> InitialWeights:
+    preprocessor = view.preprocessor
+    modality, projection, statistics = preprocessor.modality, preprocessor.projection, preprocessor.standardisation
+    loadings = projection.loadings * statistics.scale
+    intercept = projection.intercept + projection.loadings @ statistics.mean
+    if modality == "atac":
+        share_open = np.clip(intercept, 1e-4, 1 - 1e-4)
+        slope = share_open * (1 - share_open)
+        loadings, intercept = loadings / slope[:, None], np.log(share_open / (1 - share_open))
+        log_bias = np.zeros_like(intercept)
+    else:
+        log_bias = _log_bias(view.counts, projection, intercept, np.exp(log_size(preprocessor, view.counts)))
+    matrices = (path.encoders[modality], path.decoders[modality], loadings, intercept, log_bias)
+    return InitialWeights(*(torch.as_tensor(np.asarray(matrix, dtype=np.float32)) for matrix in matrices))
+
+
+def _log_bias(
+    counts: Counts, projection: Projection, intercept: NDArray[np.float64], size: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Log of mean count over what the mean value, sent back through log1p, would give; 0 for unselected features."""
+    mean_count = np.asarray(counts.selected.mean(axis=0), dtype=np.float64).ravel()
+    sent_back = np.expm1(np.maximum(intercept[projection.selected], 1e-4)) * size.mean()
+    log_bias = np.zeros(len(intercept))
+    log_bias[projection.selected] = np.log(np.maximum(mean_count, 1e-6) / sent_back)
+    return np.clip(log_bias, -_MAX_LOG_BIAS, _MAX_LOG_BIAS)

@@ -1,0 +1,188 @@
+"""What the validation cells select once the networks are trained: weights of terms, shrinkage, temperatures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unisono.config import FitConfig
+from unisono.inference.closed_form import LogOddsShrinkage
+from unisono.inference.predictor import Predictor
+from unisono.matching import DepthTerm, SimilarityPair, fit_beta, fit_beta_and_depth_weight, fit_linear_weight
+from unisono.nn import infer
+from unisono.nn.model import Network
+from unisono.training.validation import Validation
+from unisono.training.views import Views, evenly_spread
+from unisono.types import Modality, Pair
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the validation cells selected; it also holds for networks that are then fitted on them too.
+
+    Attributes:
+        linear_weight: of the linear path in similarities.
+        kernel_weights: of the kernel ridge in the prediction of each (source, target).
+        shrinkages: of predicted log odds, for each (source, target) that has them.
+        betas: inverse temperature of each pair of modalities, matched by content.
+        depth_terms: the same when depth is added.
+    """
+
+    linear_weight: float
+    kernel_weights: Mapping[Pair, float]
+    shrinkages: Mapping[Pair, LogOddsShrinkage]
+    betas: Mapping[Pair, float]
+    depth_terms: Mapping[Pair, DepthTerm]
+
+
+def initial_selection(predictor: Predictor, config: FitConfig) -> Selection:
+    """Where nothing can be selected: the numbers of matching are then a score rather than a probability."""
+    pairs = list(combinations(predictor.preprocessors, 2))
+    shrinkage = LogOddsShrinkage(*config.kernel.initial_shrinkage)
+    guess = DepthTerm(beta=config.matching.initial_beta, weight=0.0, r=0.0)
+    return Selection(
+        linear_weight=float(predictor.network.linear_weight),
+        kernel_weights={pair: terms.kernel_weight for pair, terms in predictor.terms.items()},
+        shrinkages={p: shrinkage for p, terms in predictor.terms.items() if terms.log_odds_scale is not None},
+        betas=dict.fromkeys(pairs, guess.beta),
+        depth_terms=dict.fromkeys(pairs, guess),
+    )
+
+
+def select(predictor: Predictor, views: Views, validation: Validation, config: FitConfig) -> Selection:
+    """Let the validation cells select, one choice after the other; the network's linear weight is set on the way."""
+    found = initial_selection(predictor, config)
+    if config.architecture.selects_linear_weight:
+        set_linear_weight(predictor.network, _best_linear_weight(predictor.network, validation, config))
+    kernel_weights = {
+        pair: _best_kernel_weight(predictor, validation, *pair, config)
+        for pair in permutations(views, 2)
+        if predictor.terms[pair].kernel is not None
+    }
+    found = replace(found, kernel_weights={**found.kernel_weights, **kernel_weights})
+    weighted = selected(predictor, views, found)
+    shrinkages = {pair: _best_shrinkage(weighted, views, validation, *pair, config) for pair in found.shrinkages}
+    matching = {(a, b): _temperatures(predictor.network, validation, a, b, config) for a, b in found.betas}
+    return replace(
+        found,
+        linear_weight=float(predictor.network.linear_weight),
+        shrinkages={pair: shrinkage or found.shrinkages[pair] for pair, shrinkage in shrinkages.items()},
+        betas={pair: beta for pair, (beta, _) in matching.items()},
+        depth_terms={pair: term for pair, (_, term) in matching.items()},
+    )
+
+
+def selected(predictor: Predictor, views: Views, selection: Selection) -> Predictor:
+    """The predictor with the terms of a selection; a kernel without weight is dropped."""
+    terms = {}
+    for pair, own in predictor.terms.items():
+        weight = selection.kernel_weights[pair] if own.kernel is not None else 0.0
+        kernel = own.kernel if weight > 0 else None
+        scale = selection.shrinkages[pair].scale(views[pair[1]].n_open) if pair in selection.shrinkages else None
+        terms[pair] = replace(own, kernel=kernel, kernel_weight=weight, log_odds_scale=scale)
+    return replace(predictor, terms=terms)
+
+
+def set_linear_weight(network: Network, weight: float) -> None:
+    """Give the linear path this weight in the similarity of two cells; changes the network."""
+    network.linear_weight.fill_(weight)
+
+
+def _best_linear_weight(network: Network, validation: Validation, config: FitConfig) -> float:
+    pairs = [_similarity_pair(network, validation, a, b, config) for a, b in combinations(validation.codes, 2)]
+    known = [pair for pair in pairs if pair is not None]
+    return fit_linear_weight(known) if known else float(network.linear_weight)
+
+
+def _similarity_pair(
+    network: Network, validation: Validation, a: Modality, b: Modality, config: FitConfig
+) -> SimilarityPair | None:
+    """Similarities of validation cells by the networks and by the linear path; None where there are too few."""
+    rows_a, rows_b = (rows[: config.validation.n_pairs_of_linear_weight] for rows in validation.cells.paired(a, b))
+    if len(rows_a) < config.kernel.min_pairs:
+        return None
+    x_a, x_b = validation.codes[a].x[rows_a], validation.codes[b].x[rows_b]
+    by_networks, by_linear_path = (
+        infer.vectors(network, a, x_a, weight).astype(np.float64) @ infer.vectors(network, b, x_b, weight).T
+        for weight in (0.0, 1.0)
+    )
+    return SimilarityPair(by_networks, by_linear_path, validation.codes[a].batch[rows_a])
+
+
+def _best_kernel_weight(
+    predictor: Predictor, validation: Validation, source: Modality, target: Modality, config: FitConfig
+) -> float:
+    """The weight under which the validation cells are predicted best."""
+    if len(validation.cells.paired(source, target)[0]) < config.kernel.min_pairs:
+        return predictor.terms[source, target].kernel_weight
+    return max(
+        config.kernel.weights,
+        key=lambda weight: validation.correlation(
+            _with_terms(predictor, source, target, kernel_weight=weight), source, target
+        ),
+    )
+
+
+def _best_shrinkage(
+    predictor: Predictor, views: Views, validation: Validation, source: Modality, target: Modality, config: FitConfig
+) -> LogOddsShrinkage | None:
+    """The shrinkage under which unseen cells are the most likely, over some cells and some features."""
+    choice = config.validation
+    rows, rows_target = (rows[: choice.n_shrinkage_cells] for rows in validation.cells.paired(source, target))
+    if len(rows) < config.kernel.min_pairs:
+        return None
+    n_features = len(predictor.preprocessors[target].projection.features)
+    features = evenly_spread(n_features, choice.n_shrinkage_features)
+    codes = validation.codes[source].take(rows)
+    is_open = (validation.cells.views[target].counts[rows_target][:, features] > 0).toarray()
+
+    def loss(shrinkage: LogOddsShrinkage) -> float:
+        scale = shrinkage.scale(views[target].n_open)
+        candidate = _with_terms(predictor, source, target, log_odds_scale=scale)
+        return bernoulli_loss(is_open, candidate.predict(codes, target).take_features(features).dense())
+
+    grid = product(config.kernel.shrinkage_strengths, config.kernel.shrinkage_priors)
+    return min((LogOddsShrinkage(*candidate) for candidate in grid), key=loss)
+
+
+def bernoulli_loss(is_open: NDArray[np.bool_], probability: NDArray[np.float32]) -> float:
+    """Mean negative log likelihood of what was seen, in nats per value."""
+    likelihood = np.where(is_open, probability, 1.0 - probability).astype(np.float64)
+    return float(-np.log(np.maximum(likelihood, 1e-12)).mean())
+
+
+def _with_terms(
+    predictor: Predictor,
+    source: Modality,
+    target: Modality,
+    *,
+    kernel_weight: float | None = None,
+    log_odds_scale: NDArray[np.float32] | None = None,
+) -> Predictor:
+    """The predictor with other terms from `source` to `target`."""
+    own = predictor.terms[source, target]
+    terms = replace(
+        own,
+        kernel_weight=own.kernel_weight if kernel_weight is None else kernel_weight,
+        log_odds_scale=own.log_odds_scale if log_odds_scale is None else log_odds_scale,
+    )
+    return replace(predictor, terms={**predictor.terms, (source, target): terms})
+
+
+def _temperatures(
+    network: Network, validation: Validation, a: Modality, b: Modality, config: FitConfig
+) -> tuple[float, DepthTerm]:
+    rows_a, rows_b = (rows[: config.validation.n_pairs] for rows in validation.cells.paired(a, b))
+    if len(rows_a) < config.kernel.min_pairs:
+        beta = config.matching.initial_beta
+        return beta, DepthTerm(beta=beta, weight=0.0, r=0.0)
+    codes_a, codes_b = validation.codes[a].take(rows_a), validation.codes[b].take(rows_b)
+    left, right = infer.vectors(network, a, codes_a.x), infer.vectors(network, b, codes_b.x)
+    within = codes_a.batch
+    beta = fit_beta(left, right, within=within)
+    depths = codes_a.log_depth, codes_b.log_depth
+    return beta, fit_beta_and_depth_weight(left, right, *depths, within=within, beta=beta)
