@@ -18,6 +18,7 @@ LEVELS = {
     "messages": 1,
     "metrics": 1,
     "features": 2,
+    "modalities": 2,
     "preprocessing": 2,
     "matching": 2,
     "nn": 2,
@@ -38,14 +39,16 @@ LEVELS = {
 """The rooms and the level of each."""
 
 INSIDE_THE_HOUSE = {
+    ("modalities", "features"),
     ("preprocessing", "features"),
+    ("preprocessing", "modalities"),
     ("api", "model"),
     ("demo", "evaluation"),
     ("cli", "pl"),
     ("cli", "report"),
 }
 DOORS = {"cli", "report", "pl"}
-LIGHT = {"types", "config", "messages", "features", "preprocessing", "matching", "metrics"}
+LIGHT = {"types", "config", "messages", "features", "modalities", "preprocessing", "matching", "metrics"}
 HEAVY = {"torch", "anndata", "mudata"}
 NETWORKS_MAY = {"torch", "numpy", "jaxtyping", "unisono"} | sys.stdlib_module_names
 NETWORKS_MAY_FROM_HERE = {"nn", "types", "config"}
@@ -143,6 +146,7 @@ PLANTED = {
     "a side imports the house": ("io/read.py", "from unisono.model.unisono import Unisono"),
     "a side imports another side": ("training/loop.py", "from unisono.io.write import write_json"),
     "a part imports another part": ("matching/couple.py", "from unisono.preprocessing.svd import truncated_svd"),
+    "a modality imports what is done with it": ("modalities/rna.py", "from unisono.preprocessing.svd import x"),
     "level 1 imports its neighbour": ("types.py", "from unisono.config import FitConfig"),
     "inside the house against the arrow": ("model/store.py", "from unisono.api import fit"),
     "the API imports the demonstration": ("api.py", "from unisono.demo import run"),

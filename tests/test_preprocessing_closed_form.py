@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from unisono.preprocessing.align import Known, align
+from unisono.modalities import Known
+from unisono.preprocessing.align import align
 from unisono.preprocessing.closed_form import ClosedFormTerms, fit_depth
 from unisono.preprocessing.preprocessor import StandardisedCodes
 

@@ -123,7 +123,7 @@ def fit(
         unlabelled=seen,
         device=device,
         batch_key=batch_key,
-        modalities=modalities,  # type: ignore[arg-type]  # the reader has refused other kinds
+        modalities=modalities,
         on_epoch=on_epoch,
         checkpoint=checkpoint,
         resume=resume,

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from unisono.matching import Rule, couple
 from unisono.metrics.arrays import Groups
+from unisono.modalities import spec_of
 from unisono.model.intervals import DRAWS
 from unisono.model.match_vectors import MatchVectors
 from unisono.model.unisono import Unisono
@@ -120,7 +121,7 @@ def over_shared_features(model: Unisono, prediction: Prediction, target: View) -
     alignment = model.preprocessors[target.modality].projection.align(target)
     shared = np.flatnonzero(alignment.is_present)
     if alignment.weights is not None:
-        measured = (aligned_counts(target, alignment) > 0).astype(np.float32).tocsc()[:, shared]
+        measured = spec_of(target.modality).on_scale(aligned_counts(target, alignment), target.depth).tocsc()[:, shared]
     else:
         measured = on_scale(target).tocsc()[:, alignment.columns[shared]]
     return measured, prediction.take_features(shared)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.messages import bad_input
+from unisono.modalities import spec_of
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.preprocessing.projection import on_scale
 from unisono.types import Bounds, Cells, Modality, Pair, Prediction, View
@@ -47,7 +48,7 @@ def calibrated(
     found: dict[Pair, Conformal] = {}
     for source, target in permutations(cells.modalities, 2):
         both = (cells.rows[source] >= 0) & (cells.rows[target] >= 0)
-        if target == "atac" or both.sum() < _MIN_CELLS:
+        if spec_of(target).is_binary or both.sum() < _MIN_CELLS:
             continue
         rows = cells.rows[source][both]
         prediction = predict(cells.views[source].take(rows), target)
@@ -67,9 +68,9 @@ def bounds_of(
     """
     if not 0 < interval < 1:
         raise bad_input("E053", "predict", f"interval={interval} is no coverage.", "say a number between 0 and 1")
-    if target == "atac":
-        what = "a peak is measured as 0 or 1, which an interval about its probability would not hold."
-        raise bad_input("E053", "predict", what, "leave interval out for atac")
+    if spec_of(target).is_binary:
+        what = f"{target} is measured as 0 or 1, which an interval about a probability would not hold."
+        raise bad_input("E053", "predict", what, f"leave interval out for {target}")
     if (source, target) not in intervals:
         what = f"no intervals are known from {source} to {target}: too few cells were held out in the fit."
         raise bad_input("E053", "predict", what, "call model.calibrate with cells that it has not seen")

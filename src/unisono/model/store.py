@@ -21,17 +21,17 @@ from unisono.io.manifest import verify_manifest, write_manifest
 from unisono.io.write import write_folder_atomically
 from unisono.matching import Anchors, DepthTerm
 from unisono.messages import bad_input
+from unisono.modalities import Known, in_order, registered, spec_of
 from unisono.model.record import Record
 from unisono.nn.model import InitialWeights, Network
 from unisono.nn.styles import StyleBook
-from unisono.preprocessing.align import Known
 from unisono.preprocessing.closed_form import ClosedFormTerms
 from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.moment_alignment import MomentAlignment
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.preprocessing.projection import Projection
 from unisono.preprocessing.standardisation import Standardisation
-from unisono.types import MODALITIES, Modality, Pair
+from unisono.types import Modality, Pair
 from unisono.uncertainty.conformal import Conformal
 from unisono.uncertainty.novelty import Novelty
 
@@ -138,8 +138,9 @@ def load(path: str | Path, device: torch.device) -> Parts:
     """Read a model folder.
 
     Raises:
-        BadInput: E001 no such folder, E047 a file or a pickle, E048 written by a newer version, E049 a file missing,
-            changed or not of this model, E054 a link or a name that leads out of the folder.
+        BadInput: E001 no such folder, E043 a modality that is not registered, E047 a file or a pickle, E048 written by
+            a newer version, E049 a file missing, changed or not of this model, E054 a link or a name that leads out of
+            the folder.
     """
     folder = Path(path)
     verify_manifest(folder)
@@ -148,6 +149,7 @@ def load(path: str | Path, device: torch.device) -> Parts:
         record = Record.model_validate_json(_text(folder, _RECORD))
         names = _Voices.model_validate_json(_text(folder, _VOICES)).preprocessors
         terms = _Match.model_validate_json(_text(folder, _MATCH)).terms
+        _require_registered(names, folder)
         arrays, weights = load_file(folder / _ARRAYS), load_file(folder / _WEIGHTS)
         preprocessors = {m: _voice(m, names[m], arrays) for m in names}
         styles = {m: _style_book(m, names[m], arrays) for m in names}
@@ -213,7 +215,7 @@ def _write(parts: Parts, folder: Path) -> None:
             depth_weight=parts.depth_terms[a, b].weight,
             depth_correlation=parts.depth_terms[a, b].r,
         )
-        for a, b in combinations((m for m in MODALITIES if m in parts.preprocessors), 2)
+        for a, b in combinations(in_order(parts.preprocessors), 2)
     ]
     widths = []
     for (source, target), found in parts.intervals.items():
@@ -238,6 +240,13 @@ def _write(parts: Parts, folder: Path) -> None:
     (folder / _ARRAYS).write_bytes(packed(arrays))
     (folder / _WEIGHTS).write_bytes(packed(weights))
     write_manifest(folder)
+
+
+def _require_registered(names: Mapping[Modality, _Names], folder: Path) -> None:
+    unknown = [name for name in names if name not in registered()]
+    if unknown:
+        what = f"has the modality {unknown[0]}, which is not known here (known: {', '.join(registered())})."
+        raise bad_input("E043", str(folder), what, "call unisono.modalities.register with it before loading")
 
 
 def _names_of(preprocessor: Preprocessor) -> _Names:
@@ -317,8 +326,14 @@ def _network(config: FitConfig, preprocessors: Mapping[Modality, Preprocessor], 
     initial_weights = {}
     for m, preprocessor in preprocessors.items():
         n_codes, n_features = preprocessor.projection.n_codes, len(preprocessor.projection.features)
-        sizes = ((n_codes, n_content), (n_content, n_codes), (n_features, n_codes), (n_features,), (n_features,))
-        initial_weights[m] = InitialWeights(*(torch.zeros(size) for size in sizes))
+        initial_weights[m] = InitialWeights(
+            encoder=torch.zeros(n_codes, n_content),
+            decoder=torch.zeros(n_content, n_codes),
+            loadings=torch.zeros(n_features, n_codes),
+            intercept=torch.zeros(n_features),
+            log_bias=torch.zeros(n_features),
+            likelihood=spec_of(m).likelihood(config),
+        )
     network = Network(initial_weights, torch.zeros(n_content), config, torch.Generator())
     network.load_state_dict({name: torch.as_tensor(value) for name, value in weights.items()})
     return network

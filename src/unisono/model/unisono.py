@@ -17,6 +17,7 @@ from unisono.io.matching import Matching
 from unisono.io.tables import prediction_to_anndata
 from unisono.matching import Anchors, DepthTerm, Rule, couple
 from unisono.messages import bad_input
+from unisono.modalities import in_order, spec_of
 from unisono.model import store
 from unisono.model.adapt import adapted
 from unisono.model.codes import chained_codes, direct_codes, with_column
@@ -43,7 +44,7 @@ from unisono.nn.styles import Style, StyleBook
 from unisono.preprocessing.closed_form import ClosedFormTerms
 from unisono.preprocessing.moment_alignment import MomentAlignment
 from unisono.preprocessing.preprocessor import Preprocessor
-from unisono.types import MODALITIES, Cells, Link, Modality, Pair, Prediction, View
+from unisono.types import Cells, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import MIN_CELLS, Conformal
 from unisono.uncertainty.novelty import Novelty
 
@@ -55,8 +56,6 @@ if TYPE_CHECKING:
 
 PRIOR_UNMATCHED = 0.02
 """Share of cells taken to have lost their partner to the filters of the other side, before looking."""
-
-_LINKS: dict[Modality, Link] = {"rna": "nonnegative", "adt": "nonnegative", "atac": "logistic"}
 
 _MIN_OF_GROUP = 20
 
@@ -95,7 +94,7 @@ class Unisono:
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """The modalities the model knows, in the order of the central dogma."""
-        return tuple(m for m in MODALITIES if m in self.preprocessors)
+        return in_order(self.preprocessors)
 
     @property
     def batches(self) -> tuple[str, ...]:
@@ -200,7 +199,7 @@ class Unisono:
             codes = codes.with_depth(expected_depth)
             loadings = with_column(loadings, np.ones(len(loadings), dtype=np.float32))
         features = self.preprocessors[target].projection.features
-        parts = (codes.mean, loadings, intercept, _LINKS[target], via, codes.draws)
+        parts = (codes.mean, loadings, intercept, spec_of(target).link, via, codes.draws)
         found = Prediction(source, target, view.cells, features, *parts)
         return replace(found, novelty=self.novelties[source].of(standardised.x))
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unisono.config import FitConfig
+from unisono.config import FitConfig, Likelihood
 from unisono.nn.decoders import Decoder, FeatureHead
 from unisono.nn.encoders import ContentEncoder, Posterior, StyleEncoder
 from unisono.types import Modality
@@ -31,6 +31,7 @@ class InitialWeights:
     Attributes:
         encoder: code x content, decoder: content x code, of the linear path.
         loadings: feature x scaled code, intercept and log_bias: one a feature, of the feature head.
+        likelihood: of the modality's counts.
     """
 
     encoder: Tensor
@@ -38,6 +39,7 @@ class InitialWeights:
     loadings: Tensor
     intercept: Tensor
     log_bias: Tensor
+    likelihood: Likelihood
 
 
 class Network(nn.Module):
@@ -67,7 +69,9 @@ class Network(nn.Module):
             self.contents[modality] = ContentEncoder(initial.encoder, correlation, shape, n_members, generator)
             self.styles[modality] = StyleEncoder(n_codes, shape, n_members, generator)
             self.decoders[modality] = Decoder(initial.decoder, shape, n_members, generator)
-            self.heads[modality] = FeatureHead(initial.loadings, initial.intercept, initial.log_bias)
+            self.heads[modality] = FeatureHead(
+                initial.loadings, initial.intercept, initial.log_bias, initial.likelihood
+            )
         bounded = correlation.clamp(max=_MAX_CORRELATION)
         slope = bounded / (1.0 - bounded**2)
         self.register_buffer("first_dim_weight", (slope / correlation).sqrt())

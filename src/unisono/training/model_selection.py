@@ -19,6 +19,7 @@ from unisono.matching import (
     fit_beta_and_depth_weight,
     fit_linear_weight,
 )
+from unisono.modalities import spec_of
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.nn.styles import StyleBook
@@ -49,7 +50,8 @@ class Selection:
         kernel_shares: share of the kernel ridge in the prediction of each (source, target).
         betas: inverse temperature of each pair of modalities, matched by content.
         depth_terms: the same when depth is added.
-        tempers: how far predicted log odds stray from their mean, for each source of atac.
+        tempers: how far predicted log odds stray from their mean, for each (source, target) of a
+            binary target.
         kernels: those that the shares were chosen with, fitted on the training cells without the held-out ones.
     """
 
@@ -80,9 +82,9 @@ def select(network: Network, views: Views, held_out: Validation | None, config: 
     kernels = {pair: kernel for pair, kernel in found.items() if kernel is not None}
     shares = {pair: _best_share(network, kernels.get(pair), held_out, *pair) for pair in directions}
     log_odds_shrinkages: dict[Pair, LogOddsShrinkage] = {
-        (source, "atac"): _temper_of(network, views, source, kernels, shares, held_out)
-        for source in views
-        if "atac" in views and _has_pairs(held_out, source, "atac")
+        (source, target): _temper_of(network, views, (source, target), kernels, shares, held_out)
+        for source, target in product(views, views)
+        if spec_of(target).is_binary and _has_pairs(held_out, source, target)
     }
     terms = {(a, b): _terms_of(network, held_out, a, b) for a, b in pairs}
     return Selection(
@@ -112,7 +114,7 @@ def closed_form(
             kernel = _kernel_of(views, source, target, config)
         rows = _paired_rows(views, source, target)
         depth, log_odds_shrinkage = None, None
-        if target == "atac":
+        if spec_of(target).is_binary:
             depth = fit_depth(
                 views[source].standardised.take(rows[0]), views[target].standardised.relative_depth[rows[1]]
             )
@@ -211,28 +213,29 @@ def _best_share(
 def _temper_of(
     network: Network,
     views: Views,
-    source: Modality,
+    pair: Pair,
     kernels: Mapping[Pair, KernelRidge],
     shares: Mapping[Pair, float],
     held_out: Validation,
 ) -> LogOddsShrinkage:
-    """The temper of peaks predicted from a source, by some held-out cells and some peaks."""
-    rows, rows_atac = (rows[:_CELLS_FOR_TEMPER] for rows in held_out.paired_rows(source, "atac"))
+    """The temper of probabilities of a target predicted from a source, by some held-out cells and some features."""
+    source, target = pair
+    rows, rows_target = (rows[:_CELLS_FOR_TEMPER] for rows in held_out.paired_rows(source, target))
     standardised = held_out.standardised[source].take(rows)
-    codes = held_out.predicted_codes(network, held_out.contents(network), source, "atac")[: len(rows)]
-    share = np.float32(shares.get((source, "atac"), 0.0))
-    if share > 0 and (source, "atac") in kernels:
-        codes += share * (kernels[source, "atac"].predict(standardised.x) - codes)
-    paired = _paired_rows(views, source, "atac")
+    codes = held_out.predicted_codes(network, held_out.contents(network), source, target)[: len(rows)]
+    share = np.float32(shares.get(pair, 0.0))
+    if share > 0 and pair in kernels:
+        codes += share * (kernels[pair].predict(standardised.x) - codes)
+    paired = _paired_rows(views, source, target)
     weights = fit_depth(
-        views[source].standardised.take(paired[0]), views["atac"].standardised.relative_depth[paired[1]]
+        views[source].standardised.take(paired[0]), views[target].standardised.relative_depth[paired[1]]
     )
     depth = ClosedFormTerms(None, 0.0, weights).expected_depth(standardised)
-    loadings, intercept = infer.readout(network, "atac")
+    loadings, intercept = infer.readout(network, target)
     peaks = _spread(len(intercept), _PEAKS_FOR_TEMPER)
-    is_open = (held_out.cells.views["atac"].counts[rows_atac][:, peaks] > 0).toarray()
+    is_open = (held_out.cells.views[target].counts[rows_target][:, peaks] > 0).toarray()
     base = intercept[peaks] + (0.0 if depth is None else depth[:, None])
-    return fit_log_odds_shrinkage(is_open, codes @ loadings[peaks].T, base, _n_open(views["atac"])[peaks])
+    return fit_log_odds_shrinkage(is_open, codes @ loadings[peaks].T, base, _n_open(views[target])[peaks])
 
 
 def _n_open(view: TrainingView) -> NDArray[np.float32]:

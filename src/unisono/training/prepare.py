@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
+from unisono.modalities import check_config, in_order, spec_of
 from unisono.nn.model import InitialWeights, Network
 from unisono.preprocessing.linear_path import LinearPath, fit_linear_path
 from unisono.preprocessing.preprocessor import Preprocessor
@@ -45,13 +46,15 @@ def prepare(cells: Cells, config: FitConfig, device: torch.device) -> Prepared:
 
     Raises:
         ValueError: a modality has too few cells or features to make a code.
+        BadInput: E053, the config says of a modality what it cannot have.
     """
+    check_config(config)
     training, held_out = _split(cells, config)
-    views = {m: _training_view(training, m, config) for m in training.modalities}
+    views = {m: _training_view(training, m, config) for m in in_order(training.modalities)}
     path = _linear_path(views, config)
     if len(cells.names) < config.linear_decoder_from:
         path = path.without_decoders()
-    initial_weights = {m: _blueprint(view, path) for m, view in views.items()}
+    initial_weights = {m: _blueprint(view, path, config) for m, view in views.items()}
     generator = torch.Generator().manual_seed(config.seed)
     network = Network(initial_weights, torch.as_tensor(path.correlation), config, generator)
     technical = np.unique(training.batch, return_inverse=True)[1]
@@ -86,7 +89,7 @@ def _linear_path(views: Mapping[Modality, TrainingView], config: FitConfig) -> L
     return fit_linear_path(codes, has, config.architecture.content_dim, rng)
 
 
-def _blueprint(view: TrainingView, path: LinearPath) -> InitialWeights:
+def _blueprint(view: TrainingView, path: LinearPath, config: FitConfig) -> InitialWeights:
     modality, projection, statistics = (
         view.preprocessor.modality,
         view.preprocessor.projection,
@@ -94,15 +97,25 @@ def _blueprint(view: TrainingView, path: LinearPath) -> InitialWeights:
     )
     loadings = projection.loadings * statistics.scale
     intercept = projection.intercept + projection.loadings @ statistics.mean
-    if modality == "atac":
+    if spec_of(modality).is_binary:
         share_open = np.clip(intercept, 1e-4, 1 - 1e-4)
         slope = share_open * (1 - share_open)
         loadings, intercept = loadings / slope[:, None], np.log(share_open / (1 - share_open))
         log_bias = np.zeros_like(intercept)
     else:
         log_bias = _log_bias(view.counts, projection, intercept, np.exp(log_size(view.preprocessor, view.counts)))
-    matrices = (path.encoders[modality], path.decoders[modality], loadings, intercept, log_bias)
-    return InitialWeights(*(torch.as_tensor(np.asarray(matrix, dtype=np.float32)) for matrix in matrices))
+    return InitialWeights(
+        encoder=_tensor(path.encoders[modality]),
+        decoder=_tensor(path.decoders[modality]),
+        loadings=_tensor(loadings),
+        intercept=_tensor(intercept),
+        log_bias=_tensor(log_bias),
+        likelihood=spec_of(modality).likelihood(config),
+    )
+
+
+def _tensor(matrix: NDArray[np.floating]) -> torch.Tensor:
+    return torch.as_tensor(np.asarray(matrix, dtype=np.float32))
 
 
 def _log_bias(
