@@ -19,6 +19,7 @@ LEVELS = {
     "metrics": 1,
     "device": 2,
     "features": 2,
+    "modalities": 2,
     "preprocessing": 2,
     "matching": 2,
     "nn": 2,
@@ -39,12 +40,14 @@ LEVELS = {
 """The rooms and the level of each."""
 
 INSIDE_THE_HOUSE = {
+    ("modalities", "features"),
     ("preprocessing", "features"),
+    ("preprocessing", "modalities"),
     ("cli", "pl"),
     ("cli", "report"),
 }
 DOORS = {"cli", "report", "pl"}
-LIGHT = {"types", "config", "messages", "features", "preprocessing", "matching", "metrics"}
+LIGHT = {"types", "config", "messages", "features", "modalities", "preprocessing", "matching", "metrics"}
 HEAVY = {"torch", "anndata", "mudata"}
 NETWORKS_MAY = {"torch", "numpy", "jaxtyping", "unisono"} | sys.stdlib_module_names
 NETWORKS_MAY_FROM_HERE = {"nn", "types", "config"}
@@ -142,6 +145,7 @@ PLANTED = {
     "a side imports the house": ("io/read.py", "from unisono.model.unisono import Unisono"),
     "a side imports another side": ("io/read.py", "from unisono.inference.predictor import Predictor"),
     "a part imports another part": ("matching/couple.py", "from unisono.preprocessing.svd import truncated_svd"),
+    "a modality imports what is done with it": ("modalities/rna.py", "from unisono.preprocessing.svd import x"),
     "level 1 imports its neighbour": ("types.py", "from unisono.config import FitConfig"),
     "a lower room imports the doorstep": ("model/store.py", "from unisono.api import fit"),
     "the API imports the demonstration": ("api.py", "from unisono.demo import run"),

@@ -66,7 +66,8 @@ def test_an_unknown_key_is_refused_at_every_level(changes):
         {"seed": -1},
         {"weights": {"kl": -0.1}},
         {"architecture": {"n_tokens": 1}},
-        {"adt_likelihood": "poisson"},
+        {"likelihoods": {"adt": "poisson"}},
+        {"max_features": {"rna": 0}},
     ],
 )
 def test_a_value_out_of_range_is_refused(changes):
@@ -91,7 +92,8 @@ def test_a_config_survives_json_bit_by_bit():
         seed=11,
         thinning=(1 / 3, 0.7),
         learning_rate=1e-3 / 7,
-        adt_likelihood="negative_binomial",
+        likelihoods={"adt": "negative_binomial"},
+        max_features={"rna": 61},
         weights={"readout": 0.1},
         architecture={"instance_norm": False},
     )

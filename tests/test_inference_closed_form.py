@@ -3,7 +3,8 @@
 import numpy as np
 
 from unisono.inference.closed_form import ClosedFormTerms, LogOddsShrinkage, fit_expected_depth
-from unisono.preprocessing.align import Known, align
+from unisono.modalities import Known
+from unisono.preprocessing.align import align
 from unisono.preprocessing.preprocessor import StandardisedCodes
 
 

@@ -7,7 +7,7 @@ import pytest
 from io_fixtures import codes, only
 
 from unisono.io.coverage import coverage_of_names, tolerated
-from unisono.preprocessing.align import Known
+from unisono.modalities import Known
 
 GENES = [f"g{i}" for i in range(11)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from io_fixtures import codes, findings_of, mu, only, table, two
 
-from unisono.io.naming import ALIASES, kind_of
+from unisono.io.naming import kind_of
 from unisono.io.read import cells_from_mudata
 
 
@@ -28,11 +28,6 @@ def test_a_known_name_is_read_whatever_its_case_and_separators(name, kind):
 @pytest.mark.parametrize("name", ["", "rna2", "spatial", "hto"])
 def test_an_unknown_name_has_no_kind(name):
     assert kind_of(name) is None
-
-
-def test_no_alias_stands_for_two_kinds():
-    names = [name for aliases in ALIASES.values() for name in aliases]
-    assert len(set(names)) == len(names)
 
 
 def test_known_names_are_read_and_said():

@@ -40,7 +40,7 @@ def test_the_table_is_the_link_of_codes_by_loadings():
 
 @pytest.mark.parametrize(
     ("target", "scale"),
-    [("adt", "per-cell CLR"), ("rna", "log1p counts per 10,000"), ("atac", "probability of accessible")],
+    [("adt", "per-cell CLR"), ("rna", "log1p counts per 10,000"), ("atac", "probability of being accessible")],
 )
 def test_the_scale_is_told(target, scale):
     found = prediction_to_anndata(replace(prediction(target=target), source="rna"))

@@ -9,6 +9,7 @@ from unisono.nn import infer
 from unisono.nn.model import InitialWeights, Network
 
 N_CODES, N_FEATURES = {"atac": 6, "rna": 11}, {"atac": 17, "rna": 13}
+LIKELIHOODS = {"atac": "bernoulli", "rna": "negative_binomial"}
 SIZES = {"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5}
 
 
@@ -21,7 +22,7 @@ RHO = torch.tensor([0.9, 0.5, 0.2, 0.04])
 
 def network_of(**switches):
     initial_weights = {
-        m: InitialWeights(randn(c, 4), randn(4, c), randn(f, c), *randn(2, f))
+        m: InitialWeights(randn(c, 4), randn(4, c), randn(f, c), *randn(2, f), LIKELIHOODS[m])
         for (m, c), f in zip(N_CODES.items(), N_FEATURES.values(), strict=True)
     }
     config = FitConfig(n_members=3, architecture={**SIZES, **switches})

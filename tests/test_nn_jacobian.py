@@ -10,6 +10,7 @@ from unisono.nn.jacobian import mean_jacobian
 from unisono.nn.model import InitialWeights, Network
 
 N_CODES, N_FEATURES = {"atac": 6, "rna": 11}, {"atac": 17, "rna": 13}
+LIKELIHOODS = {"atac": "bernoulli", "rna": "negative_binomial"}
 SIZES = {"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5}
 
 
@@ -20,7 +21,7 @@ def randn(*shape, seed=0):
 def network_of(spread=0.3, **switches):
     """Three members whose weights lie `spread` from their start, where only the linear path speaks."""
     initial_weights = {
-        m: InitialWeights(randn(c, 4), randn(4, c), randn(f, c), *randn(2, f))
+        m: InitialWeights(randn(c, 4), randn(4, c), randn(f, c), *randn(2, f), LIKELIHOODS[m])
         for (m, c), f in zip(N_CODES.items(), N_FEATURES.values(), strict=True)
     }
     config = FitConfig(n_members=3, architecture={**SIZES, **switches})

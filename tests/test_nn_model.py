@@ -20,7 +20,11 @@ def randn(*shape, seed=0):
 def network_of(seed=0, n_members=2, **switches):
     initial_weights = {
         m: InitialWeights(
-            randn(N_CODES[m], 4), randn(4, N_CODES[m]), randn(N_FEATURES[m], N_CODES[m]), *randn(2, N_FEATURES[m])
+            randn(N_CODES[m], 4),
+            randn(4, N_CODES[m]),
+            randn(N_FEATURES[m], N_CODES[m]),
+            *randn(2, N_FEATURES[m]),
+            "gaussian",
         )
         for m in N_CODES
     }
@@ -102,7 +106,7 @@ def test_heads_keep_the_features_of_their_blueprint():
 
 def test_changing_the_blueprint_leaves_the_network_as_it_was():
     encoder = randn(11, 4)
-    initial = InitialWeights(encoder, randn(4, 11), randn(13, 11), *randn(2, 13))
+    initial = InitialWeights(encoder, randn(4, 11), randn(13, 11), *randn(2, 13), "gaussian")
     network = Network({"rna": initial}, RHO, FitConfig(architecture=SIZES), torch.Generator().manual_seed(0))
     encoder.zero_()
     assert network.content("rna", randn(3, 7, 11))[0].mu.abs().max() > 0.1

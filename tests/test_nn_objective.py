@@ -6,6 +6,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
 from unisono.config import FitConfig
+from unisono.modalities import spec_of
 from unisono.nn import losses
 from unisono.nn.model import InitialWeights, Network
 from unisono.nn.objective import Batch, ViewBatch, terms
@@ -39,7 +40,11 @@ def network_of(config=None):
     """Moved away from its start in every weight."""
     initial_weights = {
         m: InitialWeights(
-            0.3 * randn(c, 4).float(), randn(4, c).float(), 0.3 * randn(f, c).float(), *(randn(2, f).float() + 0.5)
+            0.3 * randn(c, 4).float(),
+            randn(4, c).float(),
+            0.3 * randn(f, c).float(),
+            *(randn(2, f).float() + 0.5),
+            spec_of(m).likelihood(config or config_of()),
         )
         for (m, c), f in zip(N_CODES.items(), N_FEATURES.values(), strict=True)
     }
@@ -269,7 +274,7 @@ def test_style_switched_off_adds_nothing_to_the_kl():
 
 
 def test_protein_counts_can_follow_the_negative_binomial():
-    config = config_of(adt_likelihood="negative_binomial")
+    config = config_of(likelihoods={"adt": "negative_binomial"})
     gaussian, counted = terms_of(), terms_of(config=config)
     assert {name for name in counted if counted[name] != pytest.approx(gaussian[name])} == {
         "own_likelihood",

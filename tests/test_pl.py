@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 import unisono as un
 from unisono.metrics import reliability
 from unisono.metrics.matching import top_answers
-from unisono.pl import canvas
+from unisono.modalities import spec_of
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -58,7 +58,7 @@ def test_every_cell_of_every_modality_is_drawn_in_the_colour_of_its_modality():
     ax = un.pl.embedding(query)
     assert points(ax).shape == (3 * 43, 2)
     for name in ("atac", "rna", "adt"):
-        assert (np.abs(colours(ax) - to_rgba(canvas.OF_MODALITY[name])).max(axis=1) < 1e-6).sum() == 43
+        assert (np.abs(colours(ax) - to_rgba(spec_of(name).colour)).max(axis=1) < 1e-6).sum() == 43
     assert labels(ax) == ["atac", "rna", "adt"]
     assert ax.get_title() == "modality"
 

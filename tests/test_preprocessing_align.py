@@ -3,7 +3,8 @@
 import numpy as np
 from scipy import sparse
 
-from unisono.preprocessing.align import Known, align, aligned_counts
+from unisono.modalities import Known
+from unisono.preprocessing.align import align, aligned_counts
 from unisono.types import View
 
 WANTED = np.array(["a", "b", "c", "d", "e"])

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from unisono import modalities
 from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
-from unisono.preprocessing import normalise, projection
-from unisono.preprocessing.feature_selection import multinomial_deviance
+from unisono.modalities import normalise
+from unisono.modalities.feature_selection import multinomial_deviance
+from unisono.preprocessing import projection
 from unisono.preprocessing.projection import Projection, on_scale
 
-CONFIG = FitConfig(n_codes=7, max_genes=61, max_peaks=127)
+CONFIG = FitConfig(n_codes=7, max_features={"rna": 61, "atac": 127})
 
 
 @pytest.fixture(scope="module")
@@ -270,10 +272,9 @@ def test_a_component_that_follows_depth_is_dropped_for_atac_and_kept_for_rna():
     views = simulate_cells(
         Recipe(n_cells=211, n_genes=83, n_peaks=149, n_proteins=17, depth_spread=1.0, seed=3)
     ).cells.views
-    with_all = projection._RECIPES | {"atac": replace(projection._RECIPES["atac"], drops_depth=False)}
     made = Projection.fit(views["atac"], CONFIG)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(projection, "_RECIPES", with_all)
+        patch.setitem(modalities._SPECS, "atac", replace(modalities.spec_of("atac"), drops_depth=False))
         everything = Projection.fit(views["atac"], CONFIG)
         follows = strongest_link_to_depth(everything.codes(everything.counts(views["atac"])), views["atac"]) > 0.5
     assert follows.sum() == 1
@@ -315,7 +316,7 @@ def test_measured_values_stand_on_the_scale_of_their_modality(cells):
 @pytest.mark.parametrize(("modality", "n_strong"), [("atac", 3), ("rna", 3), ("adt", 3)])
 def test_optimism_is_what_a_code_loses_when_its_cell_is_left_out_of_the_training(modality, n_strong, cells):
     view = cells.views[modality]
-    config = FitConfig(n_codes=5, max_genes=61, max_peaks=127)
+    config = FitConfig(n_codes=5, max_features={"rna": 61, "atac": 127})
     made = Projection.fit(view, config)
     counts = made.counts(view)
     codes, left_out = made.codes(counts), np.arange(0, view.n_cells, 4)

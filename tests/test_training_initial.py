@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 CONFIG = FitConfig(
     n_members=2,
     n_codes=7,
-    max_genes=61,
+    max_features={"rna": 61},
     architecture={"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5},
 )
 

@@ -172,7 +172,7 @@ def test_few_held_out_cells_promise_no_high_coverage():
     ("options", "text"),
     [
         ({"interval": 1.0, "target": "adt"}, "no coverage"),
-        ({"interval": 0.9, "target": "atac"}, "a peak is measured as 0 or 1"),
+        ({"interval": 0.9, "target": "atac"}, "atac is measured as 0 or 1"),
         ({"interval": 0.9, "target": "adt", "via": "atac"}, "intervals of a chain"),
     ],
 )

@@ -18,7 +18,7 @@ CONFIG = FitConfig(
     linear_path={"min_cells_of_decoder": 0},
     n_members=2,
     n_codes=7,
-    max_genes=61,
+    max_features={"rna": 61},
     architecture={"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5},
 )
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 from scipy.special import expit
 
-from unisono.types import MODALITIES, ONE_BATCH, Cells, MatchPosterior, Prediction, View
+from unisono.types import ONE_BATCH, Bounds, Cells, MatchPosterior, Prediction, View
 
 
 def view_of(modality, cells, n_features=5, batch=None, seed=0):
@@ -23,10 +23,6 @@ def changed(view, **changes):
 
 
 NAMES = [f"c{i}" for i in range(7)]
-
-
-def test_modalities_stand_in_the_order_of_the_central_dogma():
-    assert MODALITIES == ("atac", "rna", "adt")
 
 
 @pytest.mark.parametrize(
@@ -77,9 +73,9 @@ def cells():
     """Seven cells in all: two only in rna, one only in adt, one only in atac, in three different orders."""
     return Cells(
         {
-            "adt": view_of("adt", ["c", "a", "f", "e"], 3, ["y", "x", "y", "late"], seed=1),
-            "rna": view_of("rna", ["b", "a", "d", "c", "e"], 5, ["x", "x", "y", "y", "early"], seed=2),
             "atac": view_of("atac", ["c", "g", "b"], 4, ["y", "z", "x"], seed=3),
+            "rna": view_of("rna", ["b", "a", "d", "c", "e"], 5, ["x", "x", "y", "y", "early"], seed=2),
+            "adt": view_of("adt", ["c", "a", "f", "e"], 3, ["y", "x", "y", "late"], seed=1),
         }
     )
 
@@ -89,8 +85,9 @@ def test_a_view_under_the_wrong_name_is_refused():
         Cells({"rna": view_of("adt", NAMES)})
 
 
-def test_modalities_do_not_stand_in_the_order_in_which_they_were_given(cells):
+def test_modalities_stand_in_the_order_in_which_they_were_given(cells):
     assert cells.modalities == ("atac", "rna", "adt")
+    assert Cells(dict(reversed(cells.views.items()))).modalities == ("adt", "rna", "atac")
 
 
 def test_every_cell_stands_once_in_order_of_first_appearance(cells):
@@ -169,7 +166,8 @@ def unlinked(found):
 
 
 @pytest.mark.parametrize(
-    ("link", "function"), [("nonnegative", lambda x: np.maximum(x, 0.0)), ("logistic", lambda x: expit(x))]
+    ("link", "function"),
+    [("identity", lambda x: x), ("nonnegative", lambda x: np.maximum(x, 0.0)), ("logistic", lambda x: expit(x))],
 )
 def test_dense_is_the_link_of_codes_times_loadings_plus_intercept(link, function):
     found = prediction(link)
@@ -202,6 +200,19 @@ def test_the_spread_is_the_standard_deviation_of_the_draws_after_the_link():
     values = np.stack([replace(found, codes=codes, draws=None).dense() for codes in draws]).astype(np.float64)
     np.testing.assert_allclose(found.spread(), values.std(axis=0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.spread(slice(2, 5)), values.std(axis=0)[2:5], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("link", "least"), [("identity", -np.inf), ("nonnegative", 0.0)])
+def test_an_interval_lies_evenly_about_the_value_and_ends_at_the_least_that_the_link_gives(link, least):
+    factors, scale = np.array([[2.0] * 11, [3.0] * 11], dtype=np.float32), np.full(11, 0.5, dtype=np.float32)
+    bounds = Bounds(0.9, factors, np.array([0, 1, 1, 0, 1, 0, 0]), scale)
+    found = prediction(link)
+    found = replace(found, draws=np.repeat(found.codes[None], 3, axis=0), bounds=bounds)
+    lower, upper = found.interval()
+    half = 0.5 * factors[bounds.group]
+    np.testing.assert_allclose(lower, np.maximum(found.dense() - half, least), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(upper, found.dense() + half, rtol=1e-5, atol=1e-5)
+    assert (lower < 0).any() == (link == "identity")
 
 
 def test_a_prediction_without_draws_has_no_spread():

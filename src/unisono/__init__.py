@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unisono import datasets, pl
+    from unisono import datasets, modalities, pl
     from unisono.api import fit, load
     from unisono.config import FitConfig
     from unisono.evaluation.disentanglement import disentanglement
@@ -26,10 +26,11 @@ __all__ = [
     "evaluate",
     "fit",
     "load",
+    "modalities",
     "pl",
 ]
 
-_ROOMS = ("datasets", "pl")
+_ROOMS = ("datasets", "modalities", "pl")
 _HOMES = {
     "BadInput": "unisono.messages",
     "FitConfig": "unisono.config",

@@ -95,7 +95,7 @@ def fit(
         chosen,
         Run(device, on_epoch, checkpoint, resume),
         batch_key=batch_key,
-        modalities=modalities,  # type: ignore[arg-type]  # the reader has refused other kinds
+        modalities=modalities,
         unlabelled=seen,
     )
     return Unisono(fitted)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Preset = Literal["fast", "default", "best"]
-AdtLikelihood = Literal["gaussian", "negative_binomial"]
+Likelihood = Literal["gaussian", "negative_binomial", "bernoulli"]
 
 
 class _Frozen(BaseModel):
@@ -214,11 +214,12 @@ class FitConfig(_Frozen):
     """Networks in the ensemble, trained together as one batched network."""
     n_codes: int = Field(64, ge=2)
     """Low-rank features of a view, before the components that follow depth are dropped. Untested."""
-    max_genes: int = Field(5000, ge=1)
-    max_peaks: int = Field(50_000, ge=1)
-    adt_likelihood: AdtLikelihood = "gaussian"
-    """Of CLR values, or of counts. Gaussian → negative binomial: RNA→ADT 0.704 → 0.695 on bmmc, 0.362 → 0.360 on
-    panel224."""
+    max_features: dict[str, Annotated[int, Field(ge=1)]] = {}
+    """Features of a modality that enter its code, by modality; its own default for those not named (5,000 for rna,
+    50,000 for atac). Untested."""
+    likelihoods: dict[str, Likelihood] = {}
+    """Likelihood of the counts, by modality; its own default for those not named. adt may be "negative_binomial":
+    RNA→ADT 0.704 → 0.695 on bmmc, 0.362 → 0.360 on panel224."""
     architecture: Architecture = Architecture()
     weights: Weights = Weights()
     preprocessing: PreprocessingConfig = PreprocessingConfig()

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-Modality = Literal["atac", "rna", "adt"]
-MODALITIES: tuple[Modality, ...] = get_args(Modality)
-"""In the order of the central dogma: DNA, RNA, protein."""
+Modality = str
+"""The name of a modality, such as "rna"; what it stands for is in `unisono.modalities`."""
 
 Pair = tuple[Modality, Modality]
 """Source and target of a prediction, or left and right of a matching."""
@@ -22,7 +21,7 @@ Pair = tuple[Modality, Modality]
 ONE_BATCH = "all"
 """The batch of every cell when no batch column was named."""
 
-Link = Literal["nonnegative", "logistic"]
+Link = Literal["identity", "nonnegative", "logistic"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,10 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Views over one set of cells, joined by cell name: a cell may lack a modality."""
+    """Views over one set of cells, joined by cell name: a cell may lack a modality.
+
+    Readers put the views in the order of the central dogma; see `unisono.modalities.in_order`.
+    """
 
     views: Mapping[Modality, View]
 
@@ -92,8 +94,8 @@ class Cells:
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
-        """The modalities present, in the order of the central dogma."""
-        return tuple(modality for modality in MODALITIES if modality in self.views)
+        """The modalities present, in the order of the views."""
+        return tuple(self.views)
 
     @cached_property
     def names(self) -> NDArray[np.str_]:
@@ -178,7 +180,8 @@ class Bounds:
 class Prediction:
     """Predicted values of one modality, kept as codes x loadings until they are asked for.
 
-    value = link(codes @ loadings.T + intercept), with link `nonnegative` max(0, .) or `logistic` 1 / (1 + exp(-.)).
+    value = link(codes @ loadings.T + intercept), with link `identity`, `nonnegative` max(0, .) or `logistic`
+    1 / (1 + exp(-.)).
 
     Attributes:
         codes: cell x code.
@@ -240,7 +243,9 @@ class Prediction:
         return spread
 
     def interval(self, rows: slice = slice(None)) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Lower and upper ends of the intervals of some cells, cell x feature, the lower at least 0.
+        """Lower and upper ends of the intervals of some cells, cell x feature.
+
+        The lower end is at least 0, but where the link is `identity`.
 
         Raises:
             ValueError: the prediction was made without bounds or without draws.
@@ -248,15 +253,15 @@ class Prediction:
         if self.bounds is None:
             raise ValueError(f"prediction of {self.target}: made without intervals")
         values, half = self.dense(rows), self.bounds.half_width(self.spread(rows), rows)
-        return np.maximum(values - half, 0.0), values + half
+        lower = values - half
+        return lower if self.link == "identity" else np.maximum(lower, 0.0), values + half
 
     def _linked(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         values: NDArray[np.float32] = codes @ self.loadings.T
         values += self.intercept
-        if self.link == "nonnegative":
-            np.maximum(values, 0.0, out=values)
-            return values
-        return _logistic(values)
+        if self.link == "logistic":
+            return _logistic(values)
+        return np.maximum(values, 0.0, out=values) if self.link == "nonnegative" else values
 
     def take_features(self, columns: slice | NDArray[np.intp]) -> Prediction:
         """The prediction of some of the features."""

@@ -31,10 +31,12 @@ def mapping_in(text: str | None) -> dict[str, str] | None:
 def kind_named(name: str) -> Any:
     """A modality as the user calls it: rna, atac, adt or a known alias."""
     from unisono.io.naming import kind_of
+    from unisono.modalities import registered
 
     kind = kind_of(name)
     if kind is None:
-        raise bad_input("E007", "command line", f"modality {name!r} is unknown.", "say rna, atac or adt")
+        *others, last = registered()
+        raise bad_input("E007", "command line", f"modality {name!r} is unknown.", f"say {', '.join(others)} or {last}")
     return kind
 
 

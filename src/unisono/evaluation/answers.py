@@ -13,6 +13,7 @@ from scipy import sparse
 from unisono.inference.fitted_model import MatchVectors
 from unisono.matching import Rule, couple
 from unisono.metrics.arrays import Groups
+from unisono.modalities import spec_of
 from unisono.model.unisono import Unisono
 from unisono.preprocessing.align import aligned_counts
 from unisono.preprocessing.projection import on_scale
@@ -119,7 +120,8 @@ def over_shared_features(model: Unisono, prediction: Prediction, target: View) -
     alignment = model.fitted.preprocessors[target.modality].projection.align(target)
     shared = np.flatnonzero(alignment.is_present)
     if alignment.weights is not None:
-        measured = (aligned_counts(target, alignment) > 0).astype(np.float32).tocsc()[:, shared]
+        counts = aligned_counts(target, alignment)
+        measured = spec_of(target.modality).on_scale(counts, target.depth).tocsc()[:, shared]
     else:
         measured = on_scale(target).tocsc()[:, alignment.columns[shared]]
     return measured, prediction.take_features(shared)

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from unisono import metrics
 from unisono.metrics.arrays import Groups, Rows, Scores, Sparse, Values, Vectors
+from unisono.modalities import spec_of
 from unisono.types import Modality
 
 _BLOCK_ENTRIES = 2**21
@@ -31,7 +32,7 @@ class _Block(NamedTuple):
 
 
 class JudgedPrediction(NamedTuple):
-    """Figures of a prediction, and the scores by feature behind them: `auroc` is empty but for atac, NaN where rare."""
+    """Figures of a prediction, and the scores by feature behind them: `auroc` is empty but for a binary modality."""
 
     figures: dict[str, float]
     pearson: Scores
@@ -53,10 +54,11 @@ def judged_prediction(truth: Sparse, prediction: Values | Iterable[Values], moda
         modality: what is predicted.
 
     Returns:
-        Figures: `pearson` and (but for atac) `spearman`: mean over features of the correlation over cells, where a
-        feature without one scores 0, and `features without correlation` says how many do. `rmse` and `mae` over all
-        values. For atac `auroc` and `auprc`: mean over peaks with 10 open and 10 closed cells, absent if there is
-        none. `pearson per cell`: mean over cells of the correlation over features. `overall pearson`: over all values.
+        Figures: `pearson` and (but for a binary modality) `spearman`: mean over features of the correlation over
+        cells, where a feature without one scores 0, and `features without correlation` says how many do. `rmse` and
+        `mae` over all values. For a binary modality, as atac, `auroc` and `auprc`: mean over features seen in 10 cells
+        and unseen in 10, absent if there is none. `pearson per cell`: mean over cells of the correlation over features.
+        `overall pearson`: over all values.
 
     Raises:
         ValueError: shapes differ, or a predicted value is not finite.
@@ -70,7 +72,7 @@ def judged_prediction(truth: Sparse, prediction: Values | Iterable[Values], moda
     for block in blocks[1:]:
         by_cell = by_cell.joined(block.by_cell)
     figures = {"pearson": _mean(part.values for part in per_feature)}
-    if modality != "atac":
+    if not spec_of(modality).is_binary:
         figures["spearman"] = _mean(block.spearman for block in blocks)
     figures["rmse"] = float(np.sqrt(sum(block.squares for block in blocks) / n_values))
     figures["mae"] = sum(block.absolute for block in blocks) / n_values
@@ -164,13 +166,13 @@ def _in_blocks(prediction: Values) -> Iterator[Values]:
 
 
 def _block(measured: Values, predicted: Values, modality: Modality) -> _Block:
-    is_peaks, nothing = modality == "atac", np.empty(0)
+    is_binary, nothing = spec_of(modality).is_binary, np.empty(0)
     gap = measured - predicted
     return _Block(
         metrics.Moments.of(measured, predicted, 0),
         metrics.Moments.of(measured, predicted, 1),
-        nothing if is_peaks else metrics.spearman_per_feature(measured, predicted),
-        metrics.areas_per_feature(measured, predicted) if is_peaks else metrics.Areas(nothing, nothing),
+        nothing if is_binary else metrics.spearman_per_feature(measured, predicted),
+        metrics.areas_per_feature(measured, predicted) if is_binary else metrics.Areas(nothing, nothing),
         float(np.einsum("ij,ij->", gap, gap)),
         float(np.abs(gap).sum()),
     )

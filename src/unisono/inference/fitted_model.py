@@ -15,10 +15,11 @@ from unisono.inference.record import Record
 from unisono.inference.styles import Style
 from unisono.matching import Anchors, DepthTerm, standardise_depth, with_depth
 from unisono.messages import bad_input
+from unisono.modalities import in_order, spec_of
 from unisono.nn import infer
 from unisono.preprocessing.moment_alignment import MomentAlignment
 from unisono.preprocessing.preprocessor import Preprocessor
-from unisono.types import MODALITIES, Bounds, Modality, Pair, Prediction, View
+from unisono.types import Bounds, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import Conformal
 from unisono.uncertainty.novelty import Novelty
 
@@ -56,7 +57,7 @@ class FittedModel:
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """The modalities the model knows, in the order of the central dogma."""
-        return tuple(m for m in MODALITIES if m in self.preprocessors)
+        return in_order(self.preprocessors)
 
     def predict(
         self,
@@ -80,9 +81,9 @@ class FittedModel:
         """
         if not 0 < coverage < 1:
             raise bad_input("E053", "predict", f"interval={coverage} is no coverage.", "pass a number between 0 and 1")
-        if target == "atac":
-            what = "a peak is measured as 0 or 1, which an interval about its probability would not hold."
-            raise bad_input("E053", "predict", what, "leave interval out for atac")
+        if spec_of(target).is_binary:
+            what = f"{target} is measured as 0 or 1, which an interval about a probability would not hold."
+            raise bad_input("E053", "predict", what, f"leave interval out for {target}")
         if (source, target) not in self.intervals:
             what = f"no intervals are known from {source} to {target}: too few cells were kept aside in the fit."
             raise bad_input("E053", "predict", what, "call model.calibrate with cells that it has not seen")

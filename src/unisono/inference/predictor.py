@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 from unisono.inference.closed_form import ClosedFormTerms
 from unisono.inference.styles import Style, StyleBook
 from unisono.messages import bad_input
+from unisono.modalities import spec_of
 from unisono.nn import infer
 from unisono.nn.jacobian import mean_jacobian
 from unisono.nn.model import Network
 from unisono.preprocessing.preprocessor import Preprocessor, StandardisedCodes
-from unisono.types import Link, Modality, Pair, Prediction, View
+from unisono.types import Modality, Pair, Prediction, View
 
 N_CHAIN_DRAWS = 32
 """Draws of a chain by default: the standard error of their mean is then a sixth of their spread."""
 _SEED = 41
-
-_LINKS: dict[Modality, Link] = {"rna": "nonnegative", "adt": "nonnegative", "atac": "logistic"}
 
 Array = NDArray[np.float32]
 
@@ -38,9 +37,9 @@ class Predictor:
         c(x; s) = N(x; s) + w (K(x) − N(x; s̄))            kernel ridge K of weight w; s̄ is the average style
         v_g(x; s) = link( a_g ⟨W_g, c(x; s)⟩ + b_g + d(x) )
 
-    with the loadings W and intercepts b of the target's head. a and d are 1 and 0 but for chromatin, where a shrinks
-    log odds and d is the cell's expected depth. Draws replace μ_m(x) by samples of the posterior of content. In a
-    chain, the codes that are predicted of a modality in between are read as if they had been measured.
+    with the loadings W and intercepts b of the target's head. a and d are 1 and 0 but for log odds, of chromatin: a
+    shrinks them, and d is the expected depth of the cell. Draws replace μ_m(x) by samples of the posterior of content.
+    In a chain, the codes that are predicted of a modality in between are read as if they had been measured.
 
     Attributes:
         network: content encoders, style encoders, decoders and heads of all members.
@@ -142,7 +141,7 @@ class Predictor:
             loadings = _with_column(loadings, np.ones(len(loadings), dtype=np.float32))
         features = self.preprocessors[target].projection.features
         return Prediction(
-            codes.modality, target, codes.cells, features, mean, loadings, intercept, _LINKS[target], via, draws
+            codes.modality, target, codes.cells, features, mean, loadings, intercept, spec_of(target).link, via, draws
         )
 
     def _network_codes(self, source: Modality, x: Array, target: Modality, style: Style) -> Array:

@@ -13,6 +13,7 @@ from scipy import sparse
 from unisono.inference.predictor import Predictor
 from unisono.interpretation.enrichment import Effects, Enrichment, cis_enrichment, cis_pairs
 from unisono.messages import bad_input
+from unisono.modalities import spec_of
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.types import Modality, View
@@ -75,14 +76,17 @@ class FeatureEffects:
             BadInput: E053, the table lacks a column.
             ValueError: source and target are not rna and atac, or no gene lies within 100 kb of a peak.
         """
-        sides = {self.source: (self.source_features, self.pushes), self.target: (self.target_features, self.loadings)}
-        if set(sides) != {"rna", "atac"}:
+        sides = {
+            spec_of(self.source).features: (self.source_features, self.pushes),
+            spec_of(self.target).features: (self.target_features, self.loadings),
+        }
+        if set(sides) != {"genes", "peaks"}:
             raise ValueError(f"{self.source} to {self.target}: enrichment is of genes and peaks, wanted rna and atac")
         missing = {"gene", "chrom", "tss"} - set(starts.columns)
         if missing:
             what = f"no column {', '.join(sorted(missing))} (there are: {', '.join(map(str, starts.columns[:8]))})."
             raise bad_input("E053", "gene starts", what, "give a table with the columns gene, chrom and tss")
-        (genes, of_genes), (peaks, of_peaks) = sides["rna"], sides["atac"]
+        (genes, of_genes), (peaks, of_peaks) = sides["genes"], sides["peaks"]
         pairs = cis_pairs(genes.tolist(), peaks.tolist(), starts)
         return cis_enrichment(
             Effects(of_genes, of_peaks).standardised().of, pairs, np.random.default_rng(seed), n_draws

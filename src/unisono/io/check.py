@@ -12,7 +12,7 @@ from unisono.io.coverage import Coverage, coverage_of
 from unisono.io.read import Inspection, inspect
 from unisono.messages import Finding
 from unisono.preprocessing.preprocessor import Preprocessor
-from unisono.types import MODALITIES, Modality, View
+from unisono.types import Modality, View
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -91,14 +91,14 @@ def check(
     need = 1 if preprocessors is not None else 2
     found = inspect(mdata, batch_key=batch_key, modalities=modalities, layer=layer, source_name=source_name, need=need)
     coverage, findings = _coverages(found, preprocessors, source_name) if preprocessors is not None else ((), [])
-    rows = tuple(_row(found.views[modality]) for modality in MODALITIES if modality in found.views)
+    rows = tuple(map(_row, found.views.values()))
     return CheckReport(rows, (*found.findings, *findings), coverage)
 
 
 def _coverages(
     found: Inspection, preprocessors: Mapping[Modality, Preprocessor], source_name: str
 ) -> tuple[tuple[Coverage, ...], list[Finding]]:
-    shared = [modality for modality in MODALITIES if modality in found.views and modality in preprocessors]
+    shared = [modality for modality in found.views if modality in preprocessors]
     if found.views and not shared:
         what = f"this model knows {', '.join(preprocessors)}; the data have {', '.join(found.views)}."
         return (), [Finding("E043", source_name, what, "use a model of these modalities")]

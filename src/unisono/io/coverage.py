@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.messages import BadInput, Finding
-from unisono.preprocessing.align import Alignment, Known, align
+from unisono.modalities import Known
+from unisono.preprocessing.align import Alignment, align
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Modality, View
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from unisono.modalities import in_order
 from unisono.types import Cells, View
 
 _BLOCK = 1 << 20
@@ -20,7 +21,7 @@ def fingerprint(cells: Cells) -> str:
     by row.
     """
     digest = hashlib.sha256()
-    for modality in cells.modalities:
+    for modality in in_order(cells.modalities):
         view = cells.views[modality]
         digest.update(f"{modality} {view.counts.shape[0]} {view.counts.shape[1]};".encode())
         for chunk in _chunks(view):

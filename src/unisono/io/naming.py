@@ -1,4 +1,4 @@
-"""Which modality of a file is which kind (rna, adt, atac): by a given mapping or by known names; never by content."""
+"""Which modality of a file is which kind (rna, adt, ...): by a given mapping or by known names; never by content."""
 
 from __future__ import annotations
 
@@ -8,19 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unisono.messages import Finding
-from unisono.types import MODALITIES, Modality
+from unisono.modalities import registered, spec_of
+from unisono.types import Modality
 
 if TYPE_CHECKING:
     from mudata import MuData
-
-ALIASES: dict[Modality, tuple[str, ...]] = {
-    "rna": ("rna", "gex", "geneexpression", "expression", "mrna", "scrna", "transcriptome"),
-    "adt": ("adt", "prot", "protein", "proteins", "surfaceprotein", "antibodycapture", "cite", "ab"),
-    "atac": ("atac", "peaks", "peak", "chromatin", "chromatinaccessibility", "scatac"),
-}
-"""Names seen in the wild, in lower case without space, underscore and hyphen."""
-
-_KINDS: dict[str, Modality] = {alias: kind for kind, aliases in ALIASES.items() for alias in aliases}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +34,8 @@ class Source:
 
 def kind_of(name: str) -> Modality | None:
     """The kind that a modality's name stands for, None for an unknown name."""
-    return _KINDS.get(re.sub(r"[\s_-]", "", name).casefold())
+    plain = _plain(name)
+    return next((kind for kind in registered() if plain in map(_plain, (kind, *spec_of(kind).aliases))), None)
 
 
 def sources(
@@ -58,7 +51,12 @@ def sources(
     if not any(finding.severity == "error" for finding in findings):
         findings += _too_few(kinds, names, source_name, need)
     found = [Source(kind, name, mdata.mod[name], f"{source_name}, {name}") for name, kind in kinds.items()]
-    return sorted(found, key=lambda source: MODALITIES.index(source.kind)), findings
+    order = registered()
+    return sorted(found, key=lambda source: order.index(source.kind)), findings
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).casefold()
 
 
 def _chosen(
@@ -67,9 +65,11 @@ def _chosen(
     findings = []
     kinds: dict[str, Modality] = {}
     for name, wanted in modalities.items():
-        kind = next((known for known in MODALITIES if known == wanted), None)
+        kind = wanted if wanted in registered() else None
         if kind is None:
-            what = f"modality {name!r} is to be read as {wanted!r}, which is no kind (known: {', '.join(MODALITIES)})."
+            what = (
+                f"modality {name!r} is to be read as {wanted!r}, which is no kind (known: {', '.join(registered())})."
+            )
             findings.append(Finding("E007", source_name, what, _mapping(name, kind_of(wanted) or "rna")))
         elif name not in names:
             what = f"modality {name!r} not found; file has {', '.join(names) or 'none'}."
@@ -88,7 +88,7 @@ def _recognised(names: list[str], source_name: str) -> tuple[dict[str, Modality]
         Finding("I007", f"{source_name}, {name}", f"read as {kind}.") for name, kind in kinds.items() if name != kind
     ]
     if not kinds:
-        what = f"no known modality; file has {', '.join(names) or 'none'}, known are {', '.join(MODALITIES)}."
+        what = f"no known modality; file has {', '.join(names) or 'none'}, known are {', '.join(registered())}."
         findings.append(
             Finding("E007", source_name, what, "say which is which: " + _mapping(names[0] if names else "gex", "rna"))
         )
@@ -105,7 +105,7 @@ def _ignored(name: str, source_name: str, why: str) -> Finding:
 
 def _claimed_twice(kinds: Mapping[str, Modality], source_name: str) -> list[Finding]:
     findings = []
-    for kind in MODALITIES:
+    for kind in registered():
         claimants = [name for name, claimed in kinds.items() if claimed == kind]
         if len(claimants) > 1:
             what = f"modalities {' and '.join(map(repr, claimants))} both stand for {kind}."

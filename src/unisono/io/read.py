@@ -20,27 +20,12 @@ from unisono.io.naming import Source, sources
 from unisono.io.pairing import pairing_findings
 from unisono.io.zarr_store import require_sound_zarr
 from unisono.messages import BadInput, Finding
+from unisono.modalities import spec_of
 from unisono.types import Cells, Modality, View
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
-
-
-_GENE_COLUMNS = (
-    "gene_ids",
-    "gene_id",
-    "ensembl_id",
-    "ensembl",
-    "feature_id",
-    "gene_symbols",
-    "gene_symbol",
-    "gene_name",
-    "gene_names",
-    "feature_name",
-    "symbol",
-)
-"""Where the readers of 10x, CELLxGENE and scanpy put the names of genes that are not var_names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,10 +130,8 @@ def _view(source: Source, layer: str | None, batches: Batches) -> tuple[View | N
 
 
 def _second_names(source: Source) -> NDArray[np.str_] | None:
-    """Another name of each gene, from the first of the usual columns of var that says more than var_names do."""
-    if source.kind != "rna":
-        return None
-    for column in _GENE_COLUMNS:
+    """Another name of each feature, from the first of the usual columns of var that says more than var_names do."""
+    for column in spec_of(source.kind).id_columns:
         if column in source.adata.var:
             values = source.adata.var[column]
             names = values.astype(object).where(values.notna(), "").to_numpy(dtype=str)

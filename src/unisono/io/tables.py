@@ -12,17 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.io.write import write_atomically
-from unisono.types import Modality, Prediction
+from unisono.modalities import spec_of
+from unisono.types import Prediction
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-SCALES: dict[Modality, str] = {
-    "rna": "log1p counts per 10,000",
-    "adt": "per-cell CLR",
-    "atac": "probability of accessible",
-}
-"""The unit of a prediction of each modality."""
 
 SPREAD = "spread"
 """Layer of the standard deviation over draws."""
@@ -75,7 +69,7 @@ def write_prediction(prediction: Prediction, path: str | Path, *, force: bool, c
 def _without_values(prediction: Prediction) -> AnnData:
     from anndata import AnnData
 
-    names = {"source": prediction.source, "target": prediction.target, "scale": SCALES[prediction.target]}
+    names = {"source": prediction.source, "target": prediction.target, "scale": spec_of(prediction.target).unit}
     if prediction.via is not None:
         names["via"] = prediction.via
     if prediction.bounds is not None:

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from unisono.messages import bad_input
-from unisono.preprocessing.align import Known, align, aligned_counts
+from unisono.modalities import Known
+from unisono.preprocessing.align import align, aligned_counts
 from unisono.types import Cells, Modality, View
 
 _MIN_COVERED = 0.95

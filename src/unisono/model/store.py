@@ -22,7 +22,8 @@ from unisono.inference.record import Record
 from unisono.io.dataclass_store import Arrays, flatten, restore
 from unisono.io.manifest import verify_manifest, write_manifest
 from unisono.io.write import write_folder_atomically
-from unisono.messages import bad_input
+from unisono.messages import BadInput, bad_input
+from unisono.modalities import registered, spec_of
 from unisono.nn.model import Network
 
 _CONFIG, _RECORD, _MODEL = "config.json", "record.json", "model.json"
@@ -39,13 +40,16 @@ def load(path: str | Path, device: torch.device) -> FittedModel:
     """Read a model folder.
 
     Raises:
-        BadInput: E001 no such folder, E047 a file or a pickle, E048 written by a newer version, E049 a file missing,
-            changed or not of this model, E054 a link or a name that leads out of the folder.
+        BadInput: E001 no such folder, E043 a modality that is not registered, E047 a file or a pickle, E048 written by
+            a newer version, E049 a file missing, changed or not of this model, E054 a link or a name that leads out of
+            the folder.
     """
     folder = Path(path)
     verify_manifest(folder)
     try:
         return _read(folder, device)
+    except BadInput:
+        raise
     except (ValidationError, KeyError, ValueError, FileNotFoundError, RuntimeError, SafetensorError) as error:
         what = f"cannot be read by this version: {str(error).splitlines()[0]}."
         raise bad_input("E048", str(folder), what, "upgrade unisono, or fit the model again") from error
@@ -71,11 +75,21 @@ def _read(folder: Path, device: torch.device) -> FittedModel:
     record = Record.model_validate_json(_text(folder, _RECORD))
     tree, arrays = json.loads(_text(folder, _MODEL)), load_file(folder / _ARRAYS)
     weights = {name: torch.as_tensor(value) for name, value in load_file(folder / _WEIGHTS).items()}
-    network = Network.of_state(config, weights).to(device).eval()
+    names = list(tree["predictor"]["preprocessors"])
+    _require_registered(names, folder)
+    likelihoods = {m: spec_of(m).likelihood(config) for m in names}
+    network = Network.of_state(config, likelihoods, weights).to(device).eval()
     hints = get_type_hints(FittedModel)
     predictor = _predictor(network, tree.pop("predictor"), arrays)
     parts = {name: restore(hints[name], part, arrays) for name, part in tree.items()}
     return FittedModel(config=config, record=record, predictor=predictor, **parts)
+
+
+def _require_registered(names: list[str], folder: Path) -> None:
+    unknown = [name for name in names if name not in registered()]
+    if unknown:
+        what = f"has the modality {unknown[0]}, which is not known here (known: {', '.join(registered())})."
+        raise bad_input("E043", str(folder), what, "call unisono.modalities.register with it before loading")
 
 
 def _predictor(network: Network, tree: dict[str, Any], arrays: Arrays) -> Predictor:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unisono.config import Architecture
+from unisono.config import Architecture, Likelihood
 from unisono.nn.layers import MemberLinear, adaptive_instance_norm, tokens_of
 
 
@@ -69,8 +69,10 @@ class FeatureHead(nn.Module):
         loadings: Float[Tensor, "feature code"],
         intercept: Float[Tensor, " feature"],
         log_bias: Float[Tensor, " feature"],
+        likelihood: Likelihood,
     ) -> None:
         super().__init__()
+        self.likelihood = likelihood
         self.register_buffer("loadings", loadings.clone())
         self.register_buffer("intercept", intercept.clone())
         self.log_bias = nn.Parameter(log_bias.clone())
@@ -80,8 +82,14 @@ class FeatureHead(nn.Module):
     def values(
         self, codes: Float[Tensor, "member cell code"], features: Int[Tensor, " sampled"]
     ) -> Float[Tensor, "member cell sampled"]:
-        """Conditional means on the modality's scale (log1p CP10k, CLR), or logits of being open (atac)."""
+        """Conditional means on the modality's scale, for a Gaussian or a negative binomial likelihood."""
         return codes @ self.loadings[features].T + self.intercept[features]
+
+    def readout(self) -> tuple[Float[Tensor, "feature code"], Float[Tensor, " feature"]]:
+        """Loadings and intercepts that carry codes to the modality's scale; to logits, for a Bernoulli likelihood."""
+        if self.likelihood == "bernoulli":
+            return torch.exp(self.log_slope) * self.loadings, self.intercept + self.log_bias
+        return self.loadings, self.intercept
 
     def log_mean_counts(
         self,

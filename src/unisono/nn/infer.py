@@ -99,12 +99,8 @@ def decoded(network: Network, target: Modality, z: Array, style: Array, offset: 
 
 @torch.inference_mode()
 def readout(network: Network, target: Modality) -> tuple[Array, Array]:
-    """Loadings (feature x code) and intercepts that carry codes to the target's scale, for atac to logits."""
-    head = network.head(target)
-    if target == "atac":
-        loadings, intercept = torch.exp(head.log_slope) * head.loadings, head.intercept + head.log_bias
-    else:
-        loadings, intercept = head.loadings, head.intercept
+    """Loadings (feature x code) and intercepts that carry codes to the target's scale, or to log odds."""
+    loadings, intercept = network.head(target).readout()
     return loadings.cpu().numpy(), intercept.cpu().numpy()
 
 

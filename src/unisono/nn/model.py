@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unisono.config import FitConfig
+from unisono.config import FitConfig, Likelihood
 from unisono.nn.decoders import Decoder, FeatureHead
 from unisono.nn.encoders import ContentEncoder, Posterior, StyleEncoder
 from unisono.types import Modality
@@ -25,6 +24,7 @@ class InitialWeights:
     Attributes:
         encoder: code x content, decoder: content x code, of the linear path.
         loadings: feature x scaled code, intercept and log_bias: one a feature, of the feature head.
+        likelihood: of the modality's counts.
     """
 
     encoder: Tensor
@@ -32,6 +32,7 @@ class InitialWeights:
     loadings: Tensor
     intercept: Tensor
     log_bias: Tensor
+    likelihood: Likelihood
 
 
 class Network(nn.Module):
@@ -62,7 +63,9 @@ class Network(nn.Module):
             self.contents[modality] = ContentEncoder(initial.encoder, correlation, shape, n_members, generator)
             self.styles[modality] = StyleEncoder(n_codes, shape, n_members, generator)
             self.decoders[modality] = Decoder(initial.decoder, shape, n_members, generator)
-            self.heads[modality] = FeatureHead(initial.loadings, initial.intercept, initial.log_bias)
+            self.heads[modality] = FeatureHead(
+                initial.loadings, initial.intercept, initial.log_bias, initial.likelihood
+            )
         bounded = correlation.clamp(max=shape.max_correlation)
         slope = bounded / (1.0 - bounded**2)
         self.register_buffer("first_dim_weight", (slope / correlation).sqrt())
@@ -74,7 +77,9 @@ class Network(nn.Module):
         self.log_scale = nn.Parameter(torch.full((n_members,), -math.log(shape.initial_temperature)))
 
     @classmethod
-    def of_state(cls, config: FitConfig, state: Mapping[str, Tensor]) -> Network:
+    def of_state(
+        cls, config: FitConfig, likelihoods: Mapping[Modality, Likelihood], state: Mapping[str, Tensor]
+    ) -> Network:
         """The network of a config with saved weights in it, whose shapes give the sizes.
 
         Raises:
@@ -82,14 +87,20 @@ class Network(nn.Module):
             KeyError: weights of a modality are missing.
         """
         initial_weights = {}
-        for m in dict.fromkeys(name.split(".")[1] for name in state if name.startswith("heads.")):
+        for m in likelihoods:
             encoder, loadings = state[f"contents.{m}.linear"], state[f"heads.{m}.loadings"]
             if encoder.shape[1] != config.architecture.content_dim:
                 raise RuntimeError(
                     f"{m}: {encoder.shape[1]} dimensions of content, {config.architecture.content_dim} expected"
                 )
-            shapes = (encoder.shape, encoder.shape[::-1], loadings.shape, loadings.shape[:1], loadings.shape[:1])
-            initial_weights[cast(Modality, m)] = InitialWeights(*(torch.zeros(shape) for shape in shapes))
+            initial_weights[m] = InitialWeights(
+                encoder=torch.zeros_like(encoder),
+                decoder=torch.zeros_like(encoder.T),
+                loadings=torch.zeros_like(loadings),
+                intercept=torch.zeros(len(loadings)),
+                log_bias=torch.zeros(len(loadings)),
+                likelihood=likelihoods[m],
+            )
         network = cls(initial_weights, torch.zeros(config.architecture.content_dim), config, torch.Generator())
         network.load_state_dict(dict(state))
         return network

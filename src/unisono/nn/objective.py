@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unisono.config import AdtLikelihood, FitConfig
+from unisono.config import FitConfig, Likelihood
 from unisono.nn import losses
+from unisono.nn.decoders import FeatureHead
 from unisono.nn.encoders import Posterior
 from unisono.nn.model import Network
 from unisono.types import Modality
@@ -26,10 +27,10 @@ class ViewBatch:
         depth: standardised log depth of the thinned counts.
         offset: offset of each cell's batch.
         target: scaled codes of the full counts, the batch's offset in them: what the decoder is to give.
-        counts: raw counts of the sampled features (for atac whether they are open).
+        counts: raw counts of the sampled features, 0 or 1 for a Bernoulli likelihood.
         features: which features were sampled.
-        log_size: log of the factor that carries a value on the modality's scale back to counts; for atac log depth
-            about its mean.
+        log_size: log of the factor that carries a value on the modality's scale back to counts; log depth about its
+            mean for a Bernoulli likelihood.
         has: whether the cell has this modality; rows of cells that lack it hold zeros.
         code_weight: weights of `losses.code_error`.
     """
@@ -98,7 +99,7 @@ def terms(
             share = weights.cross if is_cross else 1.0
             prefix = "cross" if is_cross else "own"
             if weights.likelihood > 0:
-                nll = _nll(network, target, codes, view, config.adt_likelihood)
+                nll = _nll(network.head(target), codes, view)
                 add(f"{prefix}_likelihood", weights.likelihood * share, nll, mask)
             if weights.readout > 0:
                 error = losses.code_error(codes, view.target, view.code_weight)
@@ -143,21 +144,36 @@ def _borrowed(
     return torch.gather(style, 1, permuted[..., None].expand_as(style))
 
 
-def _nll(
-    network: Network,
-    modality: Modality,
-    codes: Float[Tensor, "member cell code"],
-    view: ViewBatch,
-    adt_likelihood: AdtLikelihood,
-) -> Float[Tensor, "member cell"]:
+def _nll(head: FeatureHead, codes: Float[Tensor, "member cell code"], view: ViewBatch) -> Float[Tensor, "member cell"]:
     """Negative log likelihood of the sampled features in nats a feature."""
-    head, features = network.head(modality), view.features
-    if modality == "atac":
-        return losses.bernoulli_nll(view.counts, head.logits(codes, view.log_size, features)).mean(dim=-1)
-    values = head.values(codes, features)
-    dispersion = head.log_theta[features].expand_as(values)
-    if modality == "adt" and adt_likelihood == "gaussian":
-        size = torch.exp(-view.log_size)[..., None]
-        return losses.gaussian_nll(torch.log1p(view.counts * size), values, -dispersion).mean(dim=-1)
-    log_mean = head.log_mean_counts(values, view.log_size, features)
-    return losses.negative_binomial_nll(view.counts, log_mean, dispersion).mean(dim=-1)
+    return _NLL[head.likelihood](head, codes, view).mean(dim=-1)
+
+
+def _bernoulli(
+    head: FeatureHead, codes: Float[Tensor, "member cell code"], view: ViewBatch
+) -> Float[Tensor, "member cell sampled"]:
+    return losses.bernoulli_nll(view.counts, head.logits(codes, view.log_size, view.features))
+
+
+def _gaussian(
+    head: FeatureHead, codes: Float[Tensor, "member cell code"], view: ViewBatch
+) -> Float[Tensor, "member cell sampled"]:
+    """Of log1p of the counts over the cell's size."""
+    values = head.values(codes, view.features)
+    measured = torch.log1p(view.counts * torch.exp(-view.log_size)[..., None])
+    return losses.gaussian_nll(measured, values, -head.log_theta[view.features].expand_as(values))
+
+
+def _negative_binomial(
+    head: FeatureHead, codes: Float[Tensor, "member cell code"], view: ViewBatch
+) -> Float[Tensor, "member cell sampled"]:
+    values = head.values(codes, view.features)
+    log_mean = head.log_mean_counts(values, view.log_size, view.features)
+    return losses.negative_binomial_nll(view.counts, log_mean, head.log_theta[view.features].expand_as(values))
+
+
+_NLL: dict[Likelihood, Callable[[FeatureHead, Tensor, ViewBatch], Tensor]] = {
+    "bernoulli": _bernoulli,
+    "gaussian": _gaussian,
+    "negative_binomial": _negative_binomial,
+}

@@ -7,18 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unisono.messages import bad_input
-from unisono.types import Modality
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, ACCENT, FAINT = "#34495e", "#c0392b", "#bdc3c7"
-OF_MODALITY: dict[Modality, str] = {"atac": "#8e44ad", "rna": "#2980b9", "adt": "#e67e22"}
-UNITS: dict[Modality, str] = {
-    "rna": "log1p counts per 10,000",
-    "adt": "centred log ratio",
-    "atac": "probability of being open",
-}
 
 
 def require_matplotlib() -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unisono.pl.canvas import FAINT, OF_MODALITY, axes_or_new, finished
+from unisono.modalities import spec_of
+from unisono.pl.canvas import FAINT, axes_or_new, finished
 from unisono.pl.measured import beside_prediction
 
 if TYPE_CHECKING:
@@ -61,8 +62,10 @@ def coverage(
     ax = axes_or_new(ax, 4.0, 3.8)
     start = min(min(levels), float(low.min())) - 0.03
     ax.plot([start, 1], [start, 1], color=FAINT, linewidth=1, linestyle="--", label="as promised")
-    ax.fill_between(levels, low, high, color=OF_MODALITY[target], alpha=0.2, linewidth=0, label="half of the features")
-    ax.plot(levels, shares.mean(axis=1), "o-", color=OF_MODALITY[target], markersize=4, label="all values")
+    ax.fill_between(
+        levels, low, high, color=spec_of(target).colour, alpha=0.2, linewidth=0, label="half of the features"
+    )
+    ax.plot(levels, shares.mean(axis=1), "o-", color=spec_of(target).colour, markersize=4, label="all values")
     ax.set_xlim(start, 1)
     ax.set_ylim(start, 1.01)
     ax.set_xlabel("coverage promised")

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unisono.pl.canvas import FAINT, OF_MODALITY, axes_or_new, finished
+from unisono.modalities import in_order, registered, spec_of
+from unisono.pl.canvas import FAINT, axes_or_new, finished
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -132,8 +133,8 @@ def _palette(
             categories = [str(name) for name in table.obs[color].cat.categories]
             if set(names) <= set(categories) and len(stored) >= len(categories):
                 return {name: stored[categories.index(name)] for name in names}
-    if color == "modality" and set(names) <= set(OF_MODALITY):
-        return {name: colour for name, colour in OF_MODALITY.items() if name in names}
+    if color == "modality" and set(names) <= set(registered()):
+        return {name: spec_of(name).colour for name in in_order(names)}
     from matplotlib import colormaps
 
     few = colormaps["tab10"] if len(names) <= 10 else colormaps["tab20"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from unisono import metrics
-from unisono.pl.canvas import ACCENT, FAINT, OF_MODALITY, axes_or_new, finished
+from unisono.modalities import spec_of
+from unisono.pl.canvas import ACCENT, FAINT, axes_or_new, finished
 from unisono.pl.measured import beside_prediction
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def features(
         raise ValueError(f"no feature has a {figure}: give more cells, or another figure")
     order = kept[np.argsort(-scores[kept], kind="stable")]
     names, scores = predicted.var_names.to_numpy()[found.columns][order], scores[order]
-    colour = OF_MODALITY[found.modality]
+    colour = spec_of(found.modality).colour
     if len(order) <= _MAX_BARS:
         ax = axes_or_new(ax, 4.5, 1.2 + 0.19 * len(order))
         ax.barh(np.arange(len(order)), scores, color=colour)

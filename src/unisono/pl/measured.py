@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,7 @@ def beside_prediction(predicted: AnnData, measured: MuData | AnnData) -> Beside:
     """
     if "unisono" not in predicted.uns or "target" not in predicted.uns["unisono"]:
         raise ValueError("uns has no 'unisono': give what model.predict returned, in its place")
-    modality = cast(Modality, str(predicted.uns["unisono"]["target"]))
+    modality = str(predicted.uns["unisono"]["target"])
     table, names = as_mudata(measured, modality), _named(measured, modality)
     cells, _ = cells_from_mudata(table, batch_key=None, modalities=names, need=1)
     view = cells.views[modality]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unisono.pl.canvas import ACCENT, FAINT, INK, OF_MODALITY, UNITS, axes_or_new, finished
+from unisono.modalities import spec_of
+from unisono.pl.canvas import ACCENT, FAINT, INK, axes_or_new, finished
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -73,7 +74,7 @@ def style_swap(
     places = np.arange(len(names))
     drawn: dict[str, Any] = ax.violinplot(values, positions=places, showmeans=True, showextrema=False, widths=0.85)
     for name, body in zip(names, drawn["bodies"], strict=True):
-        body.set_facecolor(FAINT if name == "average" else OF_MODALITY[target])
+        body.set_facecolor(FAINT if name == "average" else spec_of(target).colour)
         body.set_alpha(0.6)
     drawn["cmeans"].set_color(INK)
     if "average" in names:
@@ -81,6 +82,6 @@ def style_swap(
     is_long = len(names) * max(len(name) for name in names) > _LONG
     ax.set_xticks(places, names, rotation=45 if is_long else 0, ha="right" if is_long else "center")
     ax.set_xlabel("style")
-    ax.set_ylabel(f"{feature}, {UNITS[target]}")
+    ax.set_ylabel(f"{feature}, {spec_of(target).unit}")
     ax.set_title(f"{source} to {target}, {len(values[0]):,} cells", fontsize=10)
     return finished(ax, show=show, save=save)

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.features.genes import match_genes
 from unisono.features.peaks import overlap_weights, places_of
-from unisono.features.proteins import match_proteins
+from unisono.modalities import Known, spec_of
 from unisono.types import Modality, View
 
 Names = NDArray[np.str_]
 
 _SAME_PEAKS = 0.95
 """Share of the query's peaks, or of the model's, known by name from which on both are taken to be one peak set."""
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """What a model knows its features by.
-
-    Attributes:
-        names: unique.
-        ids: a second name of each, '' where it has none; None where none has.
-        aliases: names that a query may use → names that they stand for.
-    """
-
-    names: Names
-    ids: Names | None = None
-    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,24 +57,21 @@ def align(
 ) -> Alignment:
     """Match a model's features with a query's, unique names on both sides.
 
-    Genes are matched by symbol or id (see `unisono.features.genes`), proteins by any spelling of the same antigen
-    (`unisono.features.proteins`), peaks by name where both are one peak set, by overlap of intervals where they are not
-    (`unisono.features.peaks`). `source_name` is what messages call the query; `expected` is how the model's training
-    counts fall on its peaks, by which counts of a peak that overlaps several are divided.
+    By name where all are found so, else as the modality does: genes by symbol or id (`unisono.features.genes`),
+    proteins by any spelling of the same antigen (`unisono.features.proteins`). Intervals such as peaks go by name where
+    both are one set, by overlap where they are not (`unisono.features.peaks`). `source_name` is what messages call the
+    query; `expected` is how the model's training counts fall on its intervals, by which counts of one that overlaps
+    several are divided.
 
     Raises:
         BadInput: E039 or E040, the peaks cannot be compared.
     """
     found = _renamed(view_names, known.aliases)
     exact = pd.Index(found).get_indexer(pd.Index(known.names))
-    if modality == "atac" and not _is_one_peak_set(exact, found, known.names):
+    spec = spec_of(modality)
+    if spec.are_intervals and not _is_one_peak_set(exact, found, known.names):
         return _overlapping(known.names, found, source_name, expected)
-    if modality == "rna" and (exact < 0).any():
-        columns = match_genes(known.names, found, known.ids, view_ids)
-    elif modality == "adt" and (exact < 0).any():
-        columns = match_proteins(known.names, found, known.aliases)
-    else:
-        columns = exact
+    columns = spec.match_names(known, found, view_ids) if (exact < 0).any() else exact
     return Alignment(columns, (exact >= 0) & (columns == exact), None, len(found) - int((columns >= 0).sum()))
 
 

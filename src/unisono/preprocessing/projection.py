@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,11 +12,11 @@ from scipy import sparse
 
 from unisono.config import FitConfig
 from unisono.messages import bad_input
-from unisono.preprocessing import feature_selection, normalise
-from unisono.preprocessing.align import Alignment, Known, align, aligned_counts
+from unisono.modalities import Known, spec_of
+from unisono.preprocessing.align import Alignment, align, aligned_counts
 from unisono.preprocessing.svd import truncated_svd
 from unisono.preprocessing.thinning import thin
-from unisono.types import MODALITIES, Modality, View
+from unisono.types import Modality, View
 
 _ROWS_AT_A_TIME = 16_384
 
@@ -67,7 +67,7 @@ class Projection:
         selected: positions of the S features that make the code.
         share: each feature's share of all training counts; tells what missing ones would have added to the total.
         weight: of each selected feature in the code.
-        centre: mean of each selected feature after weighting (zeros for atac).
+        centre: mean of each selected feature after weighting; zeros where the modality is not centred.
         basis: selected feature x code, orthonormal columns.
         loadings: feature x code, the least-squares map from codes back to every feature, on the modality's scale.
         intercept: value of every feature at code zero, on the modality's scale.
@@ -101,8 +101,8 @@ class Projection:
         Raises:
             BadInput: E046, fewer than two features with counts, or than three cells.
         """
-        recipe = _RECIPES[view.modality]
-        selected = recipe.select(view.counts, config)
+        spec = spec_of(view.modality)
+        selected = spec.select(view.counts, config)
         if len(selected) < 2 or view.n_cells < 3:
             found = f"{view.n_cells} cells and {len(selected)} features with counts"
             raise bad_input(
@@ -110,15 +110,15 @@ class Projection:
             )
         total = view.depth
         counts = view.counts[:, selected]
-        weight = recipe.weigh(counts, total)
-        values = recipe.normalise(counts, total, weight, len(selected))
+        weight = spec.weigh(counts, total)
+        values = spec.normalise(counts, total, weight, len(selected))
         mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
-        centre = mean if recipe.is_centred else np.zeros_like(mean)
+        centre = mean if spec.is_centred else np.zeros_like(mean)
         rank = min(config.n_codes, values.shape[0] - 1, values.shape[1])
-        rng = np.random.default_rng([config.seed, MODALITIES.index(view.modality)])
+        rng = np.random.default_rng([config.seed, spec.level])
         basis = truncated_svd(values, centre, rank, rng)
         codes = values @ basis - (centre @ basis).astype(np.float32)
-        if recipe.drops_depth:
+        if spec.drops_depth:
             log_depth, limit = np.log1p(total), config.preprocessing.max_depth_correlation
             kept = ~_follows_depth(codes, log_depth, view.batch, limit)
             basis, codes = basis[:, kept], codes[:, kept]
@@ -194,7 +194,7 @@ class Projection:
         is_present = counts.alignment.is_present
         total = counts.total[rows] / max(float(self.share[is_present].sum()), 1e-9)
         n_measured = int(is_present[self.selected].sum())
-        return _RECIPES[self.modality].normalise(counts.selected[rows], total, self.weight, n_measured)
+        return spec_of(self.modality).normalise(counts.selected[rows], total, self.weight, n_measured)
 
 
 def _slices(n_cells: int) -> Iterator[slice]:
@@ -204,57 +204,7 @@ def _slices(n_cells: int) -> Iterator[slice]:
 
 def on_scale(view: View) -> sparse.csr_matrix:
     """Measured values on the scale on which predictions are given: log1p CP10k, per-cell CLR, or open (0 or 1)."""
-    if view.modality == "rna":
-        return normalise.log1p_cp10k(view.counts, view.depth)
-    if view.modality == "adt":
-        return normalise.clr(view.counts)
-    return (view.counts > 0).astype(np.float32)
-
-
-_Normalise = Callable[[sparse.csr_matrix, NDArray[np.float64], NDArray[np.float64], int], sparse.csr_matrix]
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """What differs between modalities on the way from counts to codes.
-
-    `normalise` takes counts, totals, weights and the number of features measured.
-    """
-
-    select: Callable[[sparse.csr_matrix, FitConfig], NDArray[np.intp]]
-    weigh: Callable[[sparse.csr_matrix, NDArray[np.float64]], NDArray[np.float64]]
-    normalise: _Normalise
-    is_centred: bool
-    drops_depth: bool
-
-
-_RECIPES: dict[Modality, _Recipe] = {
-    "rna": _Recipe(
-        select=lambda counts, config: feature_selection.best(
-            feature_selection.multinomial_deviance(counts), config.max_genes
-        ),
-        weigh=lambda counts, total: normalise.gene_weight(normalise.log1p_cp10k(counts, total)),
-        normalise=lambda counts, total, weight, n: normalise.scale_columns(
-            normalise.log1p_cp10k(counts, total), weight
-        ),
-        is_centred=True,
-        drops_depth=False,
-    ),
-    "atac": _Recipe(
-        select=lambda counts, config: feature_selection.best(feature_selection.times_seen(counts), config.max_peaks),
-        weigh=lambda counts, total: normalise.peak_weight(counts),
-        normalise=lambda counts, total, weight, n: normalise.tf_idf(counts, total, weight),
-        is_centred=False,
-        drops_depth=True,
-    ),
-    "adt": _Recipe(
-        select=lambda counts, config: np.arange(counts.shape[1]),
-        weigh=lambda counts, total: np.ones(counts.shape[1]),
-        normalise=lambda counts, total, weight, n: normalise.clr(counts, n),
-        is_centred=True,
-        drops_depth=False,
-    ),
-}
+    return spec_of(view.modality).on_scale(view.counts, view.depth)
 
 
 def _follows_depth(

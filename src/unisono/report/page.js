@@ -383,7 +383,7 @@
       const some = chosen.sample.cells < chosen.cells ? `${number(chosen.sample.cells)} of ${number(chosen.cells)} cells` : `${number(chosen.cells)} cells`;
       const part = chosen.sample.features.length < chosen.total ? ` ${number(chosen.sample.features.length)} of ${number(chosen.total)} ${chosen.kind} can be chosen: the most and least accurate and the most variable.` : "";
       let said;
-      if (chosen.target === "atac") {
+      if (chosen.binary) {
         const group = (isOpen) => Array.from(predicted).filter((_, i) => measured[i] > 0 === isOpen);
         const traces = [["closed in this cell", false, 1], ["open in this cell", true, 0]].map(([name, isOpen, place]) => ({
           type: "histogram",

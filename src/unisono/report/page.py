@@ -14,6 +14,7 @@ from pathlib import Path
 from unisono.evaluation.report_data import EvaluationReport
 from unisono.io.write import write_atomically
 from unisono.messages import Finding
+from unisono.modalities import spec_of
 from unisono.report import figures, tables, words
 from unisono.report.layout import plane
 from unisono.report.payload import MAX_FEATURES, payload
@@ -110,7 +111,7 @@ def render(report: EvaluationReport, *, command: Sequence[str] = (), probes: Seq
         provenance=tables.provenance(report),
         choices=tables.choices(report.config.model_dump(mode="json")),
         command=shlex.join(command),
-        modalities=[words.MODALITIES[m] for m in report.n_cells],
+        modalities=[spec_of(m).label for m in report.n_cells],
         words=words,
         most_features=MAX_FEATURES,
     )

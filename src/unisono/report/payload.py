@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unisono.evaluation.report_data import Direction, EvaluationReport, Sample, Space
 from unisono.metrics.arrays import Labels, Rows
+from unisono.modalities import spec_of
 from unisono.report import words
 from unisono.types import Modality
 
@@ -66,7 +67,7 @@ def coded(values: Labels) -> dict[str, Any]:
 
 
 def _space(space: Space, plane: NDArray[np.float32]) -> dict[str, Any]:
-    named = np.array([words.MODALITIES[m] for m in space.modality], dtype=object)
+    named = np.array([spec_of(m).label for m in space.modality], dtype=object)
     return {
         "x": quantised(plane[:, 0], np.uint16),
         "y": quantised(plane[:, 1], np.uint16),
@@ -93,8 +94,9 @@ def _direction(direction: Direction, kept: Rows) -> dict[str, Any]:
     return {
         "name": words.arrow(direction.source, direction.target),
         "target": direction.target,
-        "kind": words.FEATURES[direction.target],
-        "scale": words.SCALES[direction.target],
+        "kind": spec_of(direction.target).features,
+        "scale": spec_of(direction.target).unit,
+        "binary": spec_of(direction.target).is_binary,
         "cells": direction.n_cells,
         "total": len(direction.features),
         "accuracy": [

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unisono.evaluation.report_data import Direction, EvaluationReport, Pairing
+from unisono.modalities import spec_of
 from unisono.report import words
 from unisono.report.words import Meaning
 
@@ -66,7 +67,7 @@ def headline(report: EvaluationReport) -> list[Key]:
             what = "open cells are ranked above closed ones (AUROC, mean over peaks); 0.5 at chance, 1 is perfect"
             keys.append(Key(of, f"{auroc:.2f}", what))
         else:
-            feature = words.FEATURES[each.target]
+            feature = spec_of(each.target).features
             what = f"correlation of predicted and measured, mean over {feature}; 0 at chance, 1 is perfect"
             keys.append(Key(of, f"{value:.2f}", what))
     for pair in (pairing for pairing in report.pairings if not pairing.setting):
@@ -222,4 +223,4 @@ def choices(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, st
 
 
 def _counts(n_cells: Mapping[Any, int]) -> str:
-    return ", ".join(f"{n:,} {words.MODALITIES.get(m, m)}" for m, n in n_cells.items())
+    return ", ".join(f"{n:,} {spec_of(m).label}" for m, n in n_cells.items())

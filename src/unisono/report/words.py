@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from unisono.modalities import spec_of
 from unisono.types import Modality
 
-MODALITIES: dict[Modality, str] = {"atac": "chromatin", "rna": "RNA", "adt": "protein"}
-FEATURES: dict[Modality, str] = {"atac": "peaks", "rna": "genes", "adt": "proteins"}
-SCALES: dict[Modality, str] = {
-    "atac": "probability of being accessible",
-    "rna": "log1p of counts per 10,000",
-    "adt": "centred log ratio within the cell",
-}
 SETTINGS: dict[str, str] = {
     "": "by content alone",
     "within batch": "within batch",
@@ -116,12 +110,12 @@ MATCHING: dict[str, Meaning] = {
 
 def arrow(source: Modality, target: Modality) -> str:
     """A direction of prediction, as `RNA → protein` or `Chromatin → RNA`."""
-    return _opening(f"{MODALITIES[source]} → {MODALITIES[target]}")
+    return _opening(f"{spec_of(source).label} → {spec_of(target).label}")
 
 
 def tie(left: Modality, right: Modality) -> str:
     """A pair that is matched, as `RNA ↔ protein`."""
-    return _opening(f"{MODALITIES[left]} ↔ {MODALITIES[right]}")
+    return _opening(f"{spec_of(left).label} ↔ {spec_of(right).label}")
 
 
 def listed(names: list[str]) -> str:

@@ -19,6 +19,7 @@ from unisono.inference.predictor import Predictor
 from unisono.inference.record import EpochRecord, Record, Unlabelled
 from unisono.io.fingerprint import fingerprint
 from unisono.matching import Anchors
+from unisono.modalities import check_config, in_order
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.preprocessing.moment_alignment import MomentAlignment, fit_moment_alignment
@@ -71,6 +72,7 @@ def fit_cells(
     cells are few, fit once more on all of them; calibrate; record.
     """
     run = run or Run()
+    check_config(config)
     began, device = time.perf_counter(), choose_device(run.device)
     training_cells, validation_cells = split(cells, config)
     views: Views = fit_views(training_cells, config)
@@ -111,7 +113,7 @@ def fit_cells(
 
 def fit_views(cells: Cells, config: FitConfig) -> dict[Modality, TrainingView]:
     """Preprocess: fit the preprocessor of each modality."""
-    return {m: TrainingView.fit(cells, m, config) for m in cells.modalities}
+    return {m: TrainingView.fit(cells, m, config) for m in in_order(cells.modalities)}
 
 
 def start_of(views: Views, n_cells: int, config: FitConfig, device: torch.device) -> Predictor:

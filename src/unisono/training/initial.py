@@ -13,6 +13,7 @@ from unisono.inference.closed_form import ClosedFormTerms, LogOddsShrinkage, fit
 from unisono.inference.kernel_ridge import KernelRidge
 from unisono.inference.predictor import Predictor
 from unisono.inference.styles import StyleBook
+from unisono.modalities import spec_of
 from unisono.nn import infer
 from unisono.nn.model import InitialWeights, Network
 from unisono.preprocessing.linear_path import LinearPath, fit_linear_path
@@ -34,7 +35,7 @@ def linear_path(views: Views, config: FitConfig) -> LinearPath:
 
 def initial_network(views: Views, path: LinearPath, config: FitConfig) -> Network:
     """The ensemble at the closed-form solution, its residual parts at zero."""
-    initial_weights = {m: _initial_weights(view, path) for m, view in views.items()}
+    initial_weights = {m: _initial_weights(view, path, config) for m, view in views.items()}
     generator = torch.Generator().manual_seed(config.seed)
     return Network(initial_weights, torch.as_tensor(path.correlation), config, generator)
 
@@ -70,7 +71,7 @@ def _style_book(network: Network, view: TrainingView, n_style_cells: int) -> Sty
 def _initial_terms(views: Views, source: Modality, target: Modality, config: FitConfig) -> ClosedFormTerms:
     rows = paired_rows(views, source, target)
     depth, scale = None, None
-    if target == "atac":
+    if spec_of(target).is_binary:
         relative_depth = views[target].codes.relative_depth[rows[1]]
         choice = config.kernel
         depth = fit_expected_depth(
@@ -91,20 +92,30 @@ def _kernel(
     return KernelRidge.fit(x, y, config.kernel, np.random.default_rng([config.seed, 29]))
 
 
-def _initial_weights(view: TrainingView, path: LinearPath) -> InitialWeights:
+def _initial_weights(view: TrainingView, path: LinearPath, config: FitConfig) -> InitialWeights:
     preprocessor = view.preprocessor
     modality, projection, statistics = preprocessor.modality, preprocessor.projection, preprocessor.standardisation
     loadings = projection.loadings * statistics.scale
     intercept = projection.intercept + projection.loadings @ statistics.mean
-    if modality == "atac":
+    if spec_of(modality).is_binary:
         share_open = np.clip(intercept, 1e-4, 1 - 1e-4)
         slope = share_open * (1 - share_open)
         loadings, intercept = loadings / slope[:, None], np.log(share_open / (1 - share_open))
         log_bias = np.zeros_like(intercept)
     else:
         log_bias = _log_bias(view.counts, projection, intercept, np.exp(log_size(preprocessor, view.counts)))
-    matrices = (path.encoders[modality], path.decoders[modality], loadings, intercept, log_bias)
-    return InitialWeights(*(torch.as_tensor(np.asarray(matrix, dtype=np.float32)) for matrix in matrices))
+    return InitialWeights(
+        encoder=_tensor(path.encoders[modality]),
+        decoder=_tensor(path.decoders[modality]),
+        loadings=_tensor(loadings),
+        intercept=_tensor(intercept),
+        log_bias=_tensor(log_bias),
+        likelihood=spec_of(modality).likelihood(config),
+    )
+
+
+def _tensor(matrix: NDArray[np.floating]) -> torch.Tensor:
+    return torch.as_tensor(np.asarray(matrix, dtype=np.float32))
 
 
 def _log_bias(

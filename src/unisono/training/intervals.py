@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unisono.config import FitConfig
 from unisono.inference.predictor import Predictor
+from unisono.modalities import spec_of
 from unisono.preprocessing.projection import on_scale
 from unisono.types import Cells, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import Conformal
@@ -43,7 +44,7 @@ def fit_intervals(
     found: dict[Pair, Conformal] = {}
     for source, target in permutations(cells.modalities, 2):
         rows, rows_target = cells.paired(source, target)
-        if target == "atac" or len(rows) < choice.min_interval_cells:
+        if spec_of(target).is_binary or len(rows) < choice.min_interval_cells:
             continue
         codes = predictor.transform(cells.views[source].take(rows))
         prediction = predictor.predict(codes, target, n_draws=choice.n_draws)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
+from unisono.modalities import spec_of
 from unisono.nn.objective import Batch, ViewBatch
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.preprocessing.projection import Counts
@@ -17,16 +18,11 @@ from unisono.types import Modality
 
 
 def log_size(preprocessor: Preprocessor, counts: Counts) -> NDArray[np.float32]:
-    """What normalisation divided by, logged: log(total / 10,000) for rna, mean log1p count for adt.
-
-    For atac, whose scale is not normalised, log total within the batch.
-    """
-    if preprocessor.modality == "rna":
-        return np.log(np.maximum(counts.total, 1.0) / 1e4).astype(np.float32)
-    if preprocessor.modality == "adt":
-        logs = counts.selected.astype(np.float32).log1p()
-        return (np.asarray(logs.sum(axis=1)).ravel() / counts.selected.shape[1]).astype(np.float32)
-    return preprocessor.standardisation.relative_depth(counts.log_depth, counts.batch)
+    """What normalisation divided by, logged; log total within the batch for a modality whose values are log odds."""
+    log_size_of = spec_of(preprocessor.modality).log_size
+    if log_size_of is None:
+        return preprocessor.standardisation.relative_depth(counts.log_depth, counts.batch)
+    return log_size_of(counts.selected, counts.total)
 
 
 class MiniBatches:
@@ -92,10 +88,11 @@ class MiniBatches:
         x = preprocessor.standardisation.scaled(preprocessor.projection.codes(counts)) - view.codes.offset
         depth = preprocessor.standardisation.scaled_depth(counts.log_depth)
         seen = view.counts.selected[:, sampled].toarray()
+        seen = np.minimum(seen, 1) if spec_of(preprocessor.modality).is_binary else seen
         return {
             "x": self._tensor(view.scatter(x)),
             "depth": self._tensor(view.scatter(depth)),
-            "counts": self._tensor(view.scatter(np.minimum(seen, 1) if preprocessor.modality == "atac" else seen)),
+            "counts": self._tensor(view.scatter(seen)),
         }
 
     def _view_batch(

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.preprocessing import normalise
-from unisono.preprocessing.align import Known, align, aligned_counts
+from unisono.modalities import Known, normalise, registered
+from unisono.preprocessing.align import align, aligned_counts
 from unisono.preprocessing.standardisation import Standardisation
 from unisono.preprocessing.svd import truncated_svd
-from unisono.types import MODALITIES, Modality, View
+from unisono.types import Modality, View
 
 Codes = NDArray[np.float32]
 
@@ -56,7 +56,7 @@ class InputCodes:
         centre = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
         if view.modality == "atac":
             centre = np.zeros_like(centre)
-        rng = np.random.default_rng([seed, MODALITIES.index(view.modality)])
+        rng = np.random.default_rng([seed, registered().index(view.modality)])
         basis = _basis(view.modality, values, centre, n_codes, rng)
         codes = _project(values, centre, basis)
         standardisation = Standardisation.fit(codes, view.batch, np.log1p(view.depth))

@@ -14,7 +14,8 @@ from unisono_bench.baselines.codes import Codes, InputCodes
 from unisono_bench.baselines.pairs import MIN_HELD_OUT, MIN_PAIRED, n_paired, paired, split
 from unisono_bench.methods import Groups, Matched
 from unisono.matching import DepthTerm, fit_beta, fit_beta_and_depth_weight, standardise_depth, with_depth
-from unisono.types import MODALITIES, Cells, Modality, Pair, View
+from unisono.modalities import registered
+from unisono.types import Cells, Modality, Pair, View
 
 _MAX_PAIRS = 1500
 """Held-out pairs a temperature is fitted on, as for Unisono."""
@@ -116,7 +117,7 @@ class FittedMatcher:
 
     def vectors(self, left: View, right: View, *, depth: bool, groups: Groups | None) -> Matched | None:
         """Unit vectors of both sides, with depth appended if asked; None where training had too few cells with both."""
-        first, second = sorted((left.modality, right.modality), key=MODALITIES.index)
+        first, second = sorted((left.modality, right.modality), key=registered().index)
         pair = first, second
         if pair not in self.terms:
             return None

@@ -14,7 +14,8 @@ from unisono_bench.baselines.codes import Codes, InputCodes
 from unisono_bench.baselines.pairs import MIN_PAIRED, n_paired, paired
 from unisono_bench.baselines.targets import clipped
 from unisono_bench.methods import Groups
-from unisono.types import MODALITIES, Cells, Modality, Pair, View
+from unisono.modalities import registered
+from unisono.types import Cells, Modality, Pair, View
 
 Regressor = Callable[[Codes], NDArray[np.float32]]
 """Codes of cells to values of features, cell x feature; each cell on its own."""
@@ -50,7 +51,7 @@ class Regression:
 
     def _regressor(self, training: Cells, codes: InputCodes, pair: Pair, seed: int) -> Regressor:
         source, target = paired(training, *pair)
-        rng = np.random.default_rng([seed, *(MODALITIES.index(m) for m in pair)])
+        rng = np.random.default_rng([seed, *(registered().index(m) for m in pair)])
         return self.fit_regressor(self.read(codes, source), target, rng)
 
 

@@ -27,8 +27,9 @@ from unisono.config import FitConfig
 from unisono.datasets.simulator import Recipe, Simulation, simulate_cells
 from unisono import metrics
 from unisono.model.unisono import Unisono
+from unisono.modalities import registered
 from unisono.preprocessing.projection import on_scale
-from unisono.types import MODALITIES, Cells, Modality
+from unisono.types import Cells, Modality
 
 WAYS: tuple[tuple[Modality, Modality, Modality | None], ...] = (
     ("rna", "adt", None),
@@ -78,7 +79,7 @@ def stripped(cells: Cells, rng: np.random.Generator, keeps: int) -> Cells:
     """The cells, 60 % of which have kept that many of their modalities."""
     n_cells = len(cells.names)
     is_stripped = rng.random(n_cells) < 0.6
-    rank = rng.random((n_cells, len(MODALITIES))).argsort(axis=1)
+    rank = rng.random((n_cells, len(registered()))).argsort(axis=1)
     views = {}
     for place, modality in enumerate(cells.modalities):
         is_kept = ~is_stripped | (rank[:, place] < keeps)
@@ -89,7 +90,7 @@ def stripped(cells: Cells, rng: np.random.Generator, keeps: int) -> Cells:
 def predicted(model: Unisono, test: Cells) -> list[dict[str, object]]:
     """Every direction on the test cells, and the matching."""
     rows = []
-    for source, target in permutations(MODALITIES, 2):
+    for source, target in permutations(registered(), 2):
         found = model.prediction_of(test.views[source], target).dense()
         value = metrics.mean_pearson(on_scale(test.views[target]).toarray(), found)
         rows.append({"figure": f"{source}->{target}", "value": value})

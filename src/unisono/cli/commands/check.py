@@ -33,7 +33,7 @@ def check(
     if model is not None:
         from unisono.api import load
 
-        known = known_as(load(model, device="cpu"), aliases).preprocessors
+        known = known_as(load(model, device="cpu"), aliases).fitted.preprocessors
     report = look(
         read_mudata(data),
         batch_key=batch_key,

@@ -32,10 +32,11 @@ def feature_effects(
     refuse_existing(out, force)
     from unisono.api import load
     from unisono.io.read import read_mudata
+    from unisono.modalities import spec_of
 
     if genes is not None and not genes.is_file():
         raise bad_input("E001", str(genes), "no such file.", "check the path")
-    if genes is not None and {kind_named(source), kind_named(target)} != {"rna", "atac"}:
+    if genes is not None and {spec_of(kind_named(name)).features for name in (source, target)} != {"genes", "peaks"}:
         raise bad_input("E053", "--genes", f"{source} to {target} has no genes and peaks.", "use it with rna and atac")
     found = load(model, device=device).feature_effects(read_mudata(cells), kind_named(source), kind_named(target))
     table = found.table(top)

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from sklearn.preprocessing import normalize
 
-from unisono.preprocessing import normalise
+from unisono.modalities import normalise
 
 
 @pytest.fixture

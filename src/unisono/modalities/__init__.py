@@ -1,0 +1,79 @@
+"""The modalities by name: rna, atac, adt, and what a user registers; everything else asks here and never a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from unisono.config import FitConfig
+from unisono.messages import bad_input
+from unisono.modalities.adt import ADT
+from unisono.modalities.atac import ATAC
+from unisono.modalities.rna import RNA
+from unisono.modalities.spec import Known, ModalitySpec
+from unisono.types import Modality
+
+__all__ = ["Known", "ModalitySpec", "check_config", "in_order", "register", "registered", "spec_of"]
+
+_SPECS: dict[Modality, ModalitySpec] = {spec.name: spec for spec in (ATAC, RNA, ADT)}
+
+
+def register(spec: ModalitySpec) -> None:
+    """Make a modality known to this process, before data or models that have it are read.
+
+    One of the same name is replaced.
+
+    Raises:
+        ValueError: its name, or a name it goes by in files, belongs to another modality.
+    """
+    taken = {
+        name: other for other in _SPECS.values() if other.name != spec.name for name in (other.name, *other.aliases)
+    }
+    for name in (spec.name, *spec.aliases):
+        if name in taken:
+            raise ValueError(f"modality {spec.name}: the name {name!r} belongs to {taken[name].name}")
+    _SPECS[spec.name] = spec
+
+
+def spec_of(name: Modality) -> ModalitySpec:
+    """The modality of this name.
+
+    Raises:
+        ValueError: none is registered.
+    """
+    if name not in _SPECS:
+        known = ", ".join(registered())
+        raise ValueError(
+            f"modality {name!r} is not known (known: {known}); register it with unisono.modalities.register"
+        )
+    return _SPECS[name]
+
+
+def in_order(names: Iterable[Modality]) -> tuple[Modality, ...]:
+    """Modalities in the order of the central dogma: DNA, RNA, protein; those of one level by name."""
+    return tuple(sorted(names, key=lambda name: (spec_of(name).level, name)))
+
+
+def registered() -> tuple[Modality, ...]:
+    """Every known modality, in the order of the central dogma."""
+    return in_order(_SPECS)
+
+
+def check_config(config: FitConfig) -> None:
+    """Refuse a config that says of a modality what it cannot have.
+
+    Raises:
+        BadInput: E053 an unknown modality, a likelihood that does not fit it, or a number of features where all enter.
+    """
+    for field, chosen in (("likelihoods", config.likelihoods), ("max_features", config.max_features)):
+        for name in chosen:
+            if name not in _SPECS:
+                what = f"{field}: no modality {name!r}."
+                raise bad_input("E053", "config", what, f"name one of {', '.join(registered())}")
+    for name, likelihood in config.likelihoods.items():
+        if likelihood not in (fitting := spec_of(name).likelihoods):
+            what = f"likelihoods: {name} cannot have {likelihood}."
+            raise bad_input("E053", "config", what, f"choose {' or '.join(fitting)}")
+    for name in config.max_features:
+        if spec_of(name).score is None:
+            what = f"max_features: all {spec_of(name).features} of {name} enter its code."
+            raise bad_input("E053", "config", what, f"leave {name} out")

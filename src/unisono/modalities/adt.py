@@ -1,0 +1,46 @@
+"""ADT: counts of antibody tags by surface protein, read as centred log ratios, with a Gaussian."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from unisono.features.proteins import match_proteins
+from unisono.modalities.normalise import clr
+from unisono.modalities.spec import Floats, Known, ModalitySpec, Names
+
+
+def _on_scale(counts: sparse.csr_matrix, total: Floats) -> sparse.csr_matrix:
+    return clr(counts)
+
+
+def _normalised(counts: sparse.csr_matrix, total: Floats, weight: Floats, n_measured: int) -> sparse.csr_matrix:
+    return clr(counts, n_measured)
+
+
+def _log_size(counts: sparse.csr_matrix, total: Floats) -> NDArray[np.float32]:
+    """Mean of log1p of the cell's counts."""
+    logs = counts.astype(np.float32).log1p()
+    return (np.asarray(logs.sum(axis=1)).ravel() / counts.shape[1]).astype(np.float32)
+
+
+def _columns(known: Known, found: Names, found_ids: Names | None) -> NDArray[np.intp]:
+    return match_proteins(known.names, found, known.aliases)
+
+
+ADT = ModalitySpec(
+    name="adt",
+    level=2,
+    label="protein",
+    features="proteins",
+    unit="per-cell CLR",
+    colour="#e67e22",
+    on_scale=_on_scale,
+    normalise=_normalised,
+    likelihoods=("gaussian", "negative_binomial"),
+    link="nonnegative",
+    log_size=_log_size,
+    aliases=("prot", "protein", "proteins", "surfaceprotein", "antibodycapture", "cite", "ab"),
+    match_names=_columns,
+)

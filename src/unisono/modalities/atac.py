@@ -1,0 +1,44 @@
+"""ATAC: counts of fragments by peak, read as open or closed, with a Bernoulli whose log odds grow with depth."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from unisono.modalities.feature_selection import times_seen
+from unisono.modalities.normalise import peak_weight, tf_idf
+from unisono.modalities.spec import Floats, ModalitySpec
+
+
+def _is_open(counts: sparse.csr_matrix, total: Floats) -> sparse.csr_matrix:
+    return (counts > 0).astype(np.float32)
+
+
+def _normalised(counts: sparse.csr_matrix, total: Floats, weight: Floats, n_measured: int) -> sparse.csr_matrix:
+    return tf_idf(counts, total, weight)
+
+
+def _weight(counts: sparse.csr_matrix, total: Floats) -> Floats:
+    return peak_weight(counts)
+
+
+ATAC = ModalitySpec(
+    name="atac",
+    level=0,
+    label="chromatin",
+    features="peaks",
+    unit="probability of being accessible",
+    colour="#8e44ad",
+    on_scale=_is_open,
+    normalise=_normalised,
+    likelihoods=("bernoulli",),
+    link="logistic",
+    log_size=None,
+    aliases=("peaks", "peak", "chromatin", "chromatinaccessibility", "scatac"),
+    score=times_seen,
+    max_features=50_000,
+    weigh=_weight,
+    is_centred=False,
+    drops_depth=True,
+    are_intervals=True,
+)

@@ -1,0 +1,136 @@
+"""ModalitySpec: all that differs between kinds of measurement, as values and functions of arrays; knows no model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from unisono.config import FitConfig, Likelihood
+from unisono.modalities.feature_selection import best
+from unisono.types import Link
+
+Names = NDArray[np.str_]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What a model knows its features by.
+
+    Attributes:
+        names: unique.
+        ids: a second name of each, '' where it has none; None where none has.
+        aliases: names that a query may use → names that they stand for.
+    """
+
+    names: Names
+    ids: Names | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+def columns_by_name(known: Known, found: Names, found_ids: Names | None) -> NDArray[np.intp]:
+    """Column of `found` that has the very name of each known feature, -1 where there is none."""
+    return pd.Index(found).get_indexer(pd.Index(known.names))
+
+
+def equal_weights(counts: sparse.csr_matrix, total: Floats) -> Floats:
+    """1 for each feature."""
+    return np.ones(counts.shape[1])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ModalitySpec:
+    """One kind of measurement: how its counts become codes, what a prediction of it is, what it is called.
+
+    Functions take counts as cell x feature CSR, and `total`, all counts of each cell, those of unselected features
+    among them.
+
+    Attributes:
+        name: lower-case letters, digits and underscores; the key of a MuData and of every result.
+        level: place in the central dogma: 0 DNA, 1 RNA, 2 protein, any number above for what comes later. It orders
+            the modalities of a data set (equal levels by name) and seeds the search for codes.
+        label: what was measured, in running text.
+        features: what the features are, in the plural.
+        unit: of predicted values.
+        colour: hexadecimal, in every picture.
+        on_scale: measured values on the scale of predictions; of `counts` and `total`.
+        normalise: what the code is made of; of `counts`, `total`, the weights of features, and the number of features
+            that were measured.
+        likelihoods: that of the counts; after the first, the default, those that `FitConfig.likelihoods` may name.
+        link: from a linear readout of the codes to predicted values.
+        log_size: log of the factor that carries expm1 of a value back to counts, one per cell; of the selected counts
+            and `total`. None where values are log odds, which grow by the log depth of the cell.
+        aliases: other names seen in files, in lower case without space, underscore and hyphen.
+        id_columns: columns of var in which files keep a second name of the features, the most trusted first.
+        score: how informative each feature is; only those with the best scores above 0 enter the code. None takes
+            every feature.
+        max_features: how many of them at most, unless `FitConfig.max_features` says otherwise; None for no limit.
+        weigh: weight of each selected feature; of `counts` and `total`.
+        is_centred: whether normalised values are centred on the mean of the training cells.
+        drops_depth: whether components that follow the depth of cells are dropped.
+        match_names: column of a query for each feature that the model knows; of what it knows, the query's names, and
+            their second names. Called where the very names do not settle it.
+        are_intervals: whether features are intervals of a genome, which are compared by overlap.
+
+    Raises:
+        ValueError: the name or a colour cannot be one, or likelihood, link and size contradict each other.
+    """
+
+    name: str
+    level: int
+    label: str
+    features: str
+    unit: str
+    colour: str
+    on_scale: Callable[[sparse.csr_matrix, Floats], sparse.csr_matrix]
+    normalise: Callable[[sparse.csr_matrix, Floats, Floats, int], sparse.csr_matrix]
+    likelihoods: tuple[Likelihood, ...]
+    link: Link
+    log_size: Callable[[sparse.csr_matrix, Floats], NDArray[np.float32]] | None
+    aliases: tuple[str, ...] = ()
+    id_columns: tuple[str, ...] = ()
+    score: Callable[[sparse.csr_matrix], Floats] | None = None
+    max_features: int | None = None
+    weigh: Callable[[sparse.csr_matrix, Floats], Floats] = equal_weights
+    is_centred: bool = True
+    drops_depth: bool = False
+    match_names: Callable[[Known, Names, Names | None], NDArray[np.intp]] = columns_by_name
+    are_intervals: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise ValueError(f"modality {self.name!r}: a name has lower-case letters, digits and underscores")
+        if not re.fullmatch(r"#[0-9a-f]{6}", self.colour):
+            raise ValueError(f"{self.name}: colour {self.colour!r}, expected one like #2980b9")
+        if self.level < 0 or not self.likelihoods:
+            raise ValueError(
+                f"{self.name}: level {self.level}, {len(self.likelihoods)} likelihoods; expected ≥ 0 and ≥ 1"
+            )
+        is_binary = {likelihood == "bernoulli" for likelihood in self.likelihoods}
+        if is_binary != {self.link == "logistic"} or is_binary != {self.log_size is None}:
+            what = f"likelihoods {', '.join(self.likelihoods)}, link {self.link}"
+            raise ValueError(f"{self.name}: {what}: Bernoulli, logistic and no log_size go together")
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether a feature is seen or not: predictions are then probabilities, and their log odds grow with depth."""
+        return self.link == "logistic"
+
+    def likelihood(self, config: FitConfig) -> Likelihood:
+        """The one that a config chooses."""
+        return config.likelihoods.get(self.name, self.likelihoods[0])
+
+    def select(self, counts: sparse.csr_matrix, config: FitConfig) -> NDArray[np.intp]:
+        """Positions of the features that make the code, in their original order."""
+        if self.score is None:
+            return np.arange(counts.shape[1])
+        at_most = config.max_features.get(self.name, self.max_features)
+        return best(self.score(counts), counts.shape[1] if at_most is None else at_most)
