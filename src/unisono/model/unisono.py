@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from unisono.config import FitConfig
 from unisono.interpretation.feature_effects import FeatureEffects, compute_feature_effects
 from unisono.io.matching import Matching
 from unisono.io.tables import prediction_to_anndata
-from unisono.matching import Anchors, DepthTerm, Rule, couple
+from unisono.matching import DEFAULT_TOP, Anchors, DepthTerm, Rule, couple_by_rules
 from unisono.messages import bad_input
 from unisono.model import store
 from unisono.model.adapt import adapted
@@ -271,7 +271,7 @@ class Unisono:
         within: str | None = None,
         rule: Rule = "soft",
         depth: bool = False,
-        top: int = 100,
+        top: int = DEFAULT_TOP,
         between: Pair | None = None,
         prior_unmatched: float = PRIOR_UNMATCHED,
         min_probability: float = 0.0,
@@ -310,30 +310,31 @@ class Unisono:
                 labels_within(left, left_view, within, self.record, "left"),
                 labels_within(right, right_view, within, self.record, "right"),
             )
-        return self.match_views(
+        _, found = self.match_by_rules(
             left_view,
             right_view,
+            (rule,),
             groups=groups,
-            rule=rule,
             depth=depth,
             top=top,
             prior_unmatched=prior_unmatched,
             min_probability=min_probability,
         )
+        return found[rule]
 
-    def match_views(
+    def match_by_rules(
         self,
         left: View,
         right: View,
+        rules: Sequence[Rule],
         *,
         groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
-        rule: Rule = "soft",
         depth: bool = False,
-        top: int = 100,
+        top: int = DEFAULT_TOP,
         prior_unmatched: float = PRIOR_UNMATCHED,
         min_probability: float = 0.0,
-    ) -> Matching:
-        """As `match`, from views whose counts are known to be sound, with the group of each cell on both sides."""
+    ) -> tuple[MatchVectors, dict[Rule, Matching]]:
+        """As `match` by several rules from one posterior, with the vectors compared, from views known to be sound."""
         if left.modality == right.modality:
             what = f"both sides are {left.modality}; matching is between two modalities."
             raise bad_input("E007", "match", what, "give two modalities")
@@ -341,10 +342,11 @@ class Unisono:
             if not 0 <= value < 1:
                 raise bad_input("E053", "match", f"{name}={value} is no share.", "say a number from 0 to below 1")
         vectors = self.match_vectors(left, right, depth=depth, groups=groups)
-        match_posterior = couple(
-            *vectors[:2], beta=vectors.beta, rule=rule, top=top, within=groups, prior_unmatched=prior_unmatched
+        found = couple_by_rules(
+            *vectors[:2], rules, beta=vectors.beta, top=top, within=groups, prior_unmatched=prior_unmatched
         )
-        return Matching(match_posterior, left.cells, right.cells, left.modality, right.modality, rule, min_probability)
+        sides = left.cells, right.cells, left.modality, right.modality
+        return vectors, {rule: Matching(found[rule], *sides, rule, min_probability) for rule in rules}
 
     def match_vectors(
         self,
