@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unisono.metrics import calibration_error_of_luck, expected_calibration_error
+from unisono.metrics import expected_calibration_error, finite_sample_calibration_error
 
 
 def test_calibration_error_by_hand():
@@ -31,14 +31,14 @@ def test_an_answer_that_is_right_half_of_the_time_counts_half():
 
 
 def test_luck_alone_is_the_mean_error_of_answers_drawn_from_what_was_stated():
-    assert calibration_error_of_luck(np.full(100, 0.5), draws=4000) == pytest.approx(0.0398, abs=0.001)
-    assert calibration_error_of_luck(np.array([0.0, 1.0])) == 0.0
+    assert finite_sample_calibration_error(np.full(100, 0.5), draws=4000) == pytest.approx(0.0398, abs=0.001)
+    assert finite_sample_calibration_error(np.array([0.0, 1.0])) == 0.0
 
 
 def test_luck_shrinks_as_answers_grow_and_an_error_beyond_it_is_none_of_it():
     rng = np.random.default_rng(4)
     stated = rng.random(120)
-    few, many = calibration_error_of_luck(stated), calibration_error_of_luck(np.repeat(stated, 25))
+    few, many = finite_sample_calibration_error(stated), finite_sample_calibration_error(np.repeat(stated, 25))
     assert few / many == pytest.approx(5, rel=0.1)
     honest = [expected_calibration_error(stated, rng.random(120) < stated) for _ in range(200)]
     assert np.mean(honest) == pytest.approx(few, rel=0.05)

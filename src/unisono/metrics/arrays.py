@@ -16,7 +16,7 @@ Truth = Values | Sparse
 Vectors = NDArray[np.floating]
 """cell x dimension; the inner product of two cells is their similarity."""
 
-Scores = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 Labels = NDArray[np.str_]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from unisono.metrics.arrays import Flags, Scores
+from unisono.metrics.arrays import Flags, Floats
 
 
-def expected_calibration_error(probability: Scores, correct: Flags | Scores, bins: int = 15) -> float:
+def expected_calibration_error(probability: Floats, correct: Flags | Floats, bins: int = 15) -> float:
     """How far stated probability is from frequency, 0 to 1: Σ_b n_b/n · |mean correct − mean probability|.
 
     Args:
@@ -25,10 +25,10 @@ def expected_calibration_error(probability: Scores, correct: Flags | Scores, bin
     return float(np.abs(gap).sum() / len(probability))
 
 
-def calibration_error_of_luck(probability: Scores, bins: int = 15, draws: int = 1000, seed: int = 0) -> float:
+def finite_sample_calibration_error(probability: Floats, bins: int = 15, draws: int = 1000, seed: int = 0) -> float:
     """The calibration error to expect of this many answers if every stated probability were exactly right.
 
-    Few answers never come out in the shares that were stated: an error is told from luck only where it exceeds this.
+    Few answers never come out in the stated proportions: only an error above this one is evidence of miscalibration.
 
     Args:
         probability: stated probability of each answer.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.metrics.arrays import Flags, Scores
+from unisono.metrics.arrays import Flags, Floats
 
 Counts = NDArray[np.intp]
 
@@ -20,7 +20,7 @@ class Curve(NamedTuple):
     n: Counts
 
 
-def reliability(probability: Scores, correct: Flags | Scores, bins: int = 15) -> Curve:
+def reliability(probability: Floats, correct: Flags | Floats, bins: int = 15) -> Curve:
     """Share of right answers over mean stated probability, in bins of as many answers each.
 
     Bins of equal width, as of `expected_calibration_error`, would hold nearly all answers in the first one, since a
@@ -43,7 +43,7 @@ def reliability(probability: Scores, correct: Flags | Scores, bins: int = 15) ->
     return Curve(x, y, np.array([len(part) for part in parts]))
 
 
-def abstention(probability: Scores, correct: Flags | Scores, points: int = 100) -> Curve:
+def abstention(probability: Floats, correct: Flags | Floats, points: int = 100) -> Curve:
     """Precision over the share of cells that get an answer, when the least sure are left without one.
 
     Args:
@@ -61,7 +61,7 @@ def abstention(probability: Scores, correct: Flags | Scores, points: int = 100) 
     return Curve(n / len(order), right[n - 1] / n, n)
 
 
-def wilson(share: Scores, n: Counts, z: float = 1.96) -> tuple[Scores, Scores]:
+def wilson(share: Floats, n: Counts, z: float = 1.96) -> tuple[Floats, Floats]:
     """Between which shares the true one lies with 95 % confidence (z = 1.96), for shares of n answers each.
 
     References:
@@ -73,6 +73,6 @@ def wilson(share: Scores, n: Counts, z: float = 1.96) -> tuple[Scores, Scores]:
     return np.minimum(middle - half, share), np.maximum(middle + half, share)
 
 
-def _require_answers(probability: Scores, correct: Flags | Scores) -> None:
+def _require_answers(probability: Floats, correct: Flags | Floats) -> None:
     if len(probability) == 0 or len(probability) != len(correct):
         raise ValueError(f"{len(probability)} probabilities for {len(correct)} answers, wanted as many and at least 1")

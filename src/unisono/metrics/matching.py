@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import sparse
 
-from unisono.metrics.arrays import Groups, Labels, Rows, Scores, Values, Vectors, check_shapes
+from unisono.metrics.arrays import Floats, Groups, Labels, Rows, Values, Vectors, check_shapes
 from unisono.metrics.calibration import expected_calibration_error
 from unisono.metrics.ranking import areas_of_ties
 
@@ -75,7 +75,7 @@ def recall_at(
     return {k: float(np.mean(place < k)) for k in ks}
 
 
-def _share_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Scores:
+def _share_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Floats:
     """For each query cell the share of others that score above its partner; NaN if there are no others."""
     share = np.full(len(query), np.nan)
     for cells, above in _others_above(query, reference, groups):
@@ -84,7 +84,7 @@ def _share_above(query: Vectors, reference: Vectors, groups: Labels | None) -> S
     return share
 
 
-def _others_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Iterator[tuple[Rows, Scores]]:
+def _others_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Iterator[tuple[Rows, Floats]]:
     """The cells of each group, and how many others each scores above its partner, a tie counting half."""
     if len(query) == 0:
         raise ValueError("0 cells: a figure of matching needs at least one pair")
@@ -97,7 +97,7 @@ def _others_above(query: Vectors, reference: Vectors, groups: Labels | None) -> 
         yield cells, _count_above(query[cells], reference[cells])
 
 
-def _count_above(query: Vectors, reference: Vectors) -> Scores:
+def _count_above(query: Vectors, reference: Vectors) -> Floats:
     n_cells = len(query)
     size = max(1, _BLOCK_ENTRIES // n_cells)
     count = np.empty(n_cells)
@@ -127,7 +127,7 @@ def within_groups(posterior: sparse.csr_matrix, groups: Groups | None) -> sparse
     return sparse.csr_matrix((values, (rows, columns)), shape=posterior.shape)
 
 
-def probability_of_partner(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> Scores:
+def probability_of_partner(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> Floats:
     """The probability that each left cell gives its partner.
 
     Args:
@@ -160,7 +160,7 @@ def match_probability(posterior: sparse.csr_matrix, partner: Rows, groups: Group
 def accuracy(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> float:
     """The share of left cells with a partner whose most probable right cell it is; a tie counts its share."""
     inside = within_groups(posterior, groups)
-    correct, _ = top_answers(inside, partner)
+    correct, _ = top_match(inside, partner)
     return float(np.mean(correct[partner >= 0]))
 
 
@@ -168,7 +168,7 @@ def one_to_one_accuracy(assignment: sparse.csr_matrix, partner: Rows, groups: Gr
     """The share of left cells with a partner that are assigned to it; 1 / n at chance.
 
     Args:
-        assignment: left x right, at most one entry a row, as of rule `one-to-one`. What a cell left over is given
+        assignment: left x right, at most one entry per row, as of rule `one-to-one`. What a cell left over is given
             instead is an answer like any other; an empty row is a wrong one.
         partner: as in `probability_of_partner`.
         groups: of both sides; an answer in another group than the left cell's is wrong.
@@ -190,13 +190,16 @@ def match_calibration_error(
     The probability is that of the best right cell; of several that tie, one is taken by chance. See
     `expected_calibration_error`. Other arguments as in `probability_of_partner`.
     """
-    correct, best = top_answers(within_groups(posterior, groups), partner)
+    correct, best = top_match(within_groups(posterior, groups), partner)
     has_partner = partner >= 0
     return expected_calibration_error(np.minimum(best[has_partner], 1.0), correct[has_partner], bins)
 
 
-def top_answers(posterior: sparse.csr_matrix, partner: Rows) -> tuple[Scores, Scores]:
-    """Of each left cell the chance that its best right cell, drawn if several tie, is its partner; and its best."""
+def top_match(posterior: sparse.csr_matrix, partner: Rows) -> tuple[Floats, Floats]:
+    """Per left cell: the chance that its most probable right cell is the partner, and the probability it is given.
+
+    Of several right cells that tie, one is drawn: the chance is then 1 / ties if the partner is among them.
+    """
     own = np.nan_to_num(probability_of_partner(posterior, partner))
     best = _best(posterior)
     rows = _row_of_entries(posterior)
@@ -274,7 +277,7 @@ def label_transfer_probability(
     return float(inside.data[is_same].sum() / inside.shape[0])
 
 
-def _best(posterior: sparse.csr_matrix) -> Scores:
+def _best(posterior: sparse.csr_matrix) -> Floats:
     """The largest probability of each row, 0 of an empty one."""
     return np.asarray(posterior.max(axis=1).toarray(), dtype=np.float64).ravel()
 

@@ -39,9 +39,9 @@ class Drawing:
 
 def reliability(pairings: Sequence[Pairing]) -> Drawing:
     """Share of right answers over stated probability; on the diagonal where probabilities hold."""
-    curves = [(words.tie(each.left, each.right), each.setting, each.reliability) for each in pairings]
+    curves = [(words.tie(each.left, each.right), _setting(each), each.reliability) for each in pairings]
     texts = [
-        f"{words.tie(each.left, each.right)}, {words.SETTINGS[each.setting]}: the likeliest partner is given "
+        f"{words.tie(each.left, each.right)}, {_setting(each)}: the likeliest partner is given "
         f"{words.share(_mean(each.reliability.x, each.reliability.n))} on average and is right in "
         f"{words.share(_mean(each.reliability.y, each.reliability.n))} of cells."
         for each in pairings
@@ -53,9 +53,9 @@ def reliability(pairings: Sequence[Pairing]) -> Drawing:
 
 def abstention(pairings: Sequence[Pairing]) -> Drawing:
     """Precision over the share of cells that get an answer."""
-    curves = [(words.tie(each.left, each.right), each.setting, _begun(each.abstention)) for each in pairings]
+    curves = [(words.tie(each.left, each.right), _setting(each), _begun(each.abstention)) for each in pairings]
     texts = [
-        f"{words.tie(each.left, each.right)}, {words.SETTINGS[each.setting]}: "
+        f"{words.tie(each.left, each.right)}, {_setting(each)}: "
         f"{words.share(float(each.abstention.y[-1]))} right if all cells are matched, "
         f"{words.share(_at(each.abstention, 0.25))} among the surest quarter."
         for each in pairings
@@ -77,11 +77,15 @@ def coverage(directions: Sequence[Direction]) -> Drawing:
     return Drawing("coverage", {"": text}, _document(curves, ("share promised", "share of values held"), diagonal=1.0))
 
 
+def _setting(pairing: Pairing) -> str:
+    return words.setting(pairing.within, pairing.depth)
+
+
 def _by_setting(pairings: Sequence[Pairing], texts: Sequence[str]) -> dict[str, str]:
     """The sentences of each setting, one after the other."""
     found: dict[str, list[str]] = {}
     for pairing, text in zip(pairings, texts, strict=True):
-        found.setdefault(pairing.setting, []).append(text)
+        found.setdefault(_setting(pairing), []).append(text)
     return {setting: " ".join(sentences) for setting, sentences in found.items()}
 
 
