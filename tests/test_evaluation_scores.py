@@ -55,10 +55,10 @@ def scores():
     return evaluate(small_model(), test_cells())
 
 
-def shuffled(name):
-    """A modality in the order that `evaluate` documents, and where the partner of each cell of the query stands."""
-    order = np.random.default_rng(0).permutation(43)
-    return test_cells()[name][order].copy(), np.argsort(order)
+def shuffled(part):
+    """A modality in the order that `evaluate` documents, and where the partner of each of its cells stands."""
+    order = np.random.default_rng(0).permutation(part.n_obs)
+    return part[order].copy(), np.argsort(order)
 
 
 def similarity(left, right):
@@ -116,7 +116,7 @@ def test_every_score_of_prediction_is_its_metric_of_what_predict_returns(source,
 @pytest.mark.parametrize(("within", "depth"), SETTINGS)
 @pytest.mark.parametrize(("left", "right"), PAIRS)
 def test_every_score_of_matching_is_its_metric_of_what_match_returns(left, right, within, depth):
-    query, (other, partner) = test_cells()[left], shuffled(right)
+    query, (other, partner) = test_cells()[left], shuffled(test_cells()[right])
     soft, one_to_one = (
         small_model().match(query, other, within=within, depth=depth, **rule).to_anndata().X
         for rule in ({}, {"rule": "one-to-one"})
@@ -133,6 +133,17 @@ def test_every_score_of_matching_is_its_metric_of_what_match_returns(left, right
     for metric, value in wanted.items():
         found = scores().value(left, right, metric, within=within, depth=depth)
         assert found == pytest.approx(value, abs=1e-6), metric
+
+
+def test_partners_beyond_the_hundred_that_match_keeps_by_default_are_left_out():
+    query = rebuilt({name: training()[name] for name in KINDS})
+    right, partner = shuffled(query["adt"])
+    soft = small_model().match(query["rna"], right).to_anndata().X
+    assert np.diff(soft.indptr).max() == 100 < 151
+    wanted = metrics.match_probability(soft, partner), metrics.pair_areas(soft, partner)[0]
+    found = evaluate(small_model(), query)
+    assert found.value("rna", "adt", "match_probability") == pytest.approx(wanted[0], abs=1e-6)
+    assert found.value("rna", "adt", "pair_auroc") == pytest.approx(wanted[1], abs=1e-6)
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)

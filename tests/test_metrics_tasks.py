@@ -14,11 +14,11 @@ def truth_and_prediction(n_cells=37, n_features=11, seed=0):
     return sparse.csr_matrix(truth), (truth + rng.normal(size=truth.shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", ["continuous", "binary"])
-def test_metrics_of_prediction_are_those_of_the_whole(kind):
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_metrics_of_prediction_are_those_of_the_whole(is_binary):
     truth, prediction = truth_and_prediction()
     truth = sparse.csr_matrix(truth.multiply(np.arange(11) != 4))
-    found = prediction_metrics(truth, prediction, kind)
+    found = prediction_metrics(truth, prediction, is_binary=is_binary)
     wanted = {
         "pearson": metrics.mean_pearson(truth, prediction),
         "rmse": metrics.rmse(truth, prediction),
@@ -27,7 +27,7 @@ def test_metrics_of_prediction_are_those_of_the_whole(kind):
         "overall_pearson": metrics.overall_pearson(truth, prediction),
         "n_without_correlation": 1.0,
     }
-    if kind == "binary":
+    if is_binary:
         areas = metrics.areas_per_feature(truth, prediction)
         wanted |= {"auroc": np.nanmean(areas.auroc), "auprc": np.nanmean(areas.auprc)}
     else:
@@ -36,15 +36,15 @@ def test_metrics_of_prediction_are_those_of_the_whole(kind):
     assert all(type(figure) is float for figure in found.values())
 
 
-@pytest.mark.parametrize("kind", ["continuous", "binary"])
-def test_a_prediction_in_blocks_of_any_width_has_the_metrics_of_the_whole(kind, monkeypatch):
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_a_prediction_in_blocks_of_any_width_has_the_metrics_of_the_whole(is_binary, monkeypatch):
     truth, prediction = truth_and_prediction()
-    whole = prediction_metrics(truth, prediction, kind)
+    whole = prediction_metrics(truth, prediction, is_binary=is_binary)
     blocks = (prediction[:, a:b] for a, b in ((0, 2), (2, 3), (3, 11)))
-    assert prediction_metrics(truth, blocks, kind) == pytest.approx(whole)
-    assert prediction_metrics(truth.tocsc(), prediction, kind) == pytest.approx(whole)
+    assert prediction_metrics(truth, blocks, is_binary=is_binary) == pytest.approx(whole)
+    assert prediction_metrics(truth.tocsc(), prediction, is_binary=is_binary) == pytest.approx(whole)
     monkeypatch.setattr("unisono.metrics.tasks._BLOCK_ENTRIES", 37 * 4)
-    assert prediction_metrics(truth, prediction, kind) == pytest.approx(whole)
+    assert prediction_metrics(truth, prediction, is_binary=is_binary) == pytest.approx(whole)
 
 
 def test_peaks_that_are_rarely_open_have_no_area():
@@ -52,20 +52,20 @@ def test_peaks_that_are_rarely_open_have_no_area():
     rare = sparse.csr_matrix(truth.multiply(np.arange(37)[:, None] < 9))
     rare.eliminate_zeros()
     assert rare.getnnz(axis=0).max() < 10
-    assert {"auroc", "auprc"} & set(prediction_metrics(rare, prediction, "binary")) == set()
+    assert {"auroc", "auprc"} & set(prediction_metrics(rare, prediction, is_binary=True)) == set()
 
 
 def test_a_prediction_that_is_not_whole_or_not_finite_is_refused():
     truth, prediction = truth_and_prediction()
     with pytest.raises(ValueError, match=r"10 features; the truth is \(37, 11\)"):
-        prediction_metrics(truth, prediction[:, :10], "continuous")
+        prediction_metrics(truth, prediction[:, :10], is_binary=False)
     with pytest.raises(ValueError, match=r"37 cells, at least 12 features; the truth is \(37, 11\)"):
-        prediction_metrics(truth, (prediction, prediction[:, :1]), "continuous")
+        prediction_metrics(truth, (prediction, prediction[:, :1]), is_binary=False)
     with pytest.raises(ValueError, match=r"36 cells, at least 11 features"):
-        prediction_metrics(truth, prediction[:36], "continuous")
+        prediction_metrics(truth, prediction[:36], is_binary=False)
     prediction[5, 9] = np.nan
     with pytest.raises(ValueError, match="first: cell 5, feature 9"):
-        prediction_metrics(truth, iter([prediction[:, :7], prediction[:, 7:]]), "continuous")
+        prediction_metrics(truth, iter([prediction[:, :7], prediction[:, 7:]]), is_binary=False)
 
 
 def matching(n=31, seed=0):
@@ -163,15 +163,15 @@ def test_partners_that_score_nothing_are_refused():
         matching_metrics(left, right, soft, one, np.zeros(31, dtype=int))
 
 
-@pytest.mark.parametrize("kind", ["continuous", "binary"])
-def test_chance_of_prediction_is_the_score_of_the_mean_profile(kind):
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_chance_of_prediction_is_the_score_of_the_mean_profile(is_binary):
     rng = np.random.default_rng(3)
     truth = rng.poisson(rng.gamma(0.7, size=13), size=(37, 13)).astype(np.float64)
-    truth = np.log1p(truth) if kind == "continuous" else (truth > 0).astype(np.float64)
+    truth = np.log1p(truth) if not is_binary else (truth > 0).astype(np.float64)
     profile = np.tile(truth.mean(axis=0), (37, 1))
-    wanted = prediction_metrics(sparse.csc_matrix(truth), profile, kind)
+    wanted = prediction_metrics(sparse.csc_matrix(truth), profile, is_binary=is_binary)
     del wanted["n_without_correlation"]
-    found = prediction_chance(sparse.csc_matrix(truth), kind)
+    found = prediction_chance(sparse.csc_matrix(truth), is_binary=is_binary)
     assert found == pytest.approx(wanted, abs=1e-9)
     assert found["pearson_per_cell"] > 0.1
 

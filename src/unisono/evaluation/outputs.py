@@ -37,6 +37,11 @@ class Predicted:
     truth: sparse.csc_matrix
     prediction: Prediction
 
+    @property
+    def is_binary(self) -> bool:
+        """Whether measured values are 0 or 1 and predicted ones probabilities."""
+        return self.prediction.link == "logistic"
+
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """The predicted values of some features at a time."""
         n_cells, n_features = self.prediction.shape

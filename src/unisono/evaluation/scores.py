@@ -13,7 +13,6 @@ from unisono.evaluation.outputs import Matched, Predicted, matchings, prediction
 from unisono.io.fingerprint import fingerprint
 from unisono.messages import Finding, bad_input
 from unisono.metrics import (
-    Kind,
     PredictionDetails,
     matching_chance,
     matching_metrics,
@@ -158,12 +157,12 @@ def read_test(model: Unisono, test: MuData, source_name: str, *, force: bool) ->
 
 def details_of(output: Predicted) -> PredictionDetails:
     """How well a modality was predicted, over all features and one by one."""
-    return prediction_details(output.truth, output.blocks(), _kind(output))
+    return prediction_details(output.truth, output.blocks(), is_binary=output.is_binary)
 
 
 def prediction_rows(output: Predicted, details: PredictionDetails) -> list[Score]:
     """The scores of a prediction."""
-    chance = prediction_chance(output.truth, _kind(output))
+    chance = prediction_chance(output.truth, is_binary=output.is_binary)
     source, target = output.prediction.source, output.prediction.target
     return [
         Score("prediction", source, target, None, False, metric, value, chance.get(metric))
@@ -189,7 +188,3 @@ def table_of(rows: list[Score], source_name: str) -> Scores:
     if not rows:
         raise bad_input("E027", source_name, "no cell has two modalities of this model.", "give cells measured in both")
     return Scores(tuple(rows))
-
-
-def _kind(output: Predicted) -> Kind:
-    return "binary" if output.prediction.link == "logistic" else "continuous"

@@ -34,7 +34,6 @@ from unisono.metrics.prediction import (
 from unisono.metrics.ranking import Areas, areas_of_ties
 from unisono.metrics.shared_space import shared_space
 from unisono.metrics.tasks import (
-    Kind,
     PredictionDetails,
     matching_chance,
     matching_metrics,
@@ -47,7 +46,6 @@ __all__ = [
     "Areas",
     "Correlations",
     "Curve",
-    "Kind",
     "Moments",
     "PredictionDetails",
     "abstention",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from unisono.metrics.moments import Moments
 from unisono.metrics.prediction import MIN_CLASS, areas_per_feature, require_finite, spearman_per_feature
 from unisono.metrics.ranking import Areas, areas_of_ties
 
-Kind = Literal["continuous", "binary"]
-"""What the values of a modality are: numbers on a scale, or 0 and 1, such as whether a peak is open."""
-
 _BLOCK_ENTRIES = 2**21
 """Predicted values that are looked at together, where they come in one piece."""
 
@@ -34,45 +31,47 @@ _RECALL_AT = (1, 5, 10)
 
 
 class PredictionDetails(NamedTuple):
-    """Metrics of a prediction, and those of each feature: `auroc` is empty for continuous values, NaN where rare."""
+    """Metrics of a prediction, and those of each feature: `auroc` is empty unless binary, NaN where rare."""
 
     metrics: dict[str, float]
     pearson: Floats
     auroc: Floats
 
 
-def prediction_metrics(truth: Sparse, prediction: Values | Iterable[Values], kind: Kind) -> dict[str, float]:
+def prediction_metrics(truth: Sparse, prediction: Values | Iterable[Values], *, is_binary: bool) -> dict[str, float]:
     """How well one modality is predicted.
 
     Args:
         truth: measured values on the modality's scale, cell x feature.
         prediction: predicted values, cell x feature: whole, or as blocks of consecutive features from the first to
             the last, of which only one is held at a time.
-        kind: "continuous", or "binary" where the truth is 0 or 1 and the prediction ranks cells.
+        is_binary: measured values are 0 or 1, as of peaks, and predicted ones rank cells.
 
     Returns:
-        `pearson` and, of continuous values, `spearman`: mean over features of the correlation over cells, where a
+        `pearson` and, unless binary, `spearman`: mean over features of the correlation over cells, where a
         feature without one counts as 0, and `n_without_correlation` says how many do. `rmse` and `mae` over all
-        values. Of binary values `auroc` and `auprc`: mean over features with 10 cells of either class, absent if there
+        values. If binary, `auroc` and `auprc`: mean over features with 10 cells of either class, absent if there
         is none. `pearson_per_cell`: mean over cells of the correlation over features. `overall_pearson`: over all
         values.
 
     Raises:
         ValueError: shapes differ, or a predicted value is not finite.
     """
-    return prediction_details(truth, prediction, kind).metrics
+    return prediction_details(truth, prediction, is_binary=is_binary).metrics
 
 
-def prediction_details(truth: Sparse, prediction: Values | Iterable[Values], kind: Kind) -> PredictionDetails:
+def prediction_details(truth: Sparse, prediction: Values | Iterable[Values], *, is_binary: bool) -> PredictionDetails:
     """As `prediction_metrics`, with the correlation and the AUROC of each feature."""
-    blocks = [_block(measured, predicted, kind) for measured, predicted in _paired_blocks(truth.tocsc(), prediction)]
+    blocks = [
+        _block(measured, predicted, is_binary) for measured, predicted in _paired_blocks(truth.tocsc(), prediction)
+    ]
     n_values = truth.shape[0] * truth.shape[1]
     per_feature = [block.by_feature.correlations() for block in blocks]
     by_cell = blocks[0].by_cell
     for block in blocks[1:]:
         by_cell = by_cell.joined(block.by_cell)
     found = {"pearson": _mean(part.values for part in per_feature)}
-    if kind == "continuous":
+    if not is_binary:
         found["spearman"] = _mean(block.spearman for block in blocks)
     found["rmse"] = float(np.sqrt(sum(block.squares for block in blocks) / n_values))
     found["mae"] = sum(block.absolute for block in blocks) / n_values
@@ -87,12 +86,12 @@ def prediction_details(truth: Sparse, prediction: Values | Iterable[Values], kin
     return PredictionDetails(found, np.concatenate([part.values for part in per_feature]), auroc)
 
 
-def prediction_chance(truth: Sparse, kind: Kind) -> dict[str, float]:
+def prediction_chance(truth: Sparse, *, is_binary: bool) -> dict[str, float]:
     """Metrics of the prediction that gives every cell the mean of these cells: what a model has to beat.
 
     Args:
         truth: measured values, cell x feature.
-        kind: as of `prediction_metrics`.
+        is_binary: as of `prediction_metrics`.
 
     Returns:
         `pearson` and `spearman` 0, `auroc` 0.5 (a constant knows no order), `auprc` the fraction of positive cells;
@@ -112,7 +111,7 @@ def prediction_chance(truth: Sparse, kind: Kind) -> dict[str, float]:
         "pearson_per_cell": float(_correlation_with_profile(x, mean).mean()),
         "overall_pearson": float(np.sqrt(between / (between + squares))) if between > 0 else 0.0,
     }
-    if kind == "continuous":
+    if not is_binary:
         return found | {"spearman": 0.0}
     has_area = np.minimum(measured, n_cells - measured) >= MIN_CLASS
     return found | ({"auroc": 0.5, "auprc": float(measured[has_area].mean() / n_cells)} if has_area.any() else {})
@@ -209,8 +208,8 @@ class _Block(NamedTuple):
     absolute: float
 
 
-def _block(measured: Values, predicted: Values, kind: Kind) -> _Block:
-    is_binary, nothing = kind == "binary", np.empty(0)
+def _block(measured: Values, predicted: Values, is_binary: bool) -> _Block:
+    nothing = np.empty(0)
     gap = measured - predicted
     return _Block(
         Moments.of(measured, predicted, 0),
