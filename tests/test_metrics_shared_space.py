@@ -81,9 +81,9 @@ def test_one_batch_or_one_type_leaves_out_what_it_cannot_tell(scib):
     assert "silhouette_batch" not in shared_space(cells(2.0), TYPES, TYPES)
 
 
-def test_what_cannot_be_judged_is_refused():
+def test_what_cannot_be_scored_is_refused():
     one = np.full(131, "all")
-    with pytest.raises(ValueError, match="nothing to tell apart"):
+    with pytest.raises(ValueError, match="nothing to compare"):
         shared_space(cells(), one, one)
     with pytest.raises(ValueError, match="131 cells, 130 batch entries and 131 cell types"):
         shared_space(cells(), BATCHES[1:], TYPES)

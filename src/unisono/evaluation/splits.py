@@ -1,4 +1,4 @@
-"""Which cells a method is fitted on and which it is tested on, by name and seed; never looks at a count."""
+"""Which cells a method is fitted on and which it is judged by, by name and seed; never looks at a count."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEST_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Cells to fit on and cells to test on, as ascending positions in `Cells.names`.
+    """Cells to fit on and cells to be judged by, as ascending positions in `Cells.names`.
 
     Attributes:
         name: the seed, batch or donor that makes it, such as `seed 0` or `s1d2`.

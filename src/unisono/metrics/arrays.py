@@ -28,4 +28,4 @@ Groups = tuple[Labels, Labels]
 def check_shapes(truth: Truth, prediction: Values) -> None:
     """Refuse two arrays that numpy would broadcast."""
     if truth.shape != prediction.shape:
-        raise ValueError(f"shapes {truth.shape} and {prediction.shape} differ, wanted the same cells and features")
+        raise ValueError(f"shapes {truth.shape} and {prediction.shape} differ, expected the same cells and features")

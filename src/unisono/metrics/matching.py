@@ -1,4 +1,4 @@
-"""How good a match is: ranks of vectors, and probabilities, answers and labels of a posterior; never sees names."""
+"""How good a match is: ranks of vectors, and probabilities, matches and labels of a posterior; never sees names."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def foscttm_of_scores(scores: Values, groups: Labels | None = None) -> float:
         groups: as for `foscttm`.
     """
     if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or len(scores) == 0:
-        raise ValueError(f"scores are {scores.shape}, wanted as many left as right cells and at least 1")
+        raise ValueError(f"scores are {scores.shape}, expected as many left as right cells and at least 1")
     labels = np.zeros(len(scores), dtype=int) if groups is None else np.asarray(groups)
     if len(labels) != len(scores):
         raise ValueError(f"groups: {len(labels)} labels for {len(scores)} cells")
@@ -87,7 +87,7 @@ def _share_above(query: Vectors, reference: Vectors, groups: Labels | None) -> F
 def _others_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Iterator[tuple[Rows, Floats]]:
     """The cells of each group, and how many others each scores above its partner, a tie counting half."""
     if len(query) == 0:
-        raise ValueError("0 cells: a figure of matching needs at least one pair")
+        raise ValueError("0 cells: a metric of matching needs at least one pair")
     check_shapes(query, reference)
     labels = np.zeros(len(query), dtype=int) if groups is None else np.asarray(groups)
     if len(labels) != len(query):
@@ -169,9 +169,9 @@ def one_to_one_accuracy(assignment: sparse.csr_matrix, partner: Rows, groups: Gr
 
     Args:
         assignment: left x right, at most one entry per row, as of rule `one-to-one`. What a cell left over is given
-            instead is an answer like any other; an empty row is a wrong one.
+            instead counts as its match; an empty row is a wrong one.
         partner: as in `probability_of_partner`.
-        groups: of both sides; an answer in another group than the left cell's is wrong.
+        groups: of both sides; a match in another group than the left cell's is wrong.
 
     Raises:
         ValueError: a row holds several entries: probabilities, not an assignment.
@@ -249,7 +249,7 @@ def label_transfer_accuracy(
     """The share of left cells whose best right cell carries their label; of several that tie, the share that do.
 
     Args:
-        posterior: left x right, rows sum to 1; an empty row is a wrong answer.
+        posterior: left x right, rows sum to 1; an empty row counts as wrong.
         left_labels: the label of each left cell, such as its type.
         right_labels: the label of each right cell.
         groups: of both sides; see `within_groups`.

@@ -39,7 +39,7 @@ def shared_space(vectors: Vectors, batch: Labels, cell_type: Labels) -> dict[str
         raise ValueError("vectors are not finite; leave out cells without counts")
     has_types, has_batches = len(np.unique(cell_type)) > 1, len(np.unique(batch)) > 1
     if not has_types and not has_batches:
-        raise ValueError("one batch and one cell type: nothing to tell apart")
+        raise ValueError("one batch and one cell type: nothing to compare")
     scib = _scib_metrics()
     near = _neighbours(vectors, scib)
     figures: dict[str, float] = {}

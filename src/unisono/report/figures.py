@@ -22,8 +22,8 @@ text, so that all show on white."""
 DARK = ("#4BA3E3", "#E69F00", "#1DB88E", "#E39BC3", "#F0793A", "#9AD8FA", "#D8C63C")
 """The same, lighter, to show on black."""
 
-_MIN_ANSWERS = 20
-"""Fewer answers say little of how many are right: curves over the surest cells begin there."""
+_MIN_MATCHES = 20
+"""Of fewer matches the share that is right is uncertain: curves over the surest cells begin there."""
 
 _SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up")
 
@@ -52,7 +52,7 @@ def reliability(pairings: Sequence[Pairing]) -> Drawing:
 
 
 def abstention(pairings: Sequence[Pairing]) -> Drawing:
-    """Precision over the share of cells that get an answer."""
+    """Precision over the share of cells that are matched."""
     curves = [(words.tie(each.left, each.right), _setting(each), _begun(each.abstention)) for each in pairings]
     texts = [
         f"{words.tie(each.left, each.right)}, {_setting(each)}: "
@@ -128,7 +128,7 @@ def _document(
 
 
 def _bars(curve: Curve) -> dict[str, Any]:
-    """Where the true share may lie, from how many answers are behind a point."""
+    """Where the true share may lie, from how many matches are behind a point."""
     low, high = wilson(curve.y, curve.n)
     return {
         "type": "data",
@@ -141,8 +141,8 @@ def _bars(curve: Curve) -> dict[str, Any]:
 
 
 def _begun(curve: Curve) -> Curve:
-    """The curve from 20 answers on; its end at least."""
-    is_shown = curve.n >= min(_MIN_ANSWERS, curve.n[-1])
+    """The curve from 20 matches on; its end at least."""
+    is_shown = curve.n >= min(_MIN_MATCHES, curve.n[-1])
     return Curve(*(part[is_shown] for part in curve))
 
 
