@@ -196,10 +196,7 @@ def match_calibration_error(
 
 
 def top_match(posterior: sparse.csr_matrix, partner: Rows) -> tuple[Floats, Floats]:
-    """Per left cell: the chance that its most probable right cell is the partner, and the probability it is given.
-
-    Of several right cells that tie, one is drawn: the chance is then 1 / ties if the partner is among them.
-    """
+    """Per left cell the chance that its best right cell, drawn from those that tie, is its partner; its probability."""
     own = np.nan_to_num(probability_of_partner(posterior, partner))
     best = _best(posterior)
     rows = _row_of_entries(posterior)

@@ -133,8 +133,7 @@ def matching_metrics(
         vectors_right: right cell x dimension; inner products with the left ones rank the right cells.
         posterior_soft: left x right, probabilities, rows sum to 1.
         posterior_one_to_one: left x right, at most one entry per row.
-        partner: for each left cell the row of its partner among the right ones, −1 where it has none. No right cell is
-            the partner of two.
+        partner: for each left cell the row of its partner among the right ones, −1 where it has none.
         groups: of left and of right cells, such as batches: everything is scored within them.
         labels: of left and of right cells, such as cell types.
 
@@ -147,11 +146,7 @@ def matching_metrics(
     Raises:
         ValueError: shapes disagree, no left cell has a partner, or a right cell is the partner of two.
     """
-    paired = np.flatnonzero(partner >= 0)
-    if len(paired) == 0:
-        raise ValueError(f"none of {len(partner)} left cells has a partner: no match can be scored")
-    if len(np.unique(partner[paired])) < len(paired):
-        raise ValueError("partner: a right cell is the partner of several left cells")
+    paired = _paired_rows(partner)
     ranked = vectors_left[paired], vectors_right[partner[paired]]
     inside = None if groups is None else groups[0][paired]
     recall = recall_at(*ranked, ks=_RECALL_AT, groups=inside)
@@ -169,6 +164,15 @@ def matching_metrics(
         found["label_transfer_accuracy"] = label_transfer_accuracy(posterior_soft, *labels, groups)
         found["label_transfer_probability"] = label_transfer_probability(posterior_soft, *labels, groups)
     return found
+
+
+def _paired_rows(partner: Rows) -> Rows:
+    paired = np.flatnonzero(partner >= 0)
+    if len(paired) == 0:
+        raise ValueError(f"none of {len(partner)} left cells has a partner: no match can be scored")
+    if len(np.unique(partner[paired])) < len(paired):
+        raise ValueError("partner: a right cell is the partner of several left cells")
+    return paired
 
 
 def matching_chance(n_cells: int, groups: Groups | None = None) -> dict[str, float]:
