@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from unisono.api import fit
 from unisono.config import FitConfig
 from unisono.datasets import simulate
+from unisono.evaluation.scores import Scores
 from unisono.inference.predictor import Predictor
 from unisono.messages import InputWarning
 from unisono.model.unisono import Unisono
@@ -98,6 +99,16 @@ def on_scale(part: AnnData, modality: str) -> NDArray[np.float64]:
     if modality == "adt":
         return np.log1p(x / np.exp(np.log1p(x).mean(axis=1, keepdims=True)))
     return (x > 0).astype(np.float64)
+
+
+def assert_same(found: Scores, wanted: Scores, **tolerance: float) -> None:
+    """Two tables of scores have the same rows, values and chance levels, to a tolerance of `pytest.approx`."""
+    import pytest
+
+    assert [row.key for row in found.rows] == [row.key for row in wanted.rows]
+    for a, b in zip(found.rows, wanted.rows, strict=True):
+        assert a.value == pytest.approx(b.value, **tolerance), a.key
+        assert a.chance == (None if b.chance is None else pytest.approx(b.chance, **tolerance)), a.key
 
 
 def correlations(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:

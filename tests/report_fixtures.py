@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from model_fixtures import small_model, test_cells
 
-from unisono.evaluation.collect import collect
+from unisono.evaluation.details import evaluation_report
 from unisono.evaluation.report_data import EvaluationReport
 from unisono.messages import Finding
 
@@ -26,7 +26,7 @@ def report() -> EvaluationReport:
         part.obs["cell_type"] = part.obs["cell_type"].astype(str).replace("type1", HOSTILE)
         part.obs[HOSTILE] = ["a", "b"] * 21 + ["a"]
     depth = {name: np.log(np.asarray(part.X.sum(axis=1)).ravel()) for name, part in query.mod.items()}
-    found = collect(small_model(), query, source_name=f"{HOSTILE}.h5mu", numbers={"log depth": depth})
+    found = evaluation_report(small_model(), query, source_name=f"{HOSTILE}.h5mu", numbers={"log depth": depth})
     directions = tuple(
         replace(each, features=np.array([HOSTILE, *each.features[1:]], dtype=object)) for each in found.directions
     )

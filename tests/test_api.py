@@ -131,8 +131,8 @@ def test_unusual_names_are_mapped_in_fit_and_remembered_for_queries():
     for same in (query, test_cells(), test_cells()["rna"]):
         np.testing.assert_array_equal(prediction(model, same), prediction(two_modalities()))
     assert set(model.embed(query)["layer two"].obsm) == {"X_unisono"}
-    figures = un.evaluate(model, query)
-    assert figures == un.evaluate(two_modalities(), pair_of(mdata=test_cells()))
+    scores = un.evaluate(model, query)
+    assert scores == un.evaluate(two_modalities(), pair_of(mdata=test_cells()))
 
 
 def test_a_mapping_of_one_name_does_not_hide_the_known_names_of_a_query():

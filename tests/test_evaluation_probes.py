@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, r2_score
 
 from unisono.evaluation import probes as room
-from unisono.evaluation.probes import balanced_accuracy, class_probes, explained, linear_answers, value_probes
+from unisono.evaluation.probes import balanced_accuracy, class_probes, held_out_labels, r_squared, value_probes
 
 N = 217
 CELLS = np.array([f"c{i}" for i in range(N)])
@@ -98,15 +98,15 @@ def test_figures_are_those_of_scikit_learn():
     classes, said = three_classes(1), three_classes(2)
     assert balanced_accuracy(classes, said) == pytest.approx(balanced_accuracy_score(classes, said))
     truth, guess = noise(31), noise(31, seed=1)
-    assert explained(truth, guess) == pytest.approx(r2_score(truth, guess))
-    assert explained(truth, np.full(31, truth.mean())) == pytest.approx(0.0)
+    assert r_squared(truth, guess) == pytest.approx(r2_score(truth, guess))
+    assert r_squared(truth, np.full(31, truth.mean())) == pytest.approx(0.0)
 
 
 def test_a_linear_probe_answers_for_other_vectors_of_the_cells_it_has_not_seen():
     classes = np.random.default_rng(5).choice(np.array(["left", "right"]), size=N)
     sign = np.where(classes == "left", -1.0, 1.0)
     x = np.stack([2.0 * sign, np.zeros(N)], axis=1) + 0.2 * noise(N, 2)
-    own, mirrored = linear_answers(x, classes, CELLS, (x, -x))
+    own, mirrored = held_out_labels(x, classes, CELLS, (x, -x))
     np.testing.assert_array_equal(own, classes)
     np.testing.assert_array_equal(mirrored, np.where(classes == "left", "right", "left"))
 

@@ -1,14 +1,19 @@
-"""Tests of evaluation: each figure is what its formula gives on the model's answers, and no partner is leaked."""
+"""Tests of evaluate: it scores what predict and match return, every row says of what, and no partner is leaked."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from functools import cache
+from importlib import import_module
 
 import numpy as np
+import pandas as pd
 import pytest
 from io_fixtures import refusal
 from model_fixtures import (
     PAIRS,
+    assert_same,
     changed,
     correlations,
     counts,
@@ -20,33 +25,45 @@ from model_fixtures import (
     training,
 )
 from scipy import sparse
-from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from unisono.evaluation import answers as room
-from unisono.evaluation.scores import evaluate
+from unisono import metrics
+from unisono.evaluation.scores import Score, Scores, evaluate
 from unisono.inference.fitted_model import FittedModel
-from unisono.metrics import expected_calibration_error
+from unisono.model import unisono as model_room
 from unisono.model.query import query_view
 from unisono.types import MatchPosterior
 
 KINDS = ("rna", "adt")
+DIRECTIONS = (*PAIRS, *(pair[::-1] for pair in PAIRS))
+SETTINGS = ((None, False), ("batch", False), (None, True), ("batch", True))
+PREDICTION = ("pearson", "rmse", "mae", "pearson_per_cell", "overall_pearson", "n_without_correlation")
+MATCHING = (
+    "foscttm",
+    "recall_at_1",
+    "recall_at_5",
+    "recall_at_10",
+    "match_probability",
+    "one_to_one_accuracy",
+    "calibration_error",
+    "pair_auroc",
+    "pair_auprc",
+)
 
 
 @cache
-def figures():
+def scores():
     return evaluate(small_model(), test_cells())
 
 
-def matching(left, right, **options):
-    query = test_cells()
-    return (
-        small_model().match(query[left], query[right], prior_unmatched=0, **options).match_posterior.posterior.toarray()
-    )
+def shuffled(part):
+    """A modality in the order that `evaluate` documents, and where the partner of each of its cells stands."""
+    order = np.random.default_rng(0).permutation(part.n_obs)
+    return part[order].copy(), np.argsort(order)
 
 
 def similarity(left, right):
-    """Inner products of untuned vectors, with what the anchors add to each cell."""
+    """Inner products of unaligned vectors, with what the anchors add to each cell."""
     query = changed(small_model(), moment_alignment={}).embed(test_cells())
     vectors = [query[m].obsm["X_unisono"] for m in (left, right)]
     anchors = small_model().fitted.anchors[left, right]
@@ -64,111 +81,148 @@ def foscttm_by_hand(s, groups=None):
     return np.mean(shares)
 
 
-PREDICTION = (
-    "pearson",
-    "rmse",
-    "mae",
-    "pearson per cell",
-    "overall pearson",
-    "features without correlation",
-)
-MATCHING = (
-    "foscttm",
-    "recall@1",
-    "recall@5",
-    "recall@10",
-    "match probability",
-    "one-to-one accuracy",
-    "calibration error",
-    "pair auroc",
-    "pair auprc",
-)
-
-
-def test_there_is_a_figure_for_every_direction_pair_and_setting():
+def test_there_is_a_row_for_every_direction_pair_and_setting():
     wanted = set()
-    for source, target in [*PAIRS, *(pair[::-1] for pair in PAIRS)]:
+    for source, target in DIRECTIONS:
         names = (*PREDICTION, *(("auroc", "auprc") if target == "atac" else ("spearman",)))
-        wanted |= {f"{source}->{target} {name}" for name in names}
-    for left, right in PAIRS:
-        for suffix in ("", " within batch", " with depth", " within batch with depth"):
-            wanted |= {f"{left}~{right} {name}{suffix}" for name in MATCHING}
-    assert set(figures()) == wanted
-    assert all(type(figure) is float and np.isfinite(figure) for figure in figures().values())
+        wanted |= {("prediction", source, target, name, None, False) for name in names}
+    wanted |= {("matching", *pair, name, *setting) for pair in PAIRS for name in MATCHING for setting in SETTINGS}
+    assert {(row.task, *row.key) for row in scores().rows} == wanted
+    assert len(scores().rows) == len(wanted) == 6 * 7 + 2 + 3 * 4 * 9
+    assert all(type(row.value) is float and np.isfinite(row.value) for row in scores().rows)
 
 
-@pytest.mark.parametrize(("source", "target"), [*PAIRS, *(pair[::-1] for pair in PAIRS)])
-def test_prediction_figures_are_those_of_predict(source, target):
-    predicted = small_model().predict(test_cells(), source=source, target=target).X.astype(np.float64)
-    measured = on_scale(test_cells()[target], target)
-    is_constant = np.ptp(measured, axis=0) == 0
-    pearson = np.zeros(measured.shape[1])
-    pearson[~is_constant] = correlations(measured[:, ~is_constant], predicted[:, ~is_constant])
-    task = f"{source}->{target}"
-    assert figures()[f"{task} pearson"] == pytest.approx(pearson.mean(), abs=1e-4)
-    assert figures()[f"{task} features without correlation"] == is_constant.sum()
-    assert figures()[f"{task} rmse"] == pytest.approx(np.sqrt(((measured - predicted) ** 2).mean()), rel=1e-4)
-    assert figures()[f"{task} mae"] == pytest.approx(np.abs(measured - predicted).mean(), rel=1e-4)
-    per_cell = correlations(measured.T, predicted.T)
-    assert figures()[f"{task} pearson per cell"] == pytest.approx(per_cell.mean(), abs=1e-4)
-    overall = np.corrcoef(measured.ravel(), predicted.ravel())[0, 1]
-    assert figures()[f"{task} overall pearson"] == pytest.approx(overall, abs=1e-4)
-    if target != "atac":
-        ranks = [rankdata(values, axis=0)[:, ~is_constant] for values in (measured, predicted)]
-        spearman = correlations(*ranks).sum() / measured.shape[1]
-        assert figures()[f"{task} spearman"] == pytest.approx(spearman, abs=1e-3)
+@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def test_every_score_of_prediction_is_its_metric_of_what_predict_returns(source, target):
+    predicted = small_model().predict(test_cells(), source, target).X
+    truth = on_scale(test_cells()[target], target)
+    wanted = {
+        "pearson": metrics.mean_pearson(truth, predicted),
+        "spearman": metrics.spearman(truth, predicted, "feature").mean,
+        "rmse": metrics.rmse(truth, predicted),
+        "mae": metrics.mae(truth, predicted),
+        "pearson_per_cell": metrics.pearson(truth, predicted, "cell").mean,
+        "overall_pearson": metrics.overall_pearson(truth, predicted),
+        "n_without_correlation": metrics.pearson(truth, predicted, "feature").n_undefined,
+    }
     if target == "atac":
-        n_open = measured.sum(axis=0)
-        ranks = rankdata(predicted, axis=0)
-        auroc = ((ranks * measured).sum(axis=0) - n_open * (n_open + 1) / 2) / np.maximum(n_open * (43 - n_open), 1)
-        is_scored = (n_open >= 10) & (n_open <= 33)
-        assert 0 < is_scored.sum() < 90
-        assert figures()[f"{task} auroc"] == pytest.approx(auroc[is_scored].mean(), abs=1e-4)
-        precision = [average_precision_score(measured[:, i], predicted[:, i]) for i in np.flatnonzero(is_scored)]
-        assert figures()[f"{task} auprc"] == pytest.approx(np.mean(precision), abs=1e-4)
+        areas = metrics.areas_per_feature(truth, predicted)
+        wanted |= {"auroc": np.nanmean(areas.auroc), "auprc": np.nanmean(areas.auprc)}
+        del wanted["spearman"]
+    rows = [row for row in scores().rows if row.task == "prediction"]
+    found = {row.metric: row.value for row in rows if (row.source, row.target) == (source, target)}
+    assert found == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize(("within", "depth"), SETTINGS)
+@pytest.mark.parametrize(("left", "right"), PAIRS)
+def test_every_score_of_matching_is_its_metric_of_what_match_returns(left, right, within, depth):
+    query, (other, partner) = test_cells()[left], shuffled(test_cells()[right])
+    soft, one_to_one = (
+        small_model().match(query, other, within=within, depth=depth, **rule).to_anndata().X
+        for rule in ({}, {"rule": "one-to-one"})
+    )
+    groups = None if within is None else tuple(side.obs[within].to_numpy(dtype=str) for side in (query, other))
+    auroc, auprc = metrics.pair_areas(soft, partner, groups)
+    wanted = {
+        "match_probability": metrics.match_probability(soft, partner, groups),
+        "one_to_one_accuracy": metrics.one_to_one_accuracy(one_to_one, partner, groups),
+        "calibration_error": metrics.match_calibration_error(soft, partner, groups),
+        "pair_auroc": auroc,
+        "pair_auprc": auprc,
+    }
+    for metric, value in wanted.items():
+        found = scores().value(left, right, metric, within=within, depth=depth)
+        assert found == pytest.approx(value, abs=1e-6), metric
+
+
+def test_partners_beyond_the_hundred_that_match_keeps_by_default_are_left_out():
+    query = rebuilt({name: training()[name] for name in KINDS})
+    right, partner = shuffled(query["adt"])
+    soft = small_model().match(query["rna"], right).to_anndata().X
+    assert np.diff(soft.indptr).max() == 100 < 151
+    wanted = metrics.match_probability(soft, partner), metrics.pair_areas(soft, partner)[0]
+    found = evaluate(small_model(), query)
+    assert found.value("rna", "adt", "match_probability") == pytest.approx(wanted[0], abs=1e-6)
+    assert found.value("rna", "adt", "pair_auroc") == pytest.approx(wanted[1], abs=1e-6)
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
-def test_matching_figures_are_those_of_match(left, right):
-    task = f"{left}~{right}"
-    for suffix, options in (
-        ("", {}),
-        (" within batch", {"within": "batch"}),
-        (" with depth", {"depth": True}),
-    ):
-        soft = matching(left, right, top=1000, **options)
-        assert figures()[f"{task} match probability{suffix}"] == pytest.approx(np.diag(soft).mean(), rel=1e-3)
-        is_best = soft.argmax(axis=1) == np.arange(43)
-        stated = expected_calibration_error(soft.max(axis=1), is_best)
-        assert figures()[f"{task} calibration error{suffix}"] == pytest.approx(stated, abs=1e-3)
-        one = matching(left, right, rule="one-to-one", **options)
-        assert figures()[f"{task} one-to-one accuracy{suffix}"] == pytest.approx(np.diag(one).mean(), abs=1e-6)
-
-
-@pytest.mark.parametrize(("left", "right"), PAIRS)
-def test_pair_figures_are_those_of_all_pairs_or_of_those_within_a_batch(left, right):
-    task, is_partner = f"{left}~{right}", np.eye(43, dtype=bool)
+def test_pair_areas_are_scikit_learns_over_all_pairs_or_those_within_a_batch(left, right):
+    is_partner = np.eye(43, dtype=bool)
     batch = test_cells()[left].obs["batch"].to_numpy(dtype=str)
-    for suffix, options, is_possible in (
-        ("", {}, np.ones((43, 43), dtype=bool)),
-        (" within batch", {"within": "batch"}, batch[:, None] == batch),
-    ):
-        soft = matching(left, right, top=1000, **options)
+    for within, is_possible in ((None, np.ones((43, 43), dtype=bool)), ("batch", batch[:, None] == batch)):
+        soft = small_model().match(test_cells()[left], test_cells()[right], within=within).to_anndata().X.toarray()
         auroc = roc_auc_score(is_partner[is_possible], soft[is_possible])
         auprc = average_precision_score(is_partner[is_possible], soft[is_possible])
-        assert figures()[f"{task} pair auroc{suffix}"] == pytest.approx(auroc, abs=1e-3)
-        assert figures()[f"{task} pair auprc{suffix}"] == pytest.approx(auprc, abs=1e-3)
+        assert scores().value(left, right, "pair_auroc", within=within) == pytest.approx(auroc, abs=1e-3)
+        assert scores().value(left, right, "pair_auprc", within=within) == pytest.approx(auprc, abs=1e-3)
+
+
+def test_one_posterior_serves_both_rules(monkeypatch):
+    room, calls = import_module("unisono.matching.couple"), []
+    posterior = room.posterior
+    monkeypatch.setattr(room, "posterior", lambda *given, **options: calls.append(1) or posterior(*given, **options))
+    query = test_cells()
+    evaluate(small_model(), rebuilt({name: query[name] for name in KINDS}))
+    assert len(calls) == 2 * (1 + 2)
+
+
+def test_chance_stands_beside_every_score_that_has_one():
+    found = {row.metric for row in scores().rows if row.chance is None}
+    assert found == {"n_without_correlation", "calibration_error"}
+    assert scores().get("rna", "adt", "foscttm", within="batch").chance == 0.5
+    assert scores().get("rna", "adt", "recall_at_5").chance == pytest.approx(5 / 43)
+    assert scores().get("rna", "adt", "pearson").chance == 0.0
+
+
+def row(**changes):
+    plain = ("prediction", "rna", "adt", None, False, "pearson", 0.25, 0.0)
+    return replace(Score(*plain), **changes)
+
+
+def test_the_frame_has_a_row_for_each_score_and_nan_where_chance_is_unknown():
+    frame = scores().to_frame()
+    assert list(frame) == ["task", "source", "target", "within", "depth", "metric", "value", "chance"]
+    chosen = frame[(frame.metric == "foscttm") & (frame.source == "rna") & (frame.within == "batch") & frame.depth]
+    assert list(chosen.value) == [scores().value("rna", "adt", "foscttm", within="batch", depth=True)]
+    assert frame.chance.isna().sum() == sum(row.chance is None for row in scores().rows) > 0
+    assert (frame.value.dtype, frame.chance.dtype) == (np.float64, np.float64)
+    assert list(Scores((row(chance=None),)).to_frame().chance.isna()) == [True]
+
+
+def test_the_dictionary_is_plain_json_and_holds_the_same_table():
+    found = json.loads(json.dumps(scores().to_dict(), allow_nan=False))
+    assert list(found) == ["prediction", "matching"]
+    frame = pd.concat([pd.DataFrame(rows).assign(task=task) for task, rows in found.items()], ignore_index=True)
+    pd.testing.assert_frame_equal(frame[list(scores().to_frame())], scores().to_frame(), check_dtype=False)
+    assert Scores((row(value=float("nan")),)).to_dict()["prediction"][0]["value"] is None
+
+
+def test_a_score_is_found_by_what_it_is_of_and_missed_by_anything_else():
+    table = Scores((row(), row(task="matching", metric="foscttm", value=0.1), row(target="atac", value=0.5)))
+    assert table.value("rna", "adt", "pearson") == 0.25
+    assert table.value("rna", "atac", "pearson") == 0.5
+    assert table.get("adt", "rna", "pearson") is None
+    assert table.get("rna", "adt", "foscttm", depth=True) is None
+    with pytest.raises(KeyError, match="no foscttm of rna and adt with within='batch', depth=False"):
+        table.value("rna", "adt", "foscttm", within="batch")
+
+
+def test_two_rows_of_one_score_are_refused():
+    with pytest.raises(ValueError, match=r"1 scores stand in several rows \(first: \('rna', 'adt', 'pearson'"):
+        Scores((row(), row(value=0.5)))
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
-def test_rank_figures_are_those_of_the_untuned_embedding_and_the_anchors(left, right):
-    s, task = similarity(left, right), f"{left}~{right}"
+def test_ranks_are_those_of_the_unaligned_embedding_and_the_anchors(left, right):
+    s = similarity(left, right)
     batch = test_cells()[left].obs["batch"].to_numpy(dtype=str)
-    assert figures()[f"{task} foscttm"] == pytest.approx(foscttm_by_hand(s), abs=1e-3)
-    assert figures()[f"{task} foscttm within batch"] == pytest.approx(foscttm_by_hand(s, batch), abs=1e-3)
+    assert scores().value(left, right, "foscttm") == pytest.approx(foscttm_by_hand(s), abs=1e-3)
+    assert scores().value(left, right, "foscttm", within="batch") == pytest.approx(foscttm_by_hand(s, batch), abs=1e-3)
     for k in (1, 5, 10):
         recall = ((s > np.diag(s)[:, None]).sum(axis=1) < k).mean()
-        assert figures()[f"{task} recall@{k}"] == pytest.approx(recall, abs=1e-6)
+        assert scores().value(left, right, f"recall_at_{k}") == pytest.approx(recall, abs=1e-6)
 
 
 def test_rank_within_batch_with_depth_compares_what_match_within_batch_compares():
@@ -178,55 +232,53 @@ def test_rank_within_batch_with_depth_compares_what_match_within_batch_compares(
     batch = views[0].batch
     left, right, _ = small_model().fitted.match_vectors(*views, depth=True, groups=(batch, batch))
     wanted = foscttm_by_hand(left.astype(np.float64) @ right.T.astype(np.float64), batch)
-    assert figures()["rna~adt foscttm within batch with depth"] == pytest.approx(wanted, abs=1e-6)
+    assert scores().value("rna", "adt", "foscttm", within="batch", depth=True) == pytest.approx(wanted, abs=1e-6)
 
 
-def test_figures_of_a_model_that_learnt_are_better_than_chance():
+def test_scores_of_a_model_that_learnt_are_better_than_chance():
     found = evaluate(late_model(), test_cells())
-    assert found["rna->adt pearson"] > 0.3
-    assert found["rna~adt foscttm"] < 0.3
-    assert found["rna~adt match probability"] > 1.5 / 43
+    assert found.value("rna", "adt", "pearson") > 0.3
+    assert found.value("rna", "adt", "foscttm") < 0.3
+    assert found.value("rna", "adt", "match_probability") > 1.5 / 43
 
 
 @pytest.mark.parametrize("name", ["atac", "rna", "adt"])
-def test_permuting_the_rows_of_one_modality_leaves_every_figure_alone(name):
+def test_permuting_the_rows_of_one_modality_leaves_every_score_alone(name):
     query = test_cells()
     parts = dict(query.mod)
     parts[name] = parts[name][np.random.default_rng(6).permutation(43)].copy()
     found = evaluate(small_model(), rebuilt(parts))
-    assert set(found) == set(figures())
-    for task, figure in figures().items():
-        assert found[task] == pytest.approx(figure, abs=2e-4), task
+    assert_same(found, scores(), abs=2e-4)
 
 
-def test_wrong_partners_cost_the_figures_that_right_ones_earn():
+def test_wrong_partners_cost_the_scores_that_right_ones_earn():
     query = test_cells()
     misnamed = query["adt"].copy()
     misnamed.obs_names = np.roll(misnamed.obs_names, 1)
     misnamed.obs["batch"] = query["rna"].obs["batch"].reindex(misnamed.obs_names)
     found = evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": misnamed}))
-    assert found["rna~adt foscttm"] == pytest.approx(0.5, abs=0.1)
-    assert found["rna~adt foscttm"] > figures()["rna~adt foscttm"] + 0.1
-    assert found["rna->adt pearson"] < figures()["rna->adt pearson"] - 0.1
+    assert found.value("rna", "adt", "foscttm") == pytest.approx(0.5, abs=0.1)
+    assert found.value("rna", "adt", "foscttm") > scores().value("rna", "adt", "foscttm") + 0.1
+    assert found.value("rna", "adt", "pearson") < scores().value("rna", "adt", "pearson") - 0.1
 
 
 def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkeypatch):
     given, coupled = [], []
-    match_vectors, couple = FittedModel.match_vectors, room.couple
+    match_vectors, couple = FittedModel.match_vectors, model_room.couple_by_rules
 
     def watched(model, left, right, **options):
         given.append((left, right, options["groups"]))
         return match_vectors(model, left, right, **options)
 
-    def watched_couple(left, right, **options):
+    def watched_couple(left, right, rules, **options):
         coupled.append((left, right, options["within"]))
-        return couple(left, right, **options)
+        return couple(left, right, rules, **options)
 
     monkeypatch.setattr(FittedModel, "match_vectors", watched)
-    monkeypatch.setattr(room, "couple", watched_couple)
+    monkeypatch.setattr(model_room, "couple_by_rules", watched_couple)
     query = test_cells()
     evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": query["adt"]}))
-    assert (len(given), len(coupled)) == (2 * 2, 2 * 2 * 2)
+    assert (len(given), len(coupled)) == (2 * 2, 2 * 2)
     for left, right, groups in given:
         assert sorted(left.cells) == sorted(right.cells)
         assert sum(a == b for a, b in zip(left.cells, right.cells, strict=True)) < 6
@@ -254,14 +306,14 @@ def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkey
 def test_a_match_that_goes_by_position_earns_nothing(monkeypatch):
     """Were the right cells in the order of the left ones, naming one's own row would find every partner."""
 
-    def by_position(left, right, *, within=None, **_):
-        return MatchPosterior(sparse.identity(len(left), format="csr"), np.zeros(len(left)))
+    def by_position(left, right, rules, **_):
+        return dict.fromkeys(rules, MatchPosterior(sparse.identity(len(left), format="csr"), np.zeros(len(left))))
 
-    monkeypatch.setattr(room, "couple", by_position)
+    monkeypatch.setattr(model_room, "couple_by_rules", by_position)
     query = test_cells()
     found = evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": query["adt"]}))
-    assert found["rna~adt match probability"] < 6 / 43
-    assert found["rna~adt one-to-one accuracy"] < 6 / 43
+    assert found.value("rna", "adt", "match_probability") < 6 / 43
+    assert found.value("rna", "adt", "one_to_one_accuracy") < 6 / 43
 
 
 def test_only_cells_measured_in_both_are_scored():
@@ -269,9 +321,8 @@ def test_only_cells_measured_in_both_are_scored():
     parts = {"rna": query["rna"][:40].copy(), "adt": query["adt"][5:].copy()}
     found = evaluate(small_model(), rebuilt(parts))
     wanted = evaluate(small_model(), rebuilt({name: query[name][5:40].copy() for name in ("rna", "adt")}))
-    assert set(found) == {task for task in figures() if "atac" not in task}
-    for task, figure in wanted.items():
-        assert found[task] == pytest.approx(figure, abs=2e-4), task
+    assert_same(found, wanted, abs=2e-4)
+    assert {row.key for row in found.rows} == {row.key for row in scores().rows if "atac" not in row.key}
 
 
 def test_cells_without_partners_are_refused():
@@ -288,12 +339,12 @@ def test_a_single_modality_is_refused():
     assert (found.code, found.where) == ("E027", "mine.h5mu")
 
 
-def test_one_batch_has_no_figures_within_batch():
+def test_one_batch_has_no_scores_within_batch():
     query = training()
     one = (query["rna"].obs["batch"] == "b1").to_numpy()
     found = evaluate(small_model(), rebuilt({name: query[name][one].copy() for name in ("rna", "adt")}))
-    assert not [task for task in found if "within" in task]
-    assert "rna~adt foscttm" in found
+    assert {row.within for row in found.rows} == {None}
+    assert found.get("rna", "adt", "foscttm") is not None
 
 
 def test_proteins_the_model_does_not_know_are_not_scored():
@@ -303,7 +354,7 @@ def test_proteins_the_model_does_not_know_are_not_scored():
     measured = on_scale(query["adt"], "adt")[:, 1:]
     with pytest.warns(UserWarning, match="W036"):
         found = evaluate(small_model(), query)
-    assert found["rna->adt pearson"] == pytest.approx(correlations(measured, predicted).mean(), abs=1e-4)
+    assert found.value("rna", "adt", "pearson") == pytest.approx(correlations(measured, predicted).mean(), abs=1e-4)
 
 
 def test_the_test_cells_are_not_changed():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unisono.metrics import calibration_error_of_luck, expected_calibration_error
+from unisono.metrics import expected_calibration_error, finite_sample_calibration_error
 
 
 def test_calibration_error_by_hand():
@@ -21,8 +21,8 @@ def test_frequencies_that_equal_probabilities_have_no_calibration_error():
     assert expected_calibration_error(probability, ~correct) > 0.3
 
 
-def test_no_answers_have_no_calibration():
-    with pytest.raises(ValueError, match="0 probabilities for 0 answers"):
+def test_no_predictions_have_no_calibration():
+    with pytest.raises(ValueError, match="0 probabilities for 0 outcomes"):
         expected_calibration_error(np.empty(0), np.empty(0, dtype=bool))
 
 
@@ -30,15 +30,15 @@ def test_an_answer_that_is_right_half_of_the_time_counts_half():
     assert expected_calibration_error(np.array([0.5, 0.9]), np.array([0.5, 1.0])) == pytest.approx(0.1 / 2)
 
 
-def test_luck_alone_is_the_mean_error_of_answers_drawn_from_what_was_stated():
-    assert calibration_error_of_luck(np.full(100, 0.5), draws=4000) == pytest.approx(0.0398, abs=0.001)
-    assert calibration_error_of_luck(np.array([0.0, 1.0])) == 0.0
+def test_the_finite_sample_error_is_the_mean_error_of_outcomes_drawn_from_what_was_stated():
+    assert finite_sample_calibration_error(np.full(100, 0.5), draws=4000) == pytest.approx(0.0398, abs=0.001)
+    assert finite_sample_calibration_error(np.array([0.0, 1.0])) == 0.0
 
 
-def test_luck_shrinks_as_answers_grow_and_an_error_beyond_it_is_none_of_it():
+def test_the_finite_sample_error_shrinks_as_predictions_grow_and_miscalibration_exceeds_it():
     rng = np.random.default_rng(4)
     stated = rng.random(120)
-    few, many = calibration_error_of_luck(stated), calibration_error_of_luck(np.repeat(stated, 25))
+    few, many = finite_sample_calibration_error(stated), finite_sample_calibration_error(np.repeat(stated, 25))
     assert few / many == pytest.approx(5, rel=0.1)
     honest = [expected_calibration_error(stated, rng.random(120) < stated) for _ in range(200)]
     assert np.mean(honest) == pytest.approx(few, rel=0.05)

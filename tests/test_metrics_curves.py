@@ -47,7 +47,7 @@ def test_a_curve_has_no_more_points_than_asked_for():
 
 
 @pytest.mark.parametrize("curve", [reliability, abstention])
-def test_nothing_or_too_little_to_judge_is_refused(curve):
+def test_nothing_or_too_few_points_are_refused(curve):
     with pytest.raises(ValueError, match="at least 1"):
         curve(np.array([]), np.array([]))
     with pytest.raises(ValueError, match="2 probabilities for 1"):

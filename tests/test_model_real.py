@@ -21,8 +21,8 @@ def test_protein_of_another_sample_is_predicted_and_matched_from_its_rna():
     training, test = (mdata[np.flatnonzero(sample == name)].copy() for name in ("s1d1", "s1d2"))
     model = un.fit(training, batch_key="batch", preset="fast", device="cpu")
     scores = un.evaluate(model, test)
-    assert scores["rna->adt pearson"] > 0.55
-    assert scores["rna~adt foscttm"] < 0.12
+    assert scores.value("rna", "adt", "pearson") > 0.55
+    assert scores.value("rna", "adt", "foscttm") < 0.12
 
 
 @pytest.mark.slow
@@ -35,8 +35,8 @@ def test_a_model_of_one_panel_reads_another_laboratorys_without_renaming():
     assert report.is_usable
     assert (covered["adt"].found, covered["adt"].mapped["cd3.1"], covered["adt"].mapped["cd279"]) == (14, "CD3", "PD-1")
     scores = un.evaluate(model, query)
-    assert scores["rna->adt pearson"] > 0.5
-    assert scores["adt->rna pearson"] > 0.1
+    assert scores.value("rna", "adt", "pearson") > 0.5
+    assert scores.value("adt", "rna", "pearson") > 0.1
 
 
 @pytest.mark.slow

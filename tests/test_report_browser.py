@@ -201,7 +201,7 @@ def test_the_search_filters_the_features(wide):
     assert len(values(wide, "accuracy", "y")) == 60
 
 
-def test_accuracies_are_sorted_and_are_those_of_the_evidence(wide):
+def test_accuracies_are_sorted_and_are_those_of_the_report(wide):
     wide.select_option("#accuracy-direction", label="RNA → chromatin")
     wide.select_option("#accuracy-measure", label="correlation")
     direction = next(each for each in report().directions if (each.source, each.target) == ("rna", "atac"))

@@ -96,20 +96,20 @@ def test_a_script_cannot_end_its_own_element():
 
 def test_every_figure_of_evaluate_stands_in_a_table():
     lines = [cell for table in tables.figure_tables(report()) for line in table.lines for cell in line.cells]
-    assert len([value for value, _ in lines if value]) == len(report().scores)
-    assert len([chance for _, chance in lines if chance]) == len(report().reference)
+    rows = report().scores.rows
+    assert len([value for value, _ in lines if value]) == len(rows)
+    assert len([chance for _, chance in lines if chance]) == len([row for row in rows if row.chance is not None])
     read = "".join(Elements(rendered()).read)
-    for name in ("rna->adt pearson", "adt~atac foscttm with depth"[::1], "rna~adt recall@5 within batch"):
-        if name in report().scores:
-            assert words.figure(report().scores[name]) in read
+    for row in (rows[0], rows[-1], report().scores.get("rna", "adt", "recall_at_5", within="batch")):
+        assert words.figure(row.value) in read
 
 
 def test_figures_and_their_chance_levels_stand_in_the_column_of_their_task():
     table = tables.figure_tables(report())[0]
     place = table.columns.index("RNA → protein")
     line = next(line for line in table.lines if line.meaning.name == "Root mean squared error")
-    scores, chance = report().scores["rna->adt rmse"], report().reference["rna->adt rmse"]
-    assert line.cells[place] == (f"{scores:.3f}", f"{chance:.3f}".rstrip("0"))
+    score = report().scores.get("rna", "adt", "rmse")
+    assert line.cells[place] == (f"{score.value:.3f}", f"{score.chance:.3f}".rstrip("0"))
     counted = next(line for line in table.lines if line.meaning.name == "Features without a correlation")
     assert counted.cells[table.columns.index("RNA → chromatin")] == ("1", "")
 
@@ -127,7 +127,7 @@ def test_one_pair_has_its_settings_side_by_side_and_several_pairs_have_a_table_e
     pairings = tuple(each for each in report().pairings if (each.left, each.right) == ("rna", "adt"))
     one = tables.figure_tables(replace(report(), pairings=pairings))[1]
     assert one.columns == ("By content alone", "Within batch", "With depth", "Within batch, with depth")
-    assert one.lines[0].cells[1][0] == words.figure(report().scores["rna~adt foscttm within batch"])
+    assert one.lines[0].cells[1][0] == words.figure(report().scores.value("rna", "adt", "foscttm", within="batch"))
 
 
 def test_the_best_and_the_worst_are_listed_with_their_rank_and_unscored_ones_left_out():
@@ -188,10 +188,11 @@ def test_the_words_of_curves_say_what_the_curves_show():
         reliability=Curve(np.array([0.1, 0.5]), np.array([0.2, 0.4]), np.array([30, 10])),
         abstention=Curve(np.array([0.25, 1.0]), np.array([0.6, 0.3]), np.array([25, 100])),
     )
-    text = figures.reliability([pairing]).texts[""]
+    text = figures.reliability([pairing]).texts["by content alone"]
     assert "given 20 % on average and is right in 25 % of cells" in text
     assert (
-        "30 % right if all cells are matched, 60 % among the surest quarter" in figures.abstention([pairing]).texts[""]
+        "30 % right if all cells are matched, 60 % among the surest quarter"
+        in figures.abstention([pairing]).texts["by content alone"]
     )
     direction = report().directions[3]
     held = replace(direction, coverage=Curve(np.array([0.5, 0.9]), np.array([0.4, 0.87]), np.array([7, 7])))

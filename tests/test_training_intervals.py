@@ -13,7 +13,7 @@ from scipy import sparse
 
 from unisono.api import fit, load
 from unisono.datasets import simulate
-from unisono.evaluation.collect import collect
+from unisono.evaluation.details import evaluation_report
 from unisono.model.query import query_view
 from unisono.model.unisono import Unisono
 
@@ -156,7 +156,7 @@ def test_coverage_in_a_report_is_that_of_the_groups_that_were_calibrated_by():
     by_kind = model().calibrate(known, by="kind")
     query, kind = annotated(800 + N_UNSEEN, 800 + 2 * N_UNSEEN)
     noisy = query[kind == "noisy"].copy()
-    (found,) = [d for d in collect(by_kind, noisy).directions if (d.source, d.target) == ("rna", "adt")]
+    (found,) = [d for d in evaluation_report(by_kind, noisy).directions if (d.source, d.target) == ("rna", "adt")]
     curve = dict(zip(found.coverage.x, found.coverage.y, strict=True))
     assert curve[0.8] == pytest.approx(0.8, abs=0.05)
 

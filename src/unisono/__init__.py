@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unisono import datasets, modalities, pl
+    from unisono import datasets, metrics, modalities, pl
     from unisono.api import fit, load
     from unisono.config import FitConfig
     from unisono.evaluation.disentanglement import disentanglement
-    from unisono.evaluation.scores import evaluate
+    from unisono.evaluation.scores import Scores, evaluate
     from unisono.io.matching import Matching
     from unisono.messages import BadInput, InputWarning
     from unisono.model.unisono import Unisono
@@ -20,22 +20,25 @@ __all__ = [
     "FitConfig",
     "InputWarning",
     "Matching",
+    "Scores",
     "Unisono",
     "datasets",
     "disentanglement",
     "evaluate",
     "fit",
     "load",
+    "metrics",
     "modalities",
     "pl",
 ]
 
-_ROOMS = ("datasets", "modalities", "pl")
+_ROOMS = ("datasets", "metrics", "modalities", "pl")
 _HOMES = {
     "BadInput": "unisono.messages",
     "FitConfig": "unisono.config",
     "InputWarning": "unisono.messages",
     "Matching": "unisono.io.matching",
+    "Scores": "unisono.evaluation.scores",
     "Unisono": "unisono.model.unisono",
     "disentanglement": "unisono.evaluation.disentanglement",
     "evaluate": "unisono.evaluation.scores",

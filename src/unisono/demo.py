@@ -11,7 +11,7 @@ import numpy as np
 
 from unisono.api import fit
 from unisono.config import FitConfig
-from unisono.evaluation.scores import evaluate
+from unisono.evaluation.scores import Scores, evaluate
 from unisono.io.read import read_mudata
 from unisono.io.tables import write_prediction
 from unisono.io.write import write_json
@@ -37,7 +37,7 @@ def run(
     force: bool = False,
     on_epoch: OnEpoch | None = None,
     say: Callable[[str], None],
-) -> dict[str, float]:
+) -> Scores:
     """Fit on four fifths of the cells, predict, match and score the rest; everything lands in the folder `out`.
 
     The test cells are the first fifth of `numpy.random.default_rng(0).permutation(n)`.
@@ -46,7 +46,7 @@ def run(
         BadInput: the file cannot be used, or `out` holds something and `force` is not set.
     """
     if out.exists() and not out.is_dir():
-        raise bad_input("E055", str(out), "is a file, wanted a folder.", "give another folder with -o")
+        raise bad_input("E055", str(out), "is a file, expected a folder.", "give another folder with -o")
     if out.exists() and any(out.iterdir()) and not force:
         raise bad_input("E055", str(out), "exists and is not empty.", "give --force, or another folder with -o")
     if data is None:
@@ -70,10 +70,10 @@ def run(
     )
     out.mkdir(parents=True, exist_ok=True)
     model.save(out / "model", force=force)
-    _answer(model, test, out, source_name, force)
+    _write_outputs(model, test, out, source_name, force)
     say(f"scoring both tasks on {test.n_obs:,} cells that the fit has not seen")
     scores = evaluate(model, test, source_name=source_name)
-    write_json(out / "metrics.json", scores)
+    write_json(out / "metrics.json", {"scores": scores.to_dict()})
     say(f"model, predictions, matchings and metrics are in {out}")
     return scores
 
@@ -85,7 +85,7 @@ def split(mdata: MuData) -> tuple[MuData, MuData]:
     return mdata[np.sort(order[n_test:])].copy(), mdata[np.sort(order[:n_test])].copy()
 
 
-def _answer(model: Unisono, test: MuData, out: Path, source_name: str, force: bool) -> None:
+def _write_outputs(model: Unisono, test: MuData, out: Path, source_name: str, force: bool) -> None:
     """Every prediction and every matching of the test cells, as files."""
     for source, target in permutations(model.modalities, 2):
         prediction = model.prediction(test, source, target, source_name=source_name)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unisono.messages import InputWarning
+
+if TYPE_CHECKING:
+    from unisono.evaluation.scores import Scores
 
 PIPED_WIDTH = 180
 """Columns of a wide table where the output is no terminal."""
@@ -34,6 +37,24 @@ def print_table(rows: list[tuple[str, ...]], title: str | None = None, width: in
     if width is not None and not console.is_terminal:
         console = Console(width=width)
     console.print(table)
+
+
+def print_scores(scores: Scores) -> None:
+    """Print one row per score, its chance level empty where that is unknown."""
+    rows = [
+        (
+            row.task,
+            row.source,
+            row.target,
+            row.within or "",
+            "depth" if row.depth else "",
+            row.metric,
+            f"{row.value:.4f}",
+            "" if row.chance is None else f"{row.chance:.4f}",
+        )
+        for row in scores.rows
+    ]
+    print_table([("task", "source", "target", "within", "depth", "metric", "value", "chance"), *rows])
 
 
 def styled(text: str, is_best: bool) -> str:

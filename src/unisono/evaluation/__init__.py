@@ -1,1 +1,1 @@
-"""Evaluation: figures of merit, splits, baselines and benchmarks; never trains the model it judges."""
+"""Evaluation: scores, their report, splits, probes and style effects; never trains the model that it evaluates."""

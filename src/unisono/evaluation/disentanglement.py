@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.evaluation.answers import over_shared_features
+from unisono.evaluation.outputs import over_shared_features
 from unisono.evaluation.probes import Probe, class_probes, has_probes, value_probes
-from unisono.evaluation.style_transfer import StyleTransfer, style_transfer
-from unisono.evaluation.variance import VarianceShares, variance_shares
+from unisono.evaluation.style_effects import StyleTransfer, VarianceShares, style_transfer, variance_shares
 from unisono.messages import bad_input
 from unisono.model.query import query_cells
 from unisono.model.unisono import Unisono
@@ -41,7 +40,8 @@ class Styled:
 
     Attributes:
         variance: of test contents in the style of each training batch.
-        swap: cells of one batch in the style of another; None where fewer than two batches of training are in the test.
+        style_transfer: cells of one batch in the style of another; None where the test holds fewer than two batches of
+            training.
         change: mean absolute change of a value by a swap, on the target's scale; None as `style_transfer`.
         features_moved: share of the features that vary in the test which a swap changes, on average over cells, by more
             than a tenth of their measured standard deviation.
@@ -68,15 +68,15 @@ class Disentanglement:
     styled: tuple[Styled, ...]
 
     def rows(self) -> list[dict[str, Any]]:
-        """The probes as a table: a plain mapping a row, with `above_chance`."""
+        """The probes as a table: one plain mapping per row, with `above_chance`."""
         return [{**asdict(probe), "above_chance": probe.above_chance} for probe in self.probes]
 
     def overview(self) -> list[dict[str, Any]]:
-        """The probes as a table of one line a question, with a column for each space."""
+        """The probes as a table of one line per label and modality, with a column for each space."""
         lines: dict[tuple[str, str, str], dict[str, Any]] = {}
         for probe in self.probes:
-            question = {"what": probe.label, "of": probe.modality, "probe": probe.how, "chance": probe.chance}
-            line = lines.setdefault((probe.label, probe.modality, probe.how), question)
+            head = {"what": probe.label, "of": probe.modality, "probe": probe.how, "chance": probe.chance}
+            line = lines.setdefault((probe.label, probe.modality, probe.how), head)
             line[probe.space] = probe.score
         return sorted(lines.values(), key=lambda line: (line["what"], line["of"]))
 
@@ -94,7 +94,7 @@ def disentanglement(
     source_name: str = "test",
     force: bool = False,
 ) -> Disentanglement:
-    """Ask probes what content and style say of modality, batch, depth and cell type, and what a change of style does.
+    """Probe content and style for modality, batch, depth and cell type, and measure what a change of style does.
 
     Spaces: `content` (posterior means, the members side by side), `embedding` (what `model.embed` writes), `style`
     (posterior means), `codes` with the batch's offset in them and `standardised codes` without; `cell type` itself, for
@@ -106,7 +106,7 @@ def disentanglement(
         cell_type_key: obs column of the cell type; where it is not there, or None, its rows are absent.
         seed: draws cells and folds.
         source_name: what messages call the data.
-        force: go on even where the test cells hold less than a tenth of what the model reads.
+        force: continue even where the test cells hold less than a tenth of what the model reads.
 
     Raises:
         BadInput: E063 scikit-learn is missing, or the cells cannot be read by the model.
@@ -123,7 +123,7 @@ def disentanglement(
 def disentanglement_of(
     model: Unisono, cells: Cells, cell_type: Mapping[str, str] | None, seed: int = 0
 ) -> Disentanglement:
-    """As `disentanglement`, from cells whose counts are known to be sound and the type of each by name."""
+    """As `disentanglement`, from validated counts and the cell type of each by name."""
     if len(cells.names) > _MAX_CELLS:
         rng = np.random.default_rng(seed)
         cells = cells.take(np.sort(rng.permutation(len(cells.names))[:_MAX_CELLS]))
@@ -137,7 +137,7 @@ def disentanglement_of(
 
 
 class _Side(NamedTuple):
-    """One modality of the test cells: what it was read as, its spaces, and the type of each cell, "" if not known."""
+    """One modality of the test cells: its codes, its spaces, and the type of each cell, "" if not known."""
 
     cells: NDArray[np.str_]
     standardised: StandardisedCodes
@@ -152,9 +152,9 @@ def _side(model: Unisono, view: View, cell_type: Mapping[str, str] | None) -> _S
         model.fitted.predictor.network, modality, standardised.x, standardised.depth, standardised.offset
     )
     spaces = {
-        "content": _beside(z),
+        "content": _side_by_side(z),
         "embedding": model.fitted.embedding(view),
-        "style": _beside(style),
+        "style": _side_by_side(style),
         "codes": standardised.scaled,
         "standardised codes": standardised.x,
     }
@@ -165,7 +165,7 @@ def _types_of(cells: NDArray[np.str_], cell_type: Mapping[str, str] | None) -> N
     return None if cell_type is None else np.array([cell_type.get(name, "") for name in cells], dtype=str)
 
 
-def _beside(of_members: NDArray[np.float32]) -> NDArray[np.float32]:
+def _side_by_side(of_members: NDArray[np.float32]) -> NDArray[np.float32]:
     """Member x cell x dimension to cell x (member · dimension)."""
     return np.ascontiguousarray(of_members.transpose(1, 0, 2)).reshape(of_members.shape[1], -1)
 
@@ -180,8 +180,8 @@ def _of_modality(modality: Modality, side: _Side, seed: int) -> Iterator[Probe]:
         yield from class_probes(space, modality, "batch", x, side.standardised.batch, side.cells, seed)
         yield from value_probes(space, modality, "depth", x, side.standardised.log_depth, side.cells, seed)
         if side.cell_type is not None and has_type is not None and space != "cell type":
-            named = side.cell_type[has_type]
-            yield from class_probes(space, modality, "cell type", x[has_type], named, side.cells[has_type], seed)
+            typed = side.cell_type[has_type]
+            yield from class_probes(space, modality, "cell type", x[has_type], typed, side.cells[has_type], seed)
 
 
 def _of_both(a: Modality, left: _Side, b: Modality, right: _Side, cells: Cells, seed: int) -> Iterator[Probe]:
@@ -257,7 +257,7 @@ def _changes(model: Unisono, predicted: Mapping[str, Prediction], truth: View) -
 
 
 def _obs_column(test: MuData, column: str) -> dict[str, str] | None:
-    """Cell → what the column says, of the cells that it says something of; None where there is no such column."""
+    """Cell → its value in the column, of the cells that have one; None where there is no such column."""
     found: dict[str, str] = {}
     tables = [test.obs, *(part.obs for part in test.mod.values())]
     for table in (table for table in tables if column in table):

@@ -11,13 +11,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.metrics.arrays import Labels, Scores, Vectors
+from unisono.metrics.arrays import Floats, Labels, Vectors
 
 How = Literal["linear", "neighbours"]
 
 FOLDS = 5
-MIN = 5
-"""Cells that a class needs to be asked for: one a fold."""
+MIN_CELLS = 5
+"""Cells that a class needs to be probed: one per fold."""
 _NEIGHBOURS = 15
 _PENALTY = 0.1
 """Inverse strength of the ridge of the logistic regression, on columns of unit variance."""
@@ -29,14 +29,14 @@ class Probe:
 
     Attributes:
         space: name of the representation, such as "content".
-        modality: whose cells were asked, joined by "+" where several stand in one space.
-        label: what was to be read.
-        how: "linear", a ridge-penalised (logistic) regression, or "neighbours", the vote of the 15 nearest cells.
+        modality: whose cells were probed, joined by "+" where several stand in one space.
+        label: what was read.
+        how: "linear", a ridge-penalised (logistic) regression, or "neighbours", by the 15 nearest cells.
         figure: "balanced accuracy" of classes, "R²" of a number; both over cells held out.
-        score: 1 where the label is read without fault; R² may fall below 0.
-        chance: score of a guess that sees nothing: 1 / classes, or 0.
+        score: 1 is perfect; R² may fall below 0.
+        chance: score of a guess without the vectors: 1 / classes, or 0.
         n_cells: physical cells, each counted once.
-        n_classes: classes that were told apart, 0 for a number.
+        n_classes: classes to tell apart, 0 for a number.
     """
 
     space: str
@@ -72,7 +72,7 @@ def class_probes(
         vectors: row x dimension.
         classes: of each row.
         cells: physical cell of each row: rows of one cell are held out together, so that a cell's own other modality
-            never answers for it.
+            is never training data for it.
         seed: draws the folds.
 
     Raises:
@@ -80,14 +80,14 @@ def class_probes(
     """
     _require_rows(vectors, classes, cells)
     names, index = np.unique(classes, return_inverse=True)
-    often = np.array([len(np.unique(cells[index == place])) >= MIN for place in range(len(names))], dtype=bool)
+    often = np.array([len(np.unique(cells[index == place])) >= MIN_CELLS for place in range(len(names))], dtype=bool)
     rows = often[index]
     if often.sum() < 2:
         return ()
     x, y = np.asarray(vectors, dtype=np.float64)[rows], index[rows]
     folds = _folds(y, cells[rows], seed)
     n_classes, n_cells = int(often.sum()), len(np.unique(cells[rows]))
-    ways: tuple[tuple[How, _Fit], ...] = (("linear", _logistic), ("neighbours", _votes))
+    ways: tuple[tuple[How, _Fit], ...] = (("linear", _logistic), ("neighbours", _nearest_class))
     return tuple(
         Probe(
             space,
@@ -105,7 +105,7 @@ def class_probes(
 
 
 def value_probes(
-    space: str, modality: str, label: str, vectors: Vectors, values: Scores, cells: Labels, seed: int = 0
+    space: str, modality: str, label: str, vectors: Vectors, values: Floats, cells: Labels, seed: int = 0
 ) -> tuple[Probe, ...]:
     """Both probes of a number, such as depth; none where fewer than 10 cells are there or the number is constant.
 
@@ -117,48 +117,48 @@ def value_probes(
     if n_cells < 2 * FOLDS or y.std() == 0:
         return ()
     x, folds = np.asarray(vectors, dtype=np.float64), _folds(np.zeros(len(y), dtype=np.intp), cells, seed)
-    ways: tuple[tuple[How, _Fit], ...] = (("linear", _ridge), ("neighbours", _neighbours))
+    ways: tuple[tuple[How, _Fit], ...] = (("linear", _ridge), ("neighbours", _nearest_mean))
     return tuple(
-        Probe(space, modality, label, how, "R²", explained(y, _held_out(fit, x, y, folds)), 0.0, n_cells, 0)
+        Probe(space, modality, label, how, "R²", r_squared(y, _held_out(fit, x, y, folds)), 0.0, n_cells, 0)
         for how, fit in ways
     )
 
 
-def linear_answers(
-    vectors: Vectors, classes: Labels, cells: Labels, asked: tuple[Vectors, ...], seed: int = 0
+def held_out_labels(
+    vectors: Vectors, classes: Labels, cells: Labels, others: tuple[Vectors, ...], seed: int = 0
 ) -> tuple[NDArray[np.str_], ...]:
-    """What a linear probe says of other vectors of the same rows, from cells that it has not learnt from.
+    """The classes that a linear probe gives to other vectors of the same rows, each cell while it is held out.
 
     Args:
-        vectors: row x dimension, what the probe learns from, with `classes` and `cells` as of `class_probes`.
+        vectors: row x dimension, what the probe is trained on, with `classes` and `cells` as of `class_probes`.
         classes: of each row; every class is kept, however rare.
         cells: physical cell of each row.
-        asked: row x dimension each: the same cells as they are predicted, say; row i is asked of the fold that held
-            out cell i.
+        others: row x dimension each, such as the same cells as they are predicted; row i goes to the probe of the fold
+            that held out cell i.
         seed: draws the folds.
     """
     names, y = np.unique(classes, return_inverse=True)
-    found = tuple(np.empty(len(y), dtype=names.dtype) for _ in asked)
+    found = tuple(np.empty(len(y), dtype=names.dtype) for _ in others)
     for held_out in _folds(y, cells, seed):
         kept = np.setdiff1d(np.arange(len(y)), held_out)
-        answer = _logistic(np.asarray(vectors, dtype=np.float64)[kept], y[kept])
-        for answers, other in zip(found, asked, strict=True):
-            answers[held_out] = names[answer(np.asarray(other, dtype=np.float64)[held_out])]
+        predict = _logistic(np.asarray(vectors, dtype=np.float64)[kept], y[kept])
+        for labels, other in zip(found, others, strict=True):
+            labels[held_out] = names[predict(np.asarray(other, dtype=np.float64)[held_out])]
     return found
 
 
-def balanced_accuracy(truth: NDArray[Any], answer: NDArray[Any]) -> float:
-    """Share of right answers, mean over classes; 1 / classes in expectation of a guess that sees nothing."""
-    return float(np.mean([np.mean(answer[truth == name] == name) for name in np.unique(truth)]))
+def balanced_accuracy(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Recall, mean over classes; 1 / classes in expectation of a guess without the vectors."""
+    return float(np.mean([np.mean(predicted[truth == name] == name) for name in np.unique(truth)]))
 
 
-def explained(truth: Scores, answer: Scores) -> float:
-    """R²: share of the variance that the answers account for; 0 of the mean, below 0 of worse than that."""
-    return float(1.0 - np.square(truth - answer).sum() / np.square(truth - truth.mean()).sum())
+def r_squared(truth: Floats, predicted: Floats) -> float:
+    """R²: fraction of the variance explained; 0 of the mean, below 0 of worse than that."""
+    return float(1.0 - np.square(truth - predicted).sum() / np.square(truth - truth.mean()).sum())
 
 
-_Answer = Callable[[NDArray[np.float64]], NDArray[Any]]
-_Fit = Callable[[NDArray[np.float64], NDArray[Any]], _Answer]
+_Predict = Callable[[NDArray[np.float64]], NDArray[Any]]
+_Fit = Callable[[NDArray[np.float64], NDArray[Any]], _Predict]
 
 
 def _require_rows(vectors: Vectors, values: NDArray[Any], cells: Labels) -> None:
@@ -175,22 +175,22 @@ def _folds(y: NDArray[np.intp], cells: Labels, seed: int) -> list[NDArray[np.int
 
 
 def _held_out(fit: _Fit, x: NDArray[np.float64], y: NDArray[Any], folds: list[NDArray[np.intp]]) -> NDArray[Any]:
-    answers = np.empty_like(y)
+    predicted = np.empty_like(y)
     for held_out in folds:
         kept = np.setdiff1d(np.arange(len(y)), held_out)
-        answers[held_out] = fit(x[kept], y[kept])(x[held_out])
-    return answers
+        predicted[held_out] = fit(x[kept], y[kept])(x[held_out])
+    return predicted
 
 
-def _scaled(x: NDArray[np.float64]) -> _Answer:
+def _scaled(x: NDArray[np.float64]) -> _Predict:
     """Columns to mean 0 and variance 1, by these rows."""
     mean, deviation = x.mean(axis=0), x.std(axis=0)
     deviation[deviation < 1e-9] = 1.0
     return lambda other: (other - mean) / deviation
 
 
-def _logistic(x: NDArray[np.float64], y: NDArray[Any]) -> _Answer:
-    """Every class weighs as much as every other one, as balanced accuracy counts them."""
+def _logistic(x: NDArray[np.float64], y: NDArray[Any]) -> _Predict:
+    """Every class has the same total weight, as in balanced accuracy."""
     if len(np.unique(y)) == 1:
         only = y[0]
         return lambda other: np.full(len(other), only)
@@ -200,26 +200,26 @@ def _logistic(x: NDArray[np.float64], y: NDArray[Any]) -> _Answer:
     return lambda other: np.asarray(model.predict(scaled(other)))
 
 
-def _ridge(x: NDArray[np.float64], y: NDArray[Any]) -> _Answer:
+def _ridge(x: NDArray[np.float64], y: NDArray[Any]) -> _Predict:
     scaled = _scaled(x)
     model = _sklearn("linear_model").RidgeCV(alphas=np.logspace(-1, 5, 7)).fit(scaled(x), y)
     return lambda other: np.asarray(model.predict(scaled(other)))
 
 
-def _votes(x: NDArray[np.float64], y: NDArray[Any]) -> _Answer:
-    """Votes of the nearest cells, each class's over how common it is."""
+def _nearest_class(x: NDArray[np.float64], y: NDArray[Any]) -> _Predict:
+    """The class most frequent among the nearest cells, relative to its frequency among all."""
     near = _nearest(x)
     classes, n_cells = np.unique(y, return_counts=True)
 
-    def answer(other: NDArray[np.float64]) -> NDArray[Any]:
-        voted = y[near.kneighbors(other, return_distance=False)]
-        share = (voted[:, :, None] == classes).sum(axis=1) / n_cells
-        return np.asarray(classes[share.argmax(axis=1)])
+    def predict(other: NDArray[np.float64]) -> NDArray[Any]:
+        nearest = y[near.kneighbors(other, return_distance=False)]
+        enrichment = (nearest[:, :, None] == classes).sum(axis=1) / n_cells
+        return np.asarray(classes[enrichment.argmax(axis=1)])
 
-    return answer
+    return predict
 
 
-def _neighbours(x: NDArray[np.float64], y: NDArray[Any]) -> _Answer:
+def _nearest_mean(x: NDArray[np.float64], y: NDArray[Any]) -> _Predict:
     near = _nearest(x)
     return lambda other: np.asarray(y[near.kneighbors(other, return_distance=False)].mean(axis=1))
 

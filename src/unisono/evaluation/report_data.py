@@ -9,43 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
+from unisono.evaluation.scores import Scores
+from unisono.evaluation.space import Space
 from unisono.inference.record import Record
 from unisono.messages import Finding
 from unisono.metrics import Curve
-from unisono.metrics.arrays import Labels, Rows, Scores
+from unisono.metrics.arrays import Floats, Labels, Rows
 from unisono.types import Modality
-
-
-@dataclass(frozen=True, eq=False)
-class Space:
-    """Cells of all modalities in the shared space: a point is a cell in one modality.
-
-    Attributes:
-        vectors: point x dimension, unit length.
-        modality: of each point.
-        cell: of each point; points of one cell are partners.
-        names: of the cells.
-        labels: obs column → value at each point, '' where it is not given.
-        numbers: what they are called → value at each point, NaN where there is none.
-        n_cells: cells that there were before some were drawn.
-    """
-
-    vectors: NDArray[np.float32]
-    modality: Labels
-    cell: Rows
-    names: Labels
-    labels: Mapping[str, Labels]
-    numbers: Mapping[str, Scores]
-    n_cells: int
-
-    def __post_init__(self) -> None:
-        lengths = {len(each) for each in (self.modality, self.cell, *self.labels.values(), *self.numbers.values())}
-        if lengths != {len(self.vectors)}:
-            raise ValueError(f"{len(self.vectors)} points, with columns of {sorted(lengths)}: wanted as many")
-
-    @property
-    def is_sampled(self) -> bool:
-        return len(self.names) < self.n_cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +37,7 @@ class Sample:
     def __post_init__(self) -> None:
         if self.measured.shape != self.predicted.shape or self.measured.shape[1:] != self.columns.shape:
             shapes = (self.measured.shape, self.predicted.shape, self.columns.shape)
-            raise ValueError(f"measured, predicted and columns are {shapes}: wanted the same features and cells")
+            raise ValueError(f"measured, predicted and columns are {shapes}: expected the same features and cells")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +47,7 @@ class Direction:
     Attributes:
         n_cells: cells with both.
         features: that test and model share.
-        accuracy: measure → one score a feature, NaN where it has none: "correlation", and "AUROC" for peaks.
+        accuracy: measure → one score per feature, NaN where it has none: "correlation", and "AUROC" for peaks.
         sample: some measured and predicted values.
         coverage: share of measured values inside their intervals, over the share promised; None without intervals.
     """
@@ -86,7 +56,7 @@ class Direction:
     target: Modality
     n_cells: int
     features: Labels
-    accuracy: Mapping[str, Scores]
+    accuracy: Mapping[str, Floats]
     sample: Sample
     coverage: Curve | None
 
@@ -96,21 +66,29 @@ class Pairing:
     """How well cells of two modalities were matched in one setting.
 
     Attributes:
-        setting: "" by content alone; "within batch", "with depth" or both.
-        reliability: share of right answers over stated probability.
-        abstention: precision over the share of cells that get an answer.
+        within: obs column of the groups inside which cells were matched; None for all cells.
+        depth: whether the agreement of total counts was used.
+        n_cells: on either side.
+        reliability: share of right matches over stated probability.
+        abstention: precision over the share of cells that are matched.
         partner_similarity: mean inner product of a cell and its partner in the shared space.
         other_similarity: the same of a cell and any cell.
     """
 
     left: Modality
     right: Modality
-    setting: str
+    within: str | None
+    depth: bool
     n_cells: int
     reliability: Curve
     abstention: Curve
     partner_similarity: float
     other_similarity: float
+
+    @property
+    def is_content_alone(self) -> bool:
+        """Whether cells were matched as `match` does by default: over all cells and without depth."""
+        return self.within is None and not self.depth
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +100,9 @@ class EvaluationReport:
         fingerprint: SHA-256 over their names, batches and counts.
         n_cells: by modality.
         scores: as of `evaluate`.
-        reference: the same names → what the figure is without looking at a cell, where that is known.
         space: cells in the shared space.
-        directions: every prediction that could be judged.
-        pairings: every matching that could be judged, content alone first.
+        directions: every prediction that was scored.
+        pairings: every matching that was scored, content alone first.
         findings: what was noticed about the test data.
         record: where the model came from.
         config: the choices of its fit.
@@ -134,8 +111,7 @@ class EvaluationReport:
     test: str
     fingerprint: str
     n_cells: Mapping[Modality, int]
-    scores: Mapping[str, float]
-    reference: Mapping[str, float]
+    scores: Scores
     space: Space
     directions: tuple[Direction, ...]
     pairings: tuple[Pairing, ...]

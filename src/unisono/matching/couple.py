@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,13 +32,30 @@ def couple(
     k: int | None = None,
     prior_unmatched: float = 0.0,
 ) -> MatchPosterior:
-    """Match left to right cells, whose similarity is the inner product of their vectors.
+    """As `couple_by_rules`, by one rule."""
+    return couple_by_rules(
+        left, right, (rule,), beta=beta, top=top, within=within, k=k, prior_unmatched=prior_unmatched
+    )[rule]
+
+
+def couple_by_rules(
+    left: Vectors,
+    right: Vectors,
+    rules: Sequence[Rule],
+    *,
+    beta: float,
+    top: int = DEFAULT_TOP,
+    within: tuple[Labels, Labels] | None = None,
+    k: int | None = None,
+    prior_unmatched: float = 0.0,
+) -> dict[Rule, MatchPosterior]:
+    """Match left to right cells, whose similarity is the inner product of their vectors: one scaling, then every rule.
 
     Args:
         left: left cell x dimension.
         right: right cell x dimension.
         beta: inverse temperature: beta * left[i] · right[j] is the log density ratio of a pair.
-        rule: see `apply_rule`.
+        rules: see `apply_rule`.
         top: most entries of a row, for rule `soft`.
         within: group labels of left and of right cells; no cell is matched out of its group.
         k: candidates from either side; min(200, n) if None.
@@ -46,7 +64,7 @@ def couple(
             matched whole, and only the surplus of the larger one is left over.
 
     Returns:
-        Rows and columns in the order of `left` and `right`. Shuffling the right cells shuffles the columns.
+        Rule → rows and columns in the order of `left` and `right`. Shuffling the right cells shuffles the columns.
 
     Raises:
         BadInput: E057, left cells that have no right cell to be matched to.
@@ -55,23 +73,30 @@ def couple(
     if len(right) == 0:
         raise bad_input("E057", "match", f"no right cells for {len(left)} left cells.", "give cells on both sides")
     parts = [
-        (rows, columns, _couple_block(left[rows], right[columns], beta, rule, top, k, prior_unmatched))
+        (rows, columns, _block_posterior(left[rows], right[columns], beta, k, prior_unmatched))
         for rows, columns in blocks(len(left), len(right), within)
         if len(rows)
     ]
-    return _assemble(parts, (len(left), len(right)))
+    shape = len(left), len(right)
+    return {
+        rule: _assemble([(rows, columns, _with_confidence(found, rule, top)) for rows, columns, found in parts], shape)
+        for rule in rules
+    }
 
 
-def _couple_block(
-    left: Vectors, right: Vectors, beta: float, rule: Rule, top: int, k: int | None, prior_unmatched: float
+def _block_posterior(
+    left: Vectors, right: Vectors, beta: float, k: int | None, prior_unmatched: float
 ) -> MatchPosterior:
     scores = nearest(left, right, k)
     if prior_unmatched == 0:
-        found = posterior(scores, beta)
-    else:
-        p_left, p_right = unmatched_probability(left, right, beta=beta, prior_unmatched=prior_unmatched)
-        masses = np.maximum(1.0 - p_left, _MIN_MASS), np.maximum(1.0 - p_right, _MIN_MASS)
-        found = MatchPosterior(posterior(scores, beta, masses=masses).posterior, p_left)
+        return posterior(scores, beta)
+    p_left, p_right = unmatched_probability(left, right, beta=beta, prior_unmatched=prior_unmatched)
+    masses = np.maximum(1.0 - p_left, _MIN_MASS), np.maximum(1.0 - p_right, _MIN_MASS)
+    return MatchPosterior(posterior(scores, beta, masses=masses).posterior, p_left)
+
+
+def _with_confidence(found: MatchPosterior, rule: Rule, top: int) -> MatchPosterior:
+    """The rule's answer, with the probability that it is right by the posterior before the rule."""
     answer = apply_rule(found, rule, top=top)
     stated = value_at(found.posterior, best_in_row(answer.posterior))
     return replace(answer, confidence=(1.0 - found.p_unmatched) * stated)

@@ -1,6 +1,6 @@
-"""Figures of merit as functions of arrays: prediction, matching, calibration, shared space; never a model or names."""
+"""Metrics as functions of arrays: prediction, matching, calibration, shared space; never a model or names."""
 
-from unisono.metrics.calibration import calibration_error_of_luck, expected_calibration_error
+from unisono.metrics.calibration import expected_calibration_error, finite_sample_calibration_error
 from unisono.metrics.curves import Curve, abstention, reliability, wilson
 from unisono.metrics.matching import (
     accuracy,
@@ -14,44 +14,47 @@ from unisono.metrics.matching import (
     pair_areas,
     probability_of_partner,
     recall_at,
-    top_answers,
+    top_match,
     within_groups,
 )
 from unisono.metrics.moments import Correlations, Moments
 from unisono.metrics.prediction import (
-    areas_per_cell,
     areas_per_feature,
-    auprc_per_feature,
     auroc_per_feature,
     mae,
     mean_pearson,
     overall_pearson,
-    overall_spearman,
     pearson,
-    pearson_per_cell,
     pearson_per_feature,
     require_finite,
     rmse,
     spearman,
-    spearman_per_cell,
     spearman_per_feature,
 )
-from unisono.metrics.ranking import Areas
+from unisono.metrics.ranking import Areas, areas_of_ties
 from unisono.metrics.shared_space import shared_space
+from unisono.metrics.tasks import (
+    PredictionDetails,
+    matching_chance,
+    matching_metrics,
+    prediction_chance,
+    prediction_details,
+    prediction_metrics,
+)
 
 __all__ = [
     "Areas",
     "Correlations",
     "Curve",
     "Moments",
+    "PredictionDetails",
     "abstention",
     "accuracy",
-    "areas_per_cell",
+    "areas_of_ties",
     "areas_per_feature",
-    "auprc_per_feature",
     "auroc_per_feature",
-    "calibration_error_of_luck",
     "expected_calibration_error",
+    "finite_sample_calibration_error",
     "foscttm",
     "foscttm_of_scores",
     "label_transfer_accuracy",
@@ -59,14 +62,17 @@ __all__ = [
     "mae",
     "match_calibration_error",
     "match_probability",
+    "matching_chance",
+    "matching_metrics",
     "mean_pearson",
     "one_to_one_accuracy",
     "overall_pearson",
-    "overall_spearman",
     "pair_areas",
     "pearson",
-    "pearson_per_cell",
     "pearson_per_feature",
+    "prediction_chance",
+    "prediction_details",
+    "prediction_metrics",
     "probability_of_partner",
     "recall_at",
     "reliability",
@@ -74,9 +80,8 @@ __all__ = [
     "rmse",
     "shared_space",
     "spearman",
-    "spearman_per_cell",
     "spearman_per_feature",
-    "top_answers",
+    "top_match",
     "wilson",
     "within_groups",
 ]

@@ -16,7 +16,7 @@ Truth = Values | Sparse
 Vectors = NDArray[np.floating]
 """cell x dimension; the inner product of two cells is their similarity."""
 
-Scores = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 Labels = NDArray[np.str_]
@@ -28,4 +28,4 @@ Groups = tuple[Labels, Labels]
 def check_shapes(truth: Truth, prediction: Values) -> None:
     """Refuse two arrays that numpy would broadcast."""
     if truth.shape != prediction.shape:
-        raise ValueError(f"shapes {truth.shape} and {prediction.shape} differ, wanted the same cells and features")
+        raise ValueError(f"shapes {truth.shape} and {prediction.shape} differ, expected the same cells and features")

@@ -1,4 +1,4 @@
-"""Curves a reader judges probabilities and intervals by, as functions of arrays; draws nothing."""
+"""Curves that show whether probabilities and intervals hold, as functions of arrays; draws nothing."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.metrics.arrays import Flags, Scores
+from unisono.metrics.arrays import Flags, Floats
 
 Counts = NDArray[np.intp]
 
 
 class Curve(NamedTuple):
-    """Points of a curve from left to right, and the number of answers behind each."""
+    """Points of a curve from left to right, and the number of predictions behind each."""
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     n: Counts
 
 
-def reliability(probability: Scores, correct: Flags | Scores, bins: int = 15) -> Curve:
-    """Share of right answers over mean stated probability, in bins of as many answers each.
+def reliability(probability: Floats, correct: Flags | Floats, bins: int = 15) -> Curve:
+    """Share of right predictions over mean stated probability, in bins of as many predictions each.
 
-    Bins of equal width, as of `expected_calibration_error`, would hold nearly all answers in the first one, since a
+    Bins of equal width, as of `expected_calibration_error`, would hold nearly all predictions in the first one, since a
     match among thousands of cells is rarely likely.
 
     Args:
-        probability: stated probability of each answer, 0 to 1.
-        correct: whether it was right, or the chance that it was where several answers tie.
-        bins: points of the curve, fewer where there are fewer answers.
+        probability: stated probability of each prediction, 0 to 1.
+        correct: whether it was right, or the chance that it was where several predictions tie.
+        bins: points of the curve, fewer where there are fewer predictions.
 
     Returns:
-        x the mean probability of a bin, y the share of right answers in it; on the diagonal where probabilities hold.
+        x the mean probability of a bin, y the share of right predictions in it; on the diagonal if probabilities hold.
     """
-    _require_answers(probability, correct)
+    _require_outcomes(probability, correct)
     order = np.argsort(probability, kind="stable")
     parts = np.array_split(order, min(bins, len(order)))
     x, y = (
@@ -43,26 +43,26 @@ def reliability(probability: Scores, correct: Flags | Scores, bins: int = 15) ->
     return Curve(x, y, np.array([len(part) for part in parts]))
 
 
-def abstention(probability: Scores, correct: Flags | Scores, points: int = 100) -> Curve:
-    """Precision over the share of cells that get an answer, when the least sure are left without one.
+def abstention(probability: Floats, correct: Flags | Floats, points: int = 100) -> Curve:
+    """Precision over the share of cells that get a prediction, when the least sure are left without one.
 
     Args:
-        probability: stated probability of each answer.
+        probability: stated probability of each prediction.
         correct: whether it was right, or the chance that it was.
         points: most points of the curve.
 
     Returns:
-        x the share answered, up to 1, y the share of right answers among those.
+        x the share with a prediction, up to 1, y the share of right predictions among those.
     """
-    _require_answers(probability, correct)
+    _require_outcomes(probability, correct)
     order = np.argsort(-np.asarray(probability), kind="stable")
     right = np.cumsum(np.asarray(correct, dtype=np.float64)[order])
     n = np.unique(np.ceil(np.linspace(0, 1, points + 1)[1:] * len(order)).astype(int))
     return Curve(n / len(order), right[n - 1] / n, n)
 
 
-def wilson(share: Scores, n: Counts, z: float = 1.96) -> tuple[Scores, Scores]:
-    """Between which shares the true one lies with 95 % confidence (z = 1.96), for shares of n answers each.
+def wilson(share: Floats, n: Counts, z: float = 1.96) -> tuple[Floats, Floats]:
+    """Between which shares the true one lies with 95 % confidence (z = 1.96), for shares of n predictions each.
 
     References:
         Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
@@ -73,6 +73,8 @@ def wilson(share: Scores, n: Counts, z: float = 1.96) -> tuple[Scores, Scores]:
     return np.minimum(middle - half, share), np.maximum(middle + half, share)
 
 
-def _require_answers(probability: Scores, correct: Flags | Scores) -> None:
+def _require_outcomes(probability: Floats, correct: Flags | Floats) -> None:
     if len(probability) == 0 or len(probability) != len(correct):
-        raise ValueError(f"{len(probability)} probabilities for {len(correct)} answers, wanted as many and at least 1")
+        raise ValueError(
+            f"{len(probability)} probabilities for {len(correct)} outcomes, expected as many and at least 1"
+        )

@@ -1,4 +1,4 @@
-"""How good a match is: ranks of vectors, and probabilities, answers and labels of a posterior; never sees names."""
+"""How good a match is: ranks of vectors, and probabilities, matches and labels of a posterior; never sees names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import sparse
 
-from unisono.metrics.arrays import Groups, Labels, Rows, Scores, Values, Vectors, check_shapes
+from unisono.metrics.arrays import Floats, Groups, Labels, Rows, Values, Vectors, check_shapes
 from unisono.metrics.calibration import expected_calibration_error
 from unisono.metrics.ranking import areas_of_ties
 
@@ -41,7 +41,7 @@ def foscttm_of_scores(scores: Values, groups: Labels | None = None) -> float:
         groups: as for `foscttm`.
     """
     if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or len(scores) == 0:
-        raise ValueError(f"scores are {scores.shape}, wanted as many left as right cells and at least 1")
+        raise ValueError(f"scores are {scores.shape}, expected as many left as right cells and at least 1")
     labels = np.zeros(len(scores), dtype=int) if groups is None else np.asarray(groups)
     if len(labels) != len(scores):
         raise ValueError(f"groups: {len(labels)} labels for {len(scores)} cells")
@@ -75,7 +75,7 @@ def recall_at(
     return {k: float(np.mean(place < k)) for k in ks}
 
 
-def _share_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Scores:
+def _share_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Floats:
     """For each query cell the share of others that score above its partner; NaN if there are no others."""
     share = np.full(len(query), np.nan)
     for cells, above in _others_above(query, reference, groups):
@@ -84,10 +84,10 @@ def _share_above(query: Vectors, reference: Vectors, groups: Labels | None) -> S
     return share
 
 
-def _others_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Iterator[tuple[Rows, Scores]]:
+def _others_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Iterator[tuple[Rows, Floats]]:
     """The cells of each group, and how many others each scores above its partner, a tie counting half."""
     if len(query) == 0:
-        raise ValueError("0 cells: a figure of matching needs at least one pair")
+        raise ValueError("0 cells: a metric of matching needs at least one pair")
     check_shapes(query, reference)
     labels = np.zeros(len(query), dtype=int) if groups is None else np.asarray(groups)
     if len(labels) != len(query):
@@ -97,7 +97,7 @@ def _others_above(query: Vectors, reference: Vectors, groups: Labels | None) -> 
         yield cells, _count_above(query[cells], reference[cells])
 
 
-def _count_above(query: Vectors, reference: Vectors) -> Scores:
+def _count_above(query: Vectors, reference: Vectors) -> Floats:
     n_cells = len(query)
     size = max(1, _BLOCK_ENTRIES // n_cells)
     count = np.empty(n_cells)
@@ -127,7 +127,7 @@ def within_groups(posterior: sparse.csr_matrix, groups: Groups | None) -> sparse
     return sparse.csr_matrix((values, (rows, columns)), shape=posterior.shape)
 
 
-def probability_of_partner(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> Scores:
+def probability_of_partner(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> Floats:
     """The probability that each left cell gives its partner.
 
     Args:
@@ -160,7 +160,7 @@ def match_probability(posterior: sparse.csr_matrix, partner: Rows, groups: Group
 def accuracy(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> float:
     """The share of left cells with a partner whose most probable right cell it is; a tie counts its share."""
     inside = within_groups(posterior, groups)
-    correct, _ = top_answers(inside, partner)
+    correct, _ = top_match(inside, partner)
     return float(np.mean(correct[partner >= 0]))
 
 
@@ -168,10 +168,10 @@ def one_to_one_accuracy(assignment: sparse.csr_matrix, partner: Rows, groups: Gr
     """The share of left cells with a partner that are assigned to it; 1 / n at chance.
 
     Args:
-        assignment: left x right, at most one entry a row, as of rule `one-to-one`. What a cell left over is given
-            instead is an answer like any other; an empty row is a wrong one.
+        assignment: left x right, at most one entry per row, as of rule `one-to-one`. What a cell left over is given
+            instead counts as its match; an empty row is a wrong one.
         partner: as in `probability_of_partner`.
-        groups: of both sides; an answer in another group than the left cell's is wrong.
+        groups: of both sides; a match in another group than the left cell's is wrong.
 
     Raises:
         ValueError: a row holds several entries: probabilities, not an assignment.
@@ -190,13 +190,13 @@ def match_calibration_error(
     The probability is that of the best right cell; of several that tie, one is taken by chance. See
     `expected_calibration_error`. Other arguments as in `probability_of_partner`.
     """
-    correct, best = top_answers(within_groups(posterior, groups), partner)
+    correct, best = top_match(within_groups(posterior, groups), partner)
     has_partner = partner >= 0
     return expected_calibration_error(np.minimum(best[has_partner], 1.0), correct[has_partner], bins)
 
 
-def top_answers(posterior: sparse.csr_matrix, partner: Rows) -> tuple[Scores, Scores]:
-    """Of each left cell the chance that its best right cell, drawn if several tie, is its partner; and its best."""
+def top_match(posterior: sparse.csr_matrix, partner: Rows) -> tuple[Floats, Floats]:
+    """Per left cell the chance that its best right cell, drawn from those that tie, is its partner; its probability."""
     own = np.nan_to_num(probability_of_partner(posterior, partner))
     best = _best(posterior)
     rows = _row_of_entries(posterior)
@@ -246,7 +246,7 @@ def label_transfer_accuracy(
     """The share of left cells whose best right cell carries their label; of several that tie, the share that do.
 
     Args:
-        posterior: left x right, rows sum to 1; an empty row is a wrong answer.
+        posterior: left x right, rows sum to 1; an empty row counts as wrong.
         left_labels: the label of each left cell, such as its type.
         right_labels: the label of each right cell.
         groups: of both sides; see `within_groups`.
@@ -274,7 +274,7 @@ def label_transfer_probability(
     return float(inside.data[is_same].sum() / inside.shape[0])
 
 
-def _best(posterior: sparse.csr_matrix) -> Scores:
+def _best(posterior: sparse.csr_matrix) -> Floats:
     """The largest probability of each row, 0 of an empty one."""
     return np.asarray(posterior.max(axis=1).toarray(), dtype=np.float64).ravel()
 

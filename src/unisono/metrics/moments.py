@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unisono.metrics.arrays import Scores, Values
+from unisono.metrics.arrays import Floats, Values
 
 
 class Correlations(NamedTuple):
@@ -16,7 +16,7 @@ class Correlations(NamedTuple):
     A correlation is not defined, and scores 0, where truth or prediction is constant or holds a non-finite value.
     """
 
-    values: Scores
+    values: Floats
     n_undefined: int
 
     @property
@@ -38,14 +38,14 @@ class Moments:
     """
 
     n: int
-    mean: Scores
-    squares: Scores
-    low: Scores
-    high: Scores
+    mean: Floats
+    squares: Floats
+    low: Floats
+    high: Floats
 
     @classmethod
     def of(cls, truth: Values, prediction: Values, axis: int) -> Moments:
-        """The moments along an axis of two dense arrays: over cells (0, a lane a feature) or over features (1)."""
+        """The moments along an axis of two dense arrays: over cells (0, one lane per feature) or over features (1)."""
         n = truth.shape[axis]
         if n == 0:
             raise ValueError(f"values of shape {truth.shape}: a correlation needs at least one along axis {axis}")
@@ -94,5 +94,5 @@ class Moments:
         return Correlations(np.clip(values, -1.0, 1.0), int((~is_defined).sum()))
 
 
-def _products(difference: Scores) -> Scores:
+def _products(difference: Floats) -> Floats:
     return np.stack([difference[0] ** 2, difference[1] ** 2, difference[0] * difference[1]])

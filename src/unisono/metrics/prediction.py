@@ -8,18 +8,21 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 
-from unisono.metrics.arrays import Scores, Truth, Values, check_shapes
+from unisono.metrics.arrays import Floats, Truth, Values, check_shapes
 from unisono.metrics.moments import Correlations, Moments
 from unisono.metrics.ranking import Areas, areas_by_column
 
 Per = Literal["feature", "cell"]
+
+MIN_CLASS = 10
+"""Open and closed cells that a peak needs for an area."""
 
 _BLOCK_ENTRIES = 2**20
 """Numbers of a block: some tens of MB are held at a time, whatever the number of cells and features."""
 
 
 def pearson(truth: Truth, prediction: Values, per: Per) -> Correlations:
-    """Pearson correlation, one a feature (over cells) or one a cell (over features), −1 to 1, and how many are 0 / 0.
+    """Pearson correlation of each feature (over cells) or each cell (over features), −1 to 1, and how many are 0 / 0.
 
     r = Σ (x − x̄)(y − ȳ) / √(Σ (x − x̄)² Σ (y − ȳ)²). As in the Open Problems task "predict modality" a constant
     prediction, a constant truth and a correlation that is not finite score 0 and stay in the mean.
@@ -34,7 +37,7 @@ def pearson(truth: Truth, prediction: Values, per: Per) -> Correlations:
         metrics/correlation.
     """
     axis = _axis(per)
-    return _together([Moments.of(x, y, axis).correlations() for x, y in _blocks(truth, prediction, per)])
+    return _concatenated([Moments.of(x, y, axis).correlations() for x, y in _blocks(truth, prediction, per)])
 
 
 def spearman(truth: Truth, prediction: Values, per: Per) -> Correlations:
@@ -51,27 +54,17 @@ def spearman(truth: Truth, prediction: Values, per: Per) -> Correlations:
     ranked = (
         Moments.of(rankdata(x, axis=axis), rankdata(y, axis=axis), axis) for x, y in _blocks(truth, prediction, per)
     )
-    return _together([moments.correlations() for moments in ranked])
+    return _concatenated([moments.correlations() for moments in ranked])
 
 
-def pearson_per_feature(truth: Truth, prediction: Values) -> Scores:
-    """`pearson` over cells, one a feature, −1 to 1; a feature constant in truth or prediction scores 0."""
+def pearson_per_feature(truth: Truth, prediction: Values) -> Floats:
+    """`pearson` over cells, one per feature, −1 to 1; a feature constant in truth or prediction scores 0."""
     return pearson(truth, prediction, "feature").values
 
 
-def pearson_per_cell(truth: Truth, prediction: Values) -> Scores:
-    """`pearson` over features, one a cell: mostly which features are high in all cells, so near 1 for the mean."""
-    return pearson(truth, prediction, "cell").values
-
-
-def spearman_per_feature(truth: Truth, prediction: Values) -> Scores:
-    """`spearman` over cells, one a feature; 0 where one is constant."""
+def spearman_per_feature(truth: Truth, prediction: Values) -> Floats:
+    """`spearman` over cells, one per feature; 0 where one is constant."""
     return spearman(truth, prediction, "feature").values
-
-
-def spearman_per_cell(truth: Truth, prediction: Values) -> Scores:
-    """`spearman` over features, one a cell; 0 where one is constant."""
-    return spearman(truth, prediction, "cell").values
 
 
 def mean_pearson(truth: Truth, prediction: Values) -> float:
@@ -89,15 +82,6 @@ def overall_pearson(truth: Truth, prediction: Values) -> float:
     return total.correlations().mean
 
 
-def overall_spearman(truth: Truth, prediction: Values) -> float:
-    """Correlation of the ranks among all values of all cells and features; holds all ranks at once, 16 bytes each."""
-    check_shapes(truth, prediction)
-    from scipy.stats import rankdata
-
-    x, y = (rankdata(_dense(values))[:, None] for values in (truth, prediction))
-    return Moments.of(x, y, 0).correlations().mean
-
-
 def rmse(truth: Truth, prediction: Values) -> float:
     """Root of the mean squared error over all cells and features: √(Σ (x − y)² / n)."""
     return float(np.sqrt(sum(float((gap**2).sum()) for gap in _gaps(truth, prediction)) / prediction.size))
@@ -108,8 +92,8 @@ def mae(truth: Truth, prediction: Values) -> float:
     return sum(float(np.abs(gap).sum()) for gap in _gaps(truth, prediction)) / prediction.size
 
 
-def areas_per_feature(truth: Truth, prediction: Values, min_class: int = 10) -> Areas:
-    """AUROC and AUPRC over cells, one a peak: are open cells ranked above closed ones; see `Areas`.
+def areas_per_feature(truth: Truth, prediction: Values, min_class: int = MIN_CLASS) -> Areas:
+    """AUROC and AUPRC over cells, one per peak: are open cells ranked above closed ones; see `Areas`.
 
     Args:
         truth: cell x peak; open where it is not 0.
@@ -120,26 +104,9 @@ def areas_per_feature(truth: Truth, prediction: Values, min_class: int = 10) -> 
     return Areas(*(np.concatenate([np.empty(0), *column]) for column in zip(*parts, strict=True)))
 
 
-def areas_per_cell(truth: Truth, prediction: Values, min_class: int = 1) -> Areas:
-    """AUROC and AUPRC over peaks, one a cell: mostly how often a peak is open in any cell, so high for the mean.
-
-    Args:
-        truth: cell x peak; open where it is not 0.
-        prediction: cell x peak, any scale.
-        min_class: cells with fewer open or fewer closed peaks score NaN; use nanmean.
-    """
-    parts = [areas_by_column((x != 0).T, y.T, min_class) for x, y in _blocks(truth, prediction, "cell")]
-    return Areas(*(np.concatenate([np.empty(0), *column]) for column in zip(*parts, strict=True)))
-
-
-def auroc_per_feature(truth: Truth, prediction: Values, min_class: int = 10) -> Scores:
+def auroc_per_feature(truth: Truth, prediction: Values, min_class: int = MIN_CLASS) -> Floats:
     """The AUROC of `areas_per_feature`: the chance that an open cell is ranked above a closed one."""
     return areas_per_feature(truth, prediction, min_class).auroc
-
-
-def auprc_per_feature(truth: Truth, prediction: Values, min_class: int = 10) -> Scores:
-    """The AUPRC of `areas_per_feature`; at chance the share of open cells."""
-    return areas_per_feature(truth, prediction, min_class).auprc
 
 
 def require_finite(prediction: Values, first_feature: int = 0) -> None:
@@ -182,7 +149,7 @@ def _blocks(truth: Truth, prediction: Values, per: Per) -> Iterator[tuple[Values
             yield _dense(by_cell[start : start + size]), prediction[start : start + size]
 
 
-def _gaps(truth: Truth, prediction: Values) -> Iterator[Scores]:
+def _gaps(truth: Truth, prediction: Values) -> Iterator[Floats]:
     for x, y in _blocks(truth, prediction, "cell"):
         yield x.astype(np.float64) - y
 
@@ -191,5 +158,5 @@ def _dense(values: Truth) -> Values:
     return values.toarray() if sparse.issparse(values) else np.asarray(values)
 
 
-def _together(parts: list[Correlations]) -> Correlations:
+def _concatenated(parts: list[Correlations]) -> Correlations:
     return Correlations(np.concatenate([part.values for part in parts]), sum(part.n_undefined for part in parts))

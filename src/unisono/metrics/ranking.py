@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unisono.metrics.arrays import Flags, Scores, Values
+from unisono.metrics.arrays import Flags, Floats, Values
 
 
 class Areas(NamedTuple):
@@ -22,8 +22,8 @@ class Areas(NamedTuple):
         average_precision_score.
     """
 
-    auroc: Scores
-    auprc: Scores
+    auroc: Floats
+    auprc: Floats
 
 
 def areas_by_column(is_positive: Flags, score: Values, min_class: int) -> Areas:
@@ -50,7 +50,7 @@ def _areas(is_positive: Flags, score: Values) -> tuple[float, float]:
     return (rank_sum - n1 * (n1 + 1) / 2) / (n1 * (n - n1)), float(np.mean(found / (n - n_below)))
 
 
-def areas_of_ties(n_items: Scores, n_positive: Scores) -> tuple[float, float]:
+def areas_of_ties(n_items: Floats, n_positive: Floats) -> tuple[float, float]:
     """AUROC and AUPRC of items given as groups that tie, best first: how many items, how many of them positive."""
     n_negative = n_items - n_positive
     n1, n0 = n_positive.sum(), n_negative.sum()

@@ -22,8 +22,8 @@ def shared_space(vectors: Vectors, batch: Labels, cell_type: Labels) -> dict[str
         cell_type: type of each cell.
 
     Returns:
-        `silhouette label`, `clisi`, `nmi`, `ari` (k-means) and `graph connectivity`: do cells of a type lie together?
-        They need two types. `silhouette batch` and `ilisi`: are the batches mixed? They need two batches, and the
+        `silhouette_label`, `clisi`, `nmi`, `ari` (k-means) and `graph_connectivity`: do cells of a type lie together?
+        They need two types. `silhouette_batch` and `ilisi`: are the batches mixed? They need two batches, and the
         silhouette two within a type. A figure that the data do not allow is left out.
 
     Raises:
@@ -39,19 +39,19 @@ def shared_space(vectors: Vectors, batch: Labels, cell_type: Labels) -> dict[str
         raise ValueError("vectors are not finite; leave out cells without counts")
     has_types, has_batches = len(np.unique(cell_type)) > 1, len(np.unique(batch)) > 1
     if not has_types and not has_batches:
-        raise ValueError("one batch and one cell type: nothing to tell apart")
+        raise ValueError("one batch and one cell type: nothing to compare")
     scib = _scib_metrics()
     near = _neighbours(vectors, scib)
     figures: dict[str, float] = {}
     if has_types:
-        figures["silhouette label"] = float(scib.silhouette_label(vectors, cell_type))
+        figures["silhouette_label"] = float(scib.silhouette_label(vectors, cell_type))
         figures["clisi"] = float(scib.clisi_knn(near["lisi"], cell_type))
         figures |= {name: float(value) for name, value in _clusters(vectors, cell_type, scib).items()}
-        figures["graph connectivity"] = float(scib.graph_connectivity(near["graph"], cell_type))
+        figures["graph_connectivity"] = float(scib.graph_connectivity(near["graph"], cell_type))
     if has_batches:
         figures["ilisi"] = float(scib.ilisi_knn(near["lisi"], batch))
         if _has_mixed_type(batch, cell_type):
-            figures["silhouette batch"] = float(scib.silhouette_batch(vectors, cell_type, batch))
+            figures["silhouette_batch"] = float(scib.silhouette_batch(vectors, cell_type, batch))
     return figures
 
 
@@ -59,7 +59,7 @@ def _scib_metrics() -> Any:
     try:
         return import_module("scib_metrics")
     except ImportError as error:
-        raise ImportError("shared_space needs scib-metrics: pip install unisono[benchmark]") from error
+        raise ImportError("shared_space needs scib-metrics: pip install scib-metrics") from error
 
 
 def _neighbours(vectors: Vectors, scib: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
-from unisono.inference.fitted_model import FittedModel
+from unisono.inference.fitted_model import FittedModel, MatchVectors
 from unisono.inference.record import Record
 from unisono.inference.styles import Style
 from unisono.interpretation.feature_effects import FeatureEffects, feature_effects
 from unisono.io.matching import Matching
 from unisono.io.tables import NOVELTY, prediction_to_anndata
-from unisono.matching import Rule, couple
+from unisono.matching import DEFAULT_TOP, Rule, couple_by_rules
 from unisono.messages import bad_input
 from unisono.model import store
 from unisono.model.columns import labels_if_any, labels_within
@@ -199,7 +199,7 @@ class Unisono:
         within: str | None = None,
         rule: Rule = "soft",
         depth: bool = False,
-        top: int = 100,
+        top: int = DEFAULT_TOP,
         between: Pair | None = None,
         prior_unmatched: float = PRIOR_UNMATCHED,
         min_probability: float = 0.0,
@@ -239,30 +239,31 @@ class Unisono:
                 labels_within(left, left_view, within, record, "left"),
                 labels_within(right, right_view, within, record, "right"),
             )
-        return self.match_views(
+        _, found = self.match_by_rules(
             left_view,
             right_view,
+            (rule,),
             groups=groups,
-            rule=rule,
             depth=depth,
             top=top,
             prior_unmatched=prior_unmatched,
             min_probability=min_probability,
         )
+        return found[rule]
 
-    def match_views(
+    def match_by_rules(
         self,
         left: View,
         right: View,
+        rules: Sequence[Rule],
         *,
         groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
-        rule: Rule = "soft",
         depth: bool = False,
-        top: int = 100,
+        top: int = DEFAULT_TOP,
         prior_unmatched: float = PRIOR_UNMATCHED,
         min_probability: float = 0.0,
-    ) -> Matching:
-        """As `match`, from views whose counts are validated, with the group of each cell on both sides."""
+    ) -> tuple[MatchVectors, dict[Rule, Matching]]:
+        """As `match` by several rules from one posterior, with the vectors compared, from validated views."""
         if left.modality == right.modality:
             what = f"both sides are {left.modality}; matching is between two modalities."
             raise bad_input("E007", "match", what, "give two modalities")
@@ -271,16 +272,17 @@ class Unisono:
                 what = f"{name}={value} is out of range."
                 raise bad_input("E053", "match", what, "pass a number from 0 to below 1")
         vectors = self.fitted.match_vectors(left, right, depth=depth, groups=groups)
-        match_posterior = couple(
+        found = couple_by_rules(
             vectors.left,
             vectors.right,
+            rules,
             beta=vectors.beta,
-            rule=rule,
             top=top,
             within=groups,
             prior_unmatched=prior_unmatched,
         )
-        return Matching(match_posterior, left.cells, right.cells, left.modality, right.modality, rule, min_probability)
+        sides = left.cells, right.cells, left.modality, right.modality
+        return vectors, {rule: Matching(found[rule], *sides, rule, min_probability) for rule in rules}
 
     def embed(self, mdata: MuData, *, force: bool = False) -> MuData:
         """Write `obsm["X_unisono"]` and `obs["novelty"]` into each modality of `mdata`, and return it, changed.

@@ -1,1 +1,1 @@
-"""The report: evidence about a model as one page that opens anywhere; computes no figure of its own."""
+"""The report: an evaluation as one page that opens anywhere; computes no score of its own."""

@@ -22,8 +22,8 @@ text, so that all show on white."""
 DARK = ("#4BA3E3", "#E69F00", "#1DB88E", "#E39BC3", "#F0793A", "#9AD8FA", "#D8C63C")
 """The same, lighter, to show on black."""
 
-_MIN_ANSWERS = 20
-"""Fewer answers say little of how many are right: curves over the surest cells begin there."""
+_MIN_MATCHES = 20
+"""Of fewer matches the share that is right is uncertain: curves over the surest cells begin there."""
 
 _SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up")
 
@@ -39,9 +39,9 @@ class Drawing:
 
 def reliability(pairings: Sequence[Pairing]) -> Drawing:
     """Share of right answers over stated probability; on the diagonal where probabilities hold."""
-    curves = [(words.tie(each.left, each.right), each.setting, each.reliability) for each in pairings]
+    curves = [(words.tie(each.left, each.right), _setting(each), each.reliability) for each in pairings]
     texts = [
-        f"{words.tie(each.left, each.right)}, {words.SETTINGS[each.setting]}: the likeliest partner is given "
+        f"{words.tie(each.left, each.right)}, {_setting(each)}: the likeliest partner is given "
         f"{words.share(_mean(each.reliability.x, each.reliability.n))} on average and is right in "
         f"{words.share(_mean(each.reliability.y, each.reliability.n))} of cells."
         for each in pairings
@@ -52,10 +52,10 @@ def reliability(pairings: Sequence[Pairing]) -> Drawing:
 
 
 def abstention(pairings: Sequence[Pairing]) -> Drawing:
-    """Precision over the share of cells that get an answer."""
-    curves = [(words.tie(each.left, each.right), each.setting, _begun(each.abstention)) for each in pairings]
+    """Precision over the share of cells that are matched."""
+    curves = [(words.tie(each.left, each.right), _setting(each), _begun(each.abstention)) for each in pairings]
     texts = [
-        f"{words.tie(each.left, each.right)}, {words.SETTINGS[each.setting]}: "
+        f"{words.tie(each.left, each.right)}, {_setting(each)}: "
         f"{words.share(float(each.abstention.y[-1]))} right if all cells are matched, "
         f"{words.share(_at(each.abstention, 0.25))} among the surest quarter."
         for each in pairings
@@ -77,11 +77,15 @@ def coverage(directions: Sequence[Direction]) -> Drawing:
     return Drawing("coverage", {"": text}, _document(curves, ("share promised", "share of values held"), diagonal=1.0))
 
 
+def _setting(pairing: Pairing) -> str:
+    return words.setting(pairing.within, pairing.depth)
+
+
 def _by_setting(pairings: Sequence[Pairing], texts: Sequence[str]) -> dict[str, str]:
     """The sentences of each setting, one after the other."""
     found: dict[str, list[str]] = {}
     for pairing, text in zip(pairings, texts, strict=True):
-        found.setdefault(pairing.setting, []).append(text)
+        found.setdefault(_setting(pairing), []).append(text)
     return {setting: " ".join(sentences) for setting, sentences in found.items()}
 
 
@@ -124,7 +128,7 @@ def _document(
 
 
 def _bars(curve: Curve) -> dict[str, Any]:
-    """Where the true share may lie, from how many answers are behind a point."""
+    """Where the true share may lie, from how many matches are behind a point."""
     low, high = wilson(curve.y, curve.n)
     return {
         "type": "data",
@@ -137,8 +141,8 @@ def _bars(curve: Curve) -> dict[str, Any]:
 
 
 def _begun(curve: Curve) -> Curve:
-    """The curve from 20 answers on; its end at least."""
-    is_shown = curve.n >= min(_MIN_ANSWERS, curve.n[-1])
+    """The curve from 20 matches on; its end at least."""
+    is_shown = curve.n >= min(_MIN_MATCHES, curve.n[-1])
     return Curve(*(part[is_shown] for part in curve))
 
 

@@ -446,7 +446,8 @@
   const setting = element("curves-setting");
   const drawCurves = () => {
     for (const [name, figure] of Object.entries(data.drawings)) {
-      const wanted = name === "coverage" ? "" : (setting?.value ?? "");
+      const settings = Object.keys(figure.texts);
+      const wanted = settings.includes(setting?.value) ? setting.value : settings[0];
       const shown = figure.data.filter((each) => !each.meta.guide && each.meta.setting === wanted);
       const ends = name === "coverage" ? [0, 1] : [0, Math.max(...shown.flatMap((each) => [...each.x, ...each.y]))];
       const guides = figure.data.filter((each) => each.meta.guide).map((each) => ({ ...each, x: ends, y: ends }));

@@ -1,4 +1,4 @@
-"""The page: evidence rendered as one HTML file that asks the network for nothing; judges nothing."""
+"""The page: an evaluation report rendered as one HTML file that loads nothing from the network; scores nothing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def write_report(
 
     Args:
         path: such as `report.html`.
-        evidence: what was collected.
+        report: of `evaluation_report`.
         command: words of the command line that asked for it.
         probes: rows of a further table, such as how well depth can be told from the shared space.
         force: replace what is there.
@@ -81,7 +81,7 @@ def render(report: EvaluationReport, *, command: Sequence[str] = (), probes: Seq
 
     here = files(__package__)
     scripts = [Script.of(get_plotlyjs()), Script.of((here / "page.js").read_text(encoding="utf-8"))]
-    content_alone = [each for each in report.pairings if not each.setting]
+    content_alone = [each for each in report.pairings if each.is_content_alone]
     drawings = [figures.reliability(report.pairings), figures.abstention(report.pairings)]
     has_intervals = any(each.coverage is not None for each in report.directions)
     if has_intervals:
@@ -101,9 +101,9 @@ def render(report: EvaluationReport, *, command: Sequence[str] = (), probes: Seq
         data=htmlsafe_json_dumps(document, separators=(",", ":"), allow_nan=False),
         headline=tables.headline(report),
         figure_tables=tables.figure_tables(report),
-        texts={drawing.name: drawing.texts.get("", "") for drawing in drawings},
+        texts={drawing.name: next(iter(drawing.texts.values()), "") for drawing in drawings},
         content_alone=content_alone,
-        settings={each.setting: words.SETTINGS[each.setting] for each in report.pairings},
+        settings=list(dict.fromkeys(words.setting(each.within, each.depth) for each in report.pairings)),
         extremes=[tables.extremes(each, list(each.accuracy)[-1]) for each in report.directions],
         curve_tables={kind: tables.curve_table(content_alone, kind) for kind in ("reliability", "abstention")},
         coverage_table=tables.coverage_table(report.directions) if has_intervals else None,

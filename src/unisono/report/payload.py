@@ -1,4 +1,4 @@
-"""What the page's script reads: evidence packed small, as JSON of names and base64 numbers; decides no wording."""
+"""What the page's script reads: the report packed small, as JSON of names and base64 numbers; decides no wording."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.evaluation.report_data import Direction, EvaluationReport, Sample, Space
+from unisono.evaluation.report_data import Direction, EvaluationReport, Sample
+from unisono.evaluation.space import Space
 from unisono.metrics.arrays import Labels, Rows
 from unisono.modalities import spec_of
 from unisono.report import words
@@ -25,7 +26,7 @@ def payload(report: EvaluationReport, plane: NDArray[np.float32]) -> dict[str, A
     """Everything that is drawn by the script: the shared space, accuracies, samples of values.
 
     Args:
-        evidence: what was collected.
+        report: of `evaluation_report`.
         plane: place of each point of its space, point x 2.
     """
     kept = {each.target: _kept(report.directions, each.target) for each in report.directions}

@@ -1,4 +1,4 @@
-"""Tables of the page, from evidence: headline, figures beside their chance level, provenance; words, no markup."""
+"""Tables of the page: headline, scores with their chance level, provenance; words, no markup."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from unisono.evaluation.report_data import Direction, EvaluationReport, Pairing
+from unisono.evaluation.scores import Score
 from unisono.modalities import spec_of
 from unisono.report import words
 from unisono.report.words import Meaning
+from unisono.types import Modality
 
 Row = Mapping[str, str | float]
-_COUNT = "features without correlation"
-"""The one figure that counts."""
+_COUNT = "n_without_correlation"
+"""The one metric that is a number of features."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Line:
-    """One figure in every column: value and chance level as text, '' where there is none."""
+    """One metric in every column: value and chance level as text, '' where there is none."""
 
     meaning: Meaning
     cells: tuple[tuple[str, str], ...]
@@ -38,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True)
 class FigureTable:
-    """Figures of one task; `is_more` where a reader may do without."""
+    """Scores of one task; `is_more` where a reader may do without."""
 
     title: str
     note: str
@@ -60,23 +62,23 @@ def headline(report: EvaluationReport) -> list[Key]:
     """A number for every direction and for every pair."""
     keys = []
     for each in report.directions:
-        value = report.scores[f"{each.source}->{each.target} pearson"]
-        auroc = report.scores.get(f"{each.source}->{each.target} auroc")
+        auroc = report.scores.get(each.source, each.target, "auroc")
         of = words.arrow(each.source, each.target)
         if auroc is not None:
             what = "open cells are ranked above closed ones (AUROC, mean over peaks); 0.5 at chance, 1 is perfect"
-            keys.append(Key(of, f"{auroc:.2f}", what))
+            keys.append(Key(of, f"{auroc.value:.2f}", what))
         else:
             feature = spec_of(each.target).features
             what = f"correlation of predicted and measured, mean over {feature}; 0 at chance, 1 is perfect"
+            value = report.scores.value(each.source, each.target, "pearson")
             keys.append(Key(of, f"{value:.2f}", what))
-    for pair in (pairing for pairing in report.pairings if not pairing.setting):
-        name = f"{pair.left}~{pair.right} foscttm"
+    for pair in (pairing for pairing in report.pairings if pairing.is_content_alone):
+        value = report.scores.value(pair.left, pair.right, "foscttm")
         what = (
             f"of the other cells lie closer than the true partner, among {pair.n_cells:,} cells; "
             "50 % at chance, 0 is perfect"
         )
-        keys.append(Key(words.tie(pair.left, pair.right), words.share(report.scores[name]), what))
+        keys.append(Key(words.tie(pair.left, pair.right), words.share(value), what))
     return keys
 
 
@@ -84,31 +86,31 @@ def figure_tables(report: EvaluationReport) -> list[FigureTable]:
     """One table of prediction, one for each pair of matching."""
     tables = []
     if report.directions:
-        names = [f"{each.source}->{each.target}" for each in report.directions]
+        outputs = [(each.source, each.target, None, False) for each in report.directions]
         columns = tuple(words.arrow(each.source, each.target) for each in report.directions)
         note = "Grey: what the average profile of the test cells would get, given to every cell."
-        tables.append(_table(report, "Prediction", note, columns, words.PREDICTION, [(name, "") for name in names]))
+        tables.append(_table(report, "Prediction", note, columns, words.PREDICTION, outputs))
     return [*tables, *_matching_tables(report)]
 
 
 def _matching_tables(report: EvaluationReport) -> list[FigureTable]:
     """Settings side by side where there is one pair; else pairs side by side, a table for each setting."""
-    groups: dict[str, list[Pairing]] = {}
+    groups: dict[str | None, list[Pairing]] = {}
     is_one = len({(each.left, each.right) for each in report.pairings}) == 1
     for each in report.pairings:
-        groups.setdefault("" if is_one else each.setting, []).append(each)
+        groups.setdefault(None if is_one else words.setting(each.within, each.depth), []).append(each)
     tables = []
     for setting, pairings in groups.items():
-        by_setting = tuple(words.SETTINGS[each.setting].capitalize() for each in pairings)
+        by_setting = tuple(words.opening(words.setting(each.within, each.depth)) for each in pairings)
         by_pair = tuple(words.tie(each.left, each.right) for each in pairings)
-        title = f"Matching, {by_pair[0]}" if is_one else f"Matching {words.SETTINGS[setting]}"
+        title = f"Matching, {by_pair[0]}" if is_one else f"Matching {setting}"
         counts = words.listed(list(dict.fromkeys(f"{each.n_cells:,}" for each in pairings)))
         note = f"Among {counts} cells on either side. Grey: what guessing would get."
-        if any("depth" in each.setting for each in pairings):
+        if any(each.depth for each in pairings):
             note += " With depth, total counts help too: right only if both sides come from the same physical cells."
-        keys = [(f"{each.left}~{each.right}", f" {each.setting}".rstrip()) for each in pairings]
-        columns = by_setting if is_one else by_pair
-        tables.append(_table(report, title, note, columns, words.MATCHING, keys, is_more=bool(setting)))
+        outputs = [(each.left, each.right, each.within, each.depth) for each in pairings]
+        columns, is_more = by_setting if is_one else by_pair, not pairings[0].is_content_alone
+        tables.append(_table(report, title, note, columns, words.MATCHING, outputs, is_more))
     return tables
 
 
@@ -118,26 +120,28 @@ def _table(
     note: str,
     columns: tuple[str, ...],
     meanings: Mapping[str, Meaning],
-    keys: Sequence[tuple[str, str]],
+    outputs: Sequence[tuple[Modality, Modality, str | None, bool]],
     is_more: bool = False,
 ) -> FigureTable:
     lines = []
-    for figure, meaning in meanings.items():
-        full = [f"{before} {figure}{after}" for before, after in keys]
-        if any(name in report.scores for name in full):
-            cells = [(_value(report.scores, name), _chance(report.reference, name)) for name in full]
-            lines.append(Line(meaning, tuple(cells)))
+    for metric, meaning in meanings.items():
+        found = [
+            report.scores.get(source, target, metric, within=within, depth=depth)
+            for source, target, within, depth in outputs
+        ]
+        if any(found):
+            lines.append(Line(meaning, tuple((_value(score), _chance(score)) for score in found)))
     return FigureTable(title, note, columns, tuple(lines), is_more)
 
 
-def _chance(figures: Mapping[str, float], name: str) -> str:
-    return words.level(figures[name]) if name in figures and _COUNT not in name else ""
+def _chance(score: Score | None) -> str:
+    return "" if score is None or score.chance is None else words.level(score.chance)
 
 
-def _value(figures: Mapping[str, float], name: str) -> str:
-    if name not in figures or not np.isfinite(figures[name]):
+def _value(score: Score | None) -> str:
+    if score is None or not np.isfinite(score.value):
         return ""
-    return f"{figures[name]:,.0f}" if _COUNT in name else words.figure(figures[name])
+    return f"{score.value:,.0f}" if score.metric == _COUNT else words.figure(score.value)
 
 
 def extremes(direction: Direction, measure: str, n: int = 10) -> Plain:

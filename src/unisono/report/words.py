@@ -1,4 +1,4 @@
-"""What figures, modalities and settings are called on the page, and what each means; plain sentences, no numbers."""
+"""What metrics, modalities and settings are called on the page, and what each means; plain sentences, no numbers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,9 @@ from typing import NamedTuple
 from unisono.modalities import spec_of
 from unisono.types import Modality
 
-SETTINGS: dict[str, str] = {
-    "": "by content alone",
-    "within batch": "within batch",
-    "with depth": "with depth",
-    "within batch with depth": "within batch, with depth",
-}
-
 
 class Meaning(NamedTuple):
-    """A figure as a reader meets it: its name, one sentence, and whether high or low values are good."""
+    """A metric as a reader meets it: its name, one sentence, and whether high or low values are good."""
 
     name: str
     sentence: str
@@ -44,12 +37,12 @@ PREDICTION: dict[str, Meaning] = {
         "Precision of finding the cells in which a peak is open, over all cut-offs, mean over peaks.",
         "higher",
     ),
-    "pearson per cell": Meaning(
+    "pearson_per_cell": Meaning(
         "Correlation by cell",
         "Does the profile of a cell look as measured? High for the average cell too: compare with the grey number.",
         "higher",
     ),
-    "overall pearson": Meaning(
+    "overall_pearson": Meaning(
         "Correlation over all values",
         "All cells and features as one list. High for the average cell too: compare with the grey number.",
         "higher",
@@ -64,7 +57,7 @@ PREDICTION: dict[str, Meaning] = {
         "Mean distance of prediction and measurement, on the scale of the target.",
         "lower",
     ),
-    "features without correlation": Meaning(
+    "n_without_correlation": Meaning(
         "Features without a correlation",
         "Constant in these cells or in the prediction; each counts as a correlation of 0.",
         "lower",
@@ -77,30 +70,32 @@ MATCHING: dict[str, Meaning] = {
         "Share of the other cells that lie closer to a cell than its own partner does (FOSCTTM).",
         "lower",
     ),
-    "one-to-one accuracy": Meaning(
+    "one_to_one_accuracy": Meaning(
         "Right partner, one to one",
         "Share of cells that get their own partner when each cell may be given only once.",
         "higher",
     ),
-    "match probability": Meaning(
+    "match_probability": Meaning(
         "Probability of the true partner",
         "Probability that the model gives to a cell's own partner, mean over cells.",
         "higher",
     ),
-    "recall@1": Meaning("Partner ranked first", "Share of cells whose partner is the closest cell.", "higher"),
-    "recall@5": Meaning("Partner in the first 5", "Share of cells whose partner is among the 5 closest.", "higher"),
-    "recall@10": Meaning("Partner in the first 10", "Share of cells whose partner is among the 10 closest.", "higher"),
-    "calibration error": Meaning(
+    "recall_at_1": Meaning("Partner ranked first", "Share of cells whose partner is the closest cell.", "higher"),
+    "recall_at_5": Meaning("Partner in the first 5", "Share of cells whose partner is among the 5 closest.", "higher"),
+    "recall_at_10": Meaning(
+        "Partner in the first 10", "Share of cells whose partner is among the 10 closest.", "higher"
+    ),
+    "calibration_error": Meaning(
         "Calibration error",
-        "How far stated probabilities are from how often they are right. 0 where they can be taken at their word.",
+        "How far stated probabilities are from how often they are right. 0 where they are equal.",
         "lower",
     ),
-    "pair auroc": Meaning(
+    "pair_auroc": Meaning(
         "AUROC of pairs",
         "How often a true pair of cells is given more probability than a pair drawn at random.",
         "higher",
     ),
-    "pair auprc": Meaning(
+    "pair_auprc": Meaning(
         "AUPRC of pairs",
         "Precision of finding the true pairs among all pairs, over all cut-offs.",
         "higher",
@@ -110,12 +105,12 @@ MATCHING: dict[str, Meaning] = {
 
 def arrow(source: Modality, target: Modality) -> str:
     """A direction of prediction, as `RNA → protein` or `Chromatin → RNA`."""
-    return _opening(f"{spec_of(source).label} → {spec_of(target).label}")
+    return opening(f"{spec_of(source).label} → {spec_of(target).label}")
 
 
 def tie(left: Modality, right: Modality) -> str:
     """A pair that is matched, as `RNA ↔ protein`."""
-    return _opening(f"{spec_of(left).label} ↔ {spec_of(right).label}")
+    return opening(f"{spec_of(left).label} ↔ {spec_of(right).label}")
 
 
 def listed(names: list[str]) -> str:
@@ -123,7 +118,14 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _opening(text: str) -> str:
+def setting(within: str | None, depth: bool) -> str:
+    """How cells were matched, as `by content alone` or `within batch, with depth`."""
+    parts = [*([] if within is None else [f"within {within}"]), *(["with depth"] if depth else [])]
+    return ", ".join(parts) or "by content alone"
+
+
+def opening(text: str) -> str:
+    """A text with its first letter in upper case."""
     return text[0].upper() + text[1:]
 
 

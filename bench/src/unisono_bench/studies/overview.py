@@ -35,7 +35,7 @@ def main(path: Path) -> None:
     vectors = {m: model.vectors_of(cells.views[m]) for m in ("rna", "adt")}
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "text.color": INK})
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.8), width_ratios=(1.1, 1.3, 1.0))
-    links = model.match_views(cells.views["rna"], cells.views["adt"], rule="one-to-one")
+    links = model.match_by_rules(cells.views["rna"], cells.views["adt"], ("one-to-one",))[1]["one-to-one"]
     draw_types(left, links, test["rna"].obs["cell_type"].astype(str))
     truth = on_scale(cells.views["adt"]).toarray()
     codes = {

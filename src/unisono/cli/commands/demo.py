@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unisono.cli.console import print_table, say
+from unisono.cli.console import print_scores, say
 from unisono.cli.options import BatchKey, Device, Force, Modalities, PresetName, Seed
 from unisono.cli.progress import progress
 from unisono.cli.values import config_of, mapping_in
@@ -28,7 +28,7 @@ def demo(
 
     chosen = config_of(preset, seed, None)
     with progress(chosen.max_epochs, device) as on_epoch:
-        result = run(
+        scores = run(
             out,
             data=data,
             batch_key=batch_key,
@@ -39,4 +39,4 @@ def demo(
             on_epoch=on_epoch,
             say=say,
         )
-    print_table([("task", "figure"), *((task, f"{figure:.4f}") for task, figure in result.items())])
+    print_scores(scores)

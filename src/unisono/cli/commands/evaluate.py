@@ -1,4 +1,4 @@
-"""Evaluate: figures of both tasks on unseen cells, written as JSON with a page that shows how."""
+"""Evaluate: scores of both tasks on unseen cells, written as JSON with a page that shows how."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unisono.cli.command_line import command_line
-from unisono.cli.console import print_table, say
+from unisono.cli.console import print_scores, say
 from unisono.cli.options import Aliases, Device, ForceAll, Model
 from unisono.cli.values import known_as
 from unisono.messages import Finding, InputWarning
@@ -43,21 +43,21 @@ def evaluate(
     if page is not None and out.is_dir():
         refuse_existing(page, force)
     from unisono.api import load
-    from unisono.evaluation.collect import collect
+    from unisono.evaluation.details import evaluation_report
     from unisono.evaluation.scores import evaluate as score
     from unisono.io.read import read_mudata
 
     fitted, mdata = known_as(load(model, device=device), aliases), read_mudata(test)
-    report = None if page is None else collect(fitted, mdata, source_name=test.name, force=force)
+    report = None if page is None else evaluation_report(fitted, mdata, source_name=test.name, force=force)
     scores = score(fitted, mdata, source_name=test.name, force=force) if report is None else report.scores
-    document = {"scores": dict(scores), "test": test.name, "model": fitted.record.model_dump(mode="json")}
-    apart = _disentanglement(fitted, mdata, test.name, force)
-    _write_scores(out, document | ({} if apart is None else {"disentanglement": apart.as_document()}))
-    print_table([("task", "figure"), *((task, f"{figure:.4f}") for task, figure in scores.items())])
+    document = {"scores": scores.to_dict(), "test": test.name, "model": fitted.record.model_dump(mode="json")}
+    probed = _disentanglement(fitted, mdata, test.name, force)
+    _write_scores(out, document | ({} if probed is None else {"disentanglement": probed.as_document()}))
+    print_scores(scores)
     if page is not None and report is not None:
-        probes = () if apart is None else apart.overview()
+        probes = () if probed is None else probed.overview()
         write_report(page, report, command=command_line(), probes=probes, force=force)
-        say(f"{page} shows how these figures come about")
+        say(f"{page} shows how these scores come about")
     if lacking is not None:
         say(str(lacking))
 
@@ -72,7 +72,7 @@ def _disentanglement(model: Unisono, test: MuData, source_name: str, force: bool
         warnings.warn(str(Finding("W066", source_name, what, "pip install scikit-learn")), InputWarning, stacklevel=2)
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InputWarning)  # what is said of the test cells has been said for the scores
+        warnings.simplefilter("ignore", InputWarning)  # those of the test cells have been given with the scores
         return disentanglement(model, test, source_name=source_name, force=force)
 
 

@@ -1,4 +1,4 @@
-"""Answers of a fitted model about test cells, each beside the truth; partners are used to judge, never to match."""
+"""What a fitted model predicts and matches on test cells, with the truth; partners score a match and never make it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.inference.fitted_model import MatchVectors
-from unisono.matching import Rule, couple
+from unisono.io.matching import Matching
 from unisono.metrics.arrays import Groups
 from unisono.modalities import spec_of
 from unisono.model.unisono import Unisono
@@ -21,29 +21,26 @@ from unisono.types import Cells, Modality, Prediction, View
 
 _VALUES_AT_A_TIME = 2**21
 _SHUFFLE_SEED = 0
-_RULES: tuple[Rule, Rule] = ("soft", "one-to-one")
-_TOP = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """One modality predicted from another in average style, over the cells that have both.
+    """One modality predicted from another as by `predict`, in average style, over the cells that have both.
 
     Attributes:
         source: what was predicted from.
         truth: measured values on the target's scale, over the features that test and model share.
         prediction: the same cells and features.
-        setting: as of `Matched`; there is one alone.
     """
 
     source: View
     truth: sparse.csc_matrix
     prediction: Prediction
-    setting: str = ""
 
     @property
-    def name(self) -> str:
-        return f"{self.prediction.source}->{self.prediction.target}"
+    def is_binary(self) -> bool:
+        """Whether measured values are 0 or 1 and predicted ones probabilities."""
+        return self.prediction.link == "logistic"
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """The predicted values of some features at a time."""
@@ -55,31 +52,29 @@ class Predicted:
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """One modality matched to another over the cells that have both, the right side shuffled.
+    """One modality matched to another as by `match`, over the cells that have both, the right side shuffled.
 
     Attributes:
         left: left cells.
         right: right cells, in another order.
         partner: row of each left cell's partner among the right ones.
         vectors: what was compared.
-        soft: left x right, probabilities.
-        one_to_one: left x right, one entry a row.
-        groups: within which cells were matched; None for all.
-        setting: how, as it stands at the end of a figure's name: "", "within batch", "with depth" or both.
+        soft: the matching by rule "soft".
+        one_to_one: the matching by rule "one-to-one", from the same posterior.
+        within: obs column of the groups inside which cells were matched; None for one group.
+        groups: of left and of right cells; None for one group.
+        depth: whether the agreement of total counts was used.
     """
 
     left: View
     right: View
     partner: NDArray[np.intp]
     vectors: MatchVectors
-    soft: sparse.csr_matrix
-    one_to_one: sparse.csr_matrix
+    soft: Matching
+    one_to_one: Matching
+    within: str | None
     groups: Groups | None
-    setting: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.left.modality}~{self.right.modality}"
+    depth: bool
 
 
 def predictions(model: Unisono, cells: Cells, *, with_draws: bool = False) -> Iterator[Predicted]:
@@ -87,7 +82,7 @@ def predictions(model: Unisono, cells: Cells, *, with_draws: bool = False) -> It
 
     Args:
         model: fitted on other cells.
-        cells: counts that are known to be sound.
+        cells: validated counts.
         with_draws: draw from the posterior where the model knows intervals, as they need.
     """
     for source, target in permutations(cells.modalities, 2):
@@ -100,19 +95,14 @@ def predictions(model: Unisono, cells: Cells, *, with_draws: bool = False) -> It
 
 
 def matchings(model: Unisono, cells: Cells) -> Iterator[Matched]:
-    """Every pair of modalities that at least two cells have both of, in every setting, content alone first."""
-    for left, right in combinations(cells.modalities, 2):
-        paired = _paired(cells, left, right)
+    """Every pair of modalities that at least two cells have both of: over all cells and within batch, then with depth.
+
+    The right cells stand in the order of `numpy.random.default_rng(0).permutation(n)`.
+    """
+    for pair in combinations(cells.modalities, 2):
+        paired = _paired(cells, *pair)
         if paired is not None:
             yield from _matched(model, *paired)
-
-
-def _paired(cells: Cells, a: Modality, b: Modality) -> tuple[View, View] | None:
-    """The two views over the cells that have both, in the same order."""
-    both = (cells.rows[a] >= 0) & (cells.rows[b] >= 0)
-    if both.sum() < 2:
-        return None
-    return cells.views[a].take(cells.rows[a][both]), cells.views[b].take(cells.rows[b][both])
 
 
 def over_shared_features(model: Unisono, prediction: Prediction, target: View) -> tuple[sparse.csc_matrix, Prediction]:
@@ -127,17 +117,18 @@ def over_shared_features(model: Unisono, prediction: Prediction, target: View) -
     return measured, prediction.take_features(shared)
 
 
+def _paired(cells: Cells, a: Modality, b: Modality) -> tuple[View, View] | None:
+    """The two views over the cells that have both, in the same order."""
+    rows_a, rows_b = cells.paired(a, b)
+    return (cells.views[a].take(rows_a), cells.views[b].take(rows_b)) if len(rows_a) > 1 else None
+
+
 def _matched(model: Unisono, left: View, right: View) -> Iterator[Matched]:
     order = np.random.default_rng(_SHUFFLE_SEED).permutation(right.n_cells)
     shuffled, partner = right.take(order), np.argsort(order)
-    within: dict[str, Groups | None] = {"": None}
-    if len(np.unique(left.batch)) > 1:
-        within["within batch"] = (left.batch, left.batch[order])
-    for depth, (place, groups) in product((False, True), within.items()):
-        vectors = model.fitted.match_vectors(left, shuffled, depth=depth, groups=groups)
-        soft, one_to_one = (
-            couple(vectors.left, vectors.right, beta=vectors.beta, rule=rule, top=_TOP, within=groups).posterior
-            for rule in _RULES
-        )
-        setting = " ".join(filter(None, (place, "with depth" if depth else "")))
-        yield Matched(left, shuffled, partner, vectors, soft, one_to_one, groups, setting)
+    columns = (None,) if len(np.unique(left.batch)) == 1 else (None, model.record.batch_key)
+    for depth, within in product((False, True), columns):
+        groups = None if within is None else (left.batch, shuffled.batch)
+        vectors, by_rule = model.match_by_rules(left, shuffled, ("soft", "one-to-one"), groups=groups, depth=depth)
+        found = by_rule["soft"], by_rule["one-to-one"]
+        yield Matched(left, shuffled, partner, vectors, *found, within, groups, depth)

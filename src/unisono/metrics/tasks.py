@@ -1,0 +1,264 @@
+"""All metrics of each task at once, and their values at chance, from outputs and truth alone; never sees a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from unisono.metrics.arrays import Floats, Groups, Rows, Sparse, Values, Vectors
+from unisono.metrics.matching import (
+    foscttm,
+    label_transfer_accuracy,
+    label_transfer_probability,
+    match_calibration_error,
+    match_probability,
+    one_to_one_accuracy,
+    pair_areas,
+    recall_at,
+)
+from unisono.metrics.moments import Moments
+from unisono.metrics.prediction import MIN_CLASS, areas_per_feature, require_finite, spearman_per_feature
+from unisono.metrics.ranking import Areas, areas_of_ties
+
+_BLOCK_ENTRIES = 2**21
+"""Predicted values that are looked at together, where they come in one piece."""
+
+_RECALL_AT = (1, 5, 10)
+
+
+class PredictionDetails(NamedTuple):
+    """Metrics of a prediction, and those of each feature: `auroc` is empty unless binary, NaN where rare."""
+
+    metrics: dict[str, float]
+    pearson: Floats
+    auroc: Floats
+
+
+def prediction_metrics(truth: Sparse, prediction: Values | Iterable[Values], *, is_binary: bool) -> dict[str, float]:
+    """How well one modality is predicted.
+
+    Args:
+        truth: measured values on the modality's scale, cell x feature.
+        prediction: predicted values, cell x feature: whole, or as blocks of consecutive features from the first to
+            the last, of which only one is held at a time.
+        is_binary: measured values are 0 or 1, as of peaks, and predicted ones rank cells.
+
+    Returns:
+        `pearson` and, unless binary, `spearman`: mean over features of the correlation over cells, where a
+        feature without one counts as 0, and `n_without_correlation` says how many do. `rmse` and `mae` over all
+        values. If binary, `auroc` and `auprc`: mean over features with 10 cells of either class, absent if there
+        is none. `pearson_per_cell`: mean over cells of the correlation over features. `overall_pearson`: over all
+        values.
+
+    Raises:
+        ValueError: shapes differ, or a predicted value is not finite.
+    """
+    return prediction_details(truth, prediction, is_binary=is_binary).metrics
+
+
+def prediction_details(truth: Sparse, prediction: Values | Iterable[Values], *, is_binary: bool) -> PredictionDetails:
+    """As `prediction_metrics`, with the correlation and the AUROC of each feature."""
+    blocks = [
+        _block(measured, predicted, is_binary) for measured, predicted in _paired_blocks(truth.tocsc(), prediction)
+    ]
+    n_values = truth.shape[0] * truth.shape[1]
+    per_feature = [block.by_feature.correlations() for block in blocks]
+    by_cell = blocks[0].by_cell
+    for block in blocks[1:]:
+        by_cell = by_cell.joined(block.by_cell)
+    found = {"pearson": _mean(part.values for part in per_feature)}
+    if not is_binary:
+        found["spearman"] = _mean(block.spearman for block in blocks)
+    found["rmse"] = float(np.sqrt(sum(block.squares for block in blocks) / n_values))
+    found["mae"] = sum(block.absolute for block in blocks) / n_values
+    auroc = np.concatenate([block.areas.auroc for block in blocks])
+    is_scored = np.isfinite(auroc)
+    if is_scored.any():
+        found["auroc"] = float(auroc[is_scored].mean())
+        found["auprc"] = float(np.concatenate([block.areas.auprc for block in blocks])[is_scored].mean())
+    found["pearson_per_cell"] = by_cell.correlations().mean
+    found["overall_pearson"] = by_cell.pooled().correlations().mean
+    found["n_without_correlation"] = float(sum(part.n_undefined for part in per_feature))
+    return PredictionDetails(found, np.concatenate([part.values for part in per_feature]), auroc)
+
+
+def prediction_chance(truth: Sparse, *, is_binary: bool) -> dict[str, float]:
+    """Metrics of the prediction that gives every cell the mean of these cells: what a model has to beat.
+
+    Args:
+        truth: measured values, cell x feature.
+        is_binary: as of `prediction_metrics`.
+
+    Returns:
+        `pearson` and `spearman` 0, `auroc` 0.5 (a constant knows no order), `auprc` the fraction of positive cells;
+        `rmse`, `mae`, `pearson_per_cell` and `overall_pearson` of the mean profile.
+    """
+    x = truth.tocsr().astype(np.float64)
+    n_cells, n_features = x.shape
+    mean = np.asarray(x.mean(axis=0)).ravel()
+    squares = float(x.multiply(x).sum()) - n_cells * float(mean @ mean)
+    between = n_cells * float(((mean - mean.mean()) ** 2).sum())
+    measured = np.asarray(x.astype(bool).sum(axis=0)).ravel()
+    gaps = float(np.abs(x.data - mean[x.indices]).sum()) + float(((n_cells - measured) * np.abs(mean)).sum())
+    found = {
+        "pearson": 0.0,
+        "rmse": float(np.sqrt(max(squares, 0.0) / (n_cells * n_features))),
+        "mae": gaps / (n_cells * n_features),
+        "pearson_per_cell": float(_correlation_with_profile(x, mean).mean()),
+        "overall_pearson": float(np.sqrt(between / (between + squares))) if between > 0 else 0.0,
+    }
+    if not is_binary:
+        return found | {"spearman": 0.0}
+    has_area = np.minimum(measured, n_cells - measured) >= MIN_CLASS
+    return found | ({"auroc": 0.5, "auprc": float(measured[has_area].mean() / n_cells)} if has_area.any() else {})
+
+
+def matching_metrics(
+    vectors_left: Vectors,
+    vectors_right: Vectors,
+    posterior_soft: sparse.csr_matrix,
+    posterior_one_to_one: sparse.csr_matrix,
+    partner: Rows,
+    groups: Groups | None = None,
+    labels: Groups | None = None,
+) -> dict[str, float]:
+    """How well left cells find their partners.
+
+    Args:
+        vectors_left: left cell x dimension.
+        vectors_right: right cell x dimension; inner products with the left ones rank the right cells.
+        posterior_soft: left x right, probabilities, rows sum to 1.
+        posterior_one_to_one: left x right, at most one entry per row.
+        partner: for each left cell the row of its partner among the right ones, −1 where it has none.
+        groups: of left and of right cells, such as batches: everything is scored within them.
+        labels: of left and of right cells, such as cell types.
+
+    Returns:
+        `foscttm`, `recall_at_1`, `recall_at_5`, `recall_at_10` of the vectors, among the right cells that are a
+        partner. `match_probability`, `calibration_error`, `pair_auroc` and `pair_auprc` of the soft posterior,
+        `one_to_one_accuracy` of the other. With labels `label_transfer_accuracy` and `label_transfer_probability` of
+        the soft posterior.
+
+    Raises:
+        ValueError: shapes disagree, no left cell has a partner, or a right cell is the partner of two.
+    """
+    paired = _paired_rows(partner)
+    ranked = vectors_left[paired], vectors_right[partner[paired]]
+    inside = None if groups is None else groups[0][paired]
+    recall = recall_at(*ranked, ks=_RECALL_AT, groups=inside)
+    auroc, auprc = pair_areas(posterior_soft, partner, groups)
+    found = {
+        "foscttm": foscttm(*ranked, groups=inside),
+        **{f"recall_at_{k}": recall[k] for k in _RECALL_AT},
+        "match_probability": match_probability(posterior_soft, partner, groups),
+        "one_to_one_accuracy": one_to_one_accuracy(posterior_one_to_one, partner, groups),
+        "calibration_error": match_calibration_error(posterior_soft, partner, groups),
+        "pair_auroc": auroc,
+        "pair_auprc": auprc,
+    }
+    if labels is not None:
+        found["label_transfer_accuracy"] = label_transfer_accuracy(posterior_soft, *labels, groups)
+        found["label_transfer_probability"] = label_transfer_probability(posterior_soft, *labels, groups)
+    return found
+
+
+def _paired_rows(partner: Rows) -> Rows:
+    paired = np.flatnonzero(partner >= 0)
+    if len(paired) == 0:
+        raise ValueError(f"none of {len(partner)} left cells has a partner: no match can be scored")
+    if len(np.unique(partner[paired])) < len(paired):
+        raise ValueError("partner: a right cell is the partner of several left cells")
+    return paired
+
+
+def matching_chance(n_cells: int, groups: Groups | None = None) -> dict[str, float]:
+    """Metrics of a matching that gives all right cells of a cell's group the same probability.
+
+    Args:
+        n_cells: on either side, each with its partner.
+        groups: of left and of right cells; None for one group.
+
+    Returns:
+        As `matching_metrics`, without `calibration_error`: that of a blind match is 0, which is no level to beat.
+    """
+    labels = np.zeros(n_cells, dtype=int) if groups is None else np.unique(groups[0], return_inverse=True)[1]
+    sizes = np.bincount(labels).astype(np.float64)
+    size = sizes[labels]
+    ordered, how_many = np.unique(sizes, return_counts=True)  # a small group gives each of its pairs more probability
+    auroc, auprc = areas_of_ties(how_many * ordered**2, how_many * ordered)
+    per_cell = float(np.mean(1 / size))
+    return {
+        "foscttm": 0.5,
+        **{f"recall_at_{k}": float(np.mean(np.minimum(k / size, 1.0))) for k in _RECALL_AT},
+        "match_probability": per_cell,
+        "one_to_one_accuracy": per_cell,
+        "pair_auroc": auroc if n_cells > 1 else 0.5,
+        "pair_auprc": auprc,
+    }
+
+
+class _Block(NamedTuple):
+    """What is kept of some features: moments over cells and over features, scores of each, sums of errors."""
+
+    by_feature: Moments
+    by_cell: Moments
+    spearman: Floats
+    areas: Areas
+    squares: float
+    absolute: float
+
+
+def _block(measured: Values, predicted: Values, is_binary: bool) -> _Block:
+    nothing = np.empty(0)
+    gap = measured - predicted
+    return _Block(
+        Moments.of(measured, predicted, 0),
+        Moments.of(measured, predicted, 1),
+        nothing if is_binary else spearman_per_feature(measured, predicted),
+        areas_per_feature(measured, predicted) if is_binary else Areas(nothing, nothing),
+        float(np.einsum("ij,ij->", gap, gap)),
+        float(np.abs(gap).sum()),
+    )
+
+
+def _paired_blocks(
+    truth: sparse.csc_matrix, prediction: Values | Iterable[Values]
+) -> Iterator[tuple[NDArray[np.float64], Values]]:
+    """Measured, dense, and predicted values of the same features; both whole in the end, and finite."""
+    blocks = _in_blocks(prediction) if isinstance(prediction, np.ndarray) else prediction
+    n_cells, n_features = truth.shape
+    start = 0
+    for block in blocks:
+        stop = start + block.shape[1]
+        if len(block) != n_cells or stop > n_features:
+            raise ValueError(f"prediction: {len(block)} cells, at least {stop} features; the truth is {truth.shape}")
+        require_finite(block, start)
+        yield truth[:, start:stop].toarray().astype(np.float64), block
+        start = stop
+    if start != n_features or n_features == 0:
+        raise ValueError(f"prediction: {start} features; the truth is {truth.shape}")
+
+
+def _in_blocks(prediction: Values) -> Iterator[Values]:
+    size = max(1, _BLOCK_ENTRIES // max(1, len(prediction)))
+    for start in range(0, prediction.shape[1], size):
+        yield prediction[:, start : start + size]
+
+
+def _mean(parts: Iterable[Floats]) -> float:
+    return float(np.concatenate(list(parts)).mean())
+
+
+def _correlation_with_profile(x: Sparse, mean: Floats) -> Floats:
+    """Correlation of each cell with the mean profile, over features; 0 where one is constant."""
+    n_features = x.shape[1]
+    level = np.asarray(x.mean(axis=1)).ravel()
+    own = np.sqrt(np.maximum(np.asarray(x.multiply(x).mean(axis=1)).ravel() - level**2, 0.0))
+    cross = x @ mean / n_features - level * mean.mean()
+    scale = own * mean.std()
+    found: Floats = np.divide(cross, scale, out=np.zeros(len(scale)), where=scale > 1e-12)
+    return found
