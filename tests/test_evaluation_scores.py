@@ -41,7 +41,9 @@ def figures():
 def matching(left, right, **options):
     query = test_cells()
     return (
-        small_model().match(query[left], query[right], prior_unmatched=0, **options).match_posterior.posterior.toarray()
+        small_model()
+        .match(query[left], query[right], prior_unmatched=0, **options)
+        .match_posterior.probabilities.toarray()
     )
 
 
@@ -176,7 +178,7 @@ def test_rank_within_batch_with_depth_compares_what_match_within_batch_compares(
         query_view(test_cells(), m, small_model().fitted.preprocessors, small_model().record) for m in ("rna", "adt")
     ]
     batch = views[0].batch
-    left, right, _ = small_model().fitted.match_vectors(*views, depth=True, groups=(batch, batch))
+    left, right = small_model().fitted.similarity(*views, depth=True, groups=(batch, batch)).vectors
     wanted = foscttm_by_hand(left.astype(np.float64) @ right.T.astype(np.float64), batch)
     assert figures()["rna~adt foscttm within batch with depth"] == pytest.approx(wanted, abs=1e-6)
 
@@ -211,22 +213,22 @@ def test_wrong_partners_cost_the_figures_that_right_ones_earn():
 
 
 def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkeypatch):
-    given, coupled = [], []
-    match_vectors, couple = FittedModel.match_vectors, room.couple
+    given, matched = [], []
+    similarity_of, match_cells = FittedModel.similarity, room.match_cells
 
     def watched(model, left, right, **options):
         given.append((left, right, options["groups"]))
-        return match_vectors(model, left, right, **options)
+        return similarity_of(model, left, right, **options)
 
-    def watched_couple(left, right, **options):
-        coupled.append((left, right, options["within"]))
-        return couple(left, right, **options)
+    def watched_match(similarity, **options):
+        matched.append(similarity)
+        return match_cells(similarity, **options)
 
-    monkeypatch.setattr(FittedModel, "match_vectors", watched)
-    monkeypatch.setattr(room, "couple", watched_couple)
+    monkeypatch.setattr(FittedModel, "similarity", watched)
+    monkeypatch.setattr(room, "match_cells", watched_match)
     query = test_cells()
     evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": query["adt"]}))
-    assert (len(given), len(coupled)) == (2 * 2, 2 * 2 * 2)
+    assert (len(given), len(matched)) == (2 * 2, 2 * 2 * 2)
     for left, right, groups in given:
         assert sorted(left.cells) == sorted(right.cells)
         assert sum(a == b for a, b in zip(left.cells, right.cells, strict=True)) < 6
@@ -242,22 +244,22 @@ def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkey
         )
         for m in KINDS
     }
-    for left, right, _ in coupled:
-        n = own["rna"].shape[1]  # with depth, what comes after content is the depth
-        place = np.array([np.abs(own["adt"] - row[:n] / np.linalg.norm(row[:n])).sum(axis=1).argmin() for row in right])
+    for left, right in ((similarity.left, similarity.right) for similarity in matched):
+        place = np.array([np.abs(own["adt"] - row).sum(axis=1).argmin() for row in right])
         assert sorted(place) == list(range(43))
         assert (place == np.arange(43)).sum() < 6
-        left_place = [np.abs(own["rna"] - row[:n] / np.linalg.norm(row[:n])).sum(axis=1).argmin() for row in left]
+        left_place = [np.abs(own["rna"] - row).sum(axis=1).argmin() for row in left]
         assert left_place == list(range(43))
 
 
 def test_a_match_that_goes_by_position_earns_nothing(monkeypatch):
     """Were the right cells in the order of the left ones, naming one's own row would find every partner."""
 
-    def by_position(left, right, *, within=None, **_):
-        return MatchPosterior(sparse.identity(len(left), format="csr"), np.zeros(len(left)))
+    def by_position(similarity, **_):
+        n_cells = len(similarity.left)
+        return MatchPosterior(sparse.identity(n_cells, format="csr"), np.zeros(n_cells))
 
-    monkeypatch.setattr(room, "couple", by_position)
+    monkeypatch.setattr(room, "match_cells", by_position)
     query = test_cells()
     found = evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": query["adt"]}))
     assert found["rna~adt match probability"] < 6 / 43

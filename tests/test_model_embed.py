@@ -35,7 +35,7 @@ def views_of(query, *names):
 def test_inner_products_of_untuned_vectors_are_what_matching_compares_but_for_what_each_cell_adds(left, right):
     query, plain = small_model().embed(test_cells()), changed(small_model(), moment_alignment={})
     views = views_of(query, left, right)
-    compared = small_model().fitted.match_vectors(*views)
+    compared = small_model().fitted.similarity(*views)
     untuned = plain.embed(test_cells())
     similarity = vectors(untuned, left) @ vectors(untuned, right).T
     added = compared.left.astype(np.float64) @ compared.right.T - similarity
@@ -44,7 +44,7 @@ def test_inner_products_of_untuned_vectors_are_what_matching_compares_but_for_wh
     assert added.std() > 1e-3
     np.testing.assert_allclose(small_model().fitted.content_vectors(views[0]), vectors(untuned, left), atol=1e-6)
     assert np.abs(vectors(query, left) - vectors(untuned, left)).max() > 0.01
-    best = small_model().match(query[left], query[right], top=1000, prior_unmatched=0).match_posterior.posterior
+    best = small_model().match(query[left], query[right], top=1000, prior_unmatched=0).match_posterior.probabilities
     log_odds = small_model().fitted.anchors[left, right].beta * similarity - np.log(best.toarray())
     additive = log_odds - log_odds.mean(axis=1, keepdims=True) - log_odds.mean(axis=0) + log_odds.mean()
     np.testing.assert_allclose(additive, 0.0, atol=1e-3)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.inference.fitted_model import MatchVectors
-from unisono.matching import Rule, couple
+from unisono.matching import Rule, Similarity, match_cells
 from unisono.metrics.arrays import Groups
 from unisono.model.unisono import Unisono
 from unisono.preprocessing.align import aligned_counts
@@ -60,7 +59,7 @@ class Matched:
         left: left cells.
         right: right cells, in another order.
         partner: row of each left cell's partner among the right ones.
-        vectors: what was compared.
+        similarity: by what cells were compared.
         soft: left x right, probabilities.
         one_to_one: left x right, one entry a row.
         groups: within which cells were matched; None for all.
@@ -70,7 +69,7 @@ class Matched:
     left: View
     right: View
     partner: NDArray[np.intp]
-    vectors: MatchVectors
+    similarity: Similarity
     soft: sparse.csr_matrix
     one_to_one: sparse.csr_matrix
     groups: Groups | None
@@ -132,10 +131,9 @@ def _matched(model: Unisono, left: View, right: View) -> Iterator[Matched]:
     if len(np.unique(left.batch)) > 1:
         within["within batch"] = (left.batch, left.batch[order])
     for depth, (place, groups) in product((False, True), within.items()):
-        vectors = model.fitted.match_vectors(left, shuffled, depth=depth, groups=groups)
+        similarity = model.fitted.similarity(left, shuffled, depth=depth, groups=groups)
         soft, one_to_one = (
-            couple(vectors.left, vectors.right, beta=vectors.beta, rule=rule, top=_TOP, within=groups).posterior
-            for rule in _RULES
+            match_cells(similarity, rule=rule, max_partners=_TOP, within=groups).probabilities for rule in _RULES
         )
         setting = " ".join(filter(None, (place, "with depth" if depth else "")))
-        yield Matched(left, shuffled, partner, vectors, soft, one_to_one, groups, setting)
+        yield Matched(left, shuffled, partner, similarity, soft, one_to_one, groups, setting)

@@ -56,7 +56,7 @@ def judged(answer: Predicted) -> JudgedPrediction:
 
 def matching_scores(answer: Matched) -> dict[str, float]:
     """How well cells were matched; figure by its plain name."""
-    return matching_figures(*answer.vectors[:2], answer.soft, answer.one_to_one, answer.partner, answer.groups)
+    return matching_figures(*answer.similarity.vectors, answer.soft, answer.one_to_one, answer.partner, answer.groups)
 
 
 def named(answer: Predicted | Matched, figures: dict[str, float]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from unisono.inference.styles import Style
 from unisono.interpretation.feature_effects import FeatureEffects, feature_effects
 from unisono.io.matching import Matching
 from unisono.io.tables import NOVELTY, prediction_to_anndata
-from unisono.matching import Rule, couple
+from unisono.matching import Rule, match_cells
 from unisono.messages import bad_input
 from unisono.model import store
 from unisono.model.columns import labels_if_any, labels_within
@@ -270,15 +270,9 @@ class Unisono:
             if not 0 <= value < 1:
                 what = f"{name}={value} is out of range."
                 raise bad_input("E053", "match", what, "pass a number from 0 to below 1")
-        vectors = self.fitted.match_vectors(left, right, depth=depth, groups=groups)
-        match_posterior = couple(
-            vectors.left,
-            vectors.right,
-            beta=vectors.beta,
-            rule=rule,
-            top=top,
-            within=groups,
-            prior_unmatched=prior_unmatched,
+        similarity = self.fitted.similarity(left, right, depth=depth, groups=groups)
+        match_posterior = match_cells(
+            similarity, rule=rule, max_partners=top, within=groups, prior_unmatched=prior_unmatched
         )
         return Matching(match_posterior, left.cells, right.cells, left.modality, right.modality, rule, min_probability)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unisono_bench.baselines.codes import Codes, InputCodes
 from unisono_bench.baselines.pairs import MIN_HELD_OUT, MIN_PAIRED, n_paired, paired, split
 from unisono_bench.methods import Groups, Matched
-from unisono.matching import DepthTerm, fit_beta, fit_beta_and_depth_weight, standardise_depth, with_depth
+from unisono.matching import DepthTerm, Similarity, fit_beta, fit_beta_and_depth_weight
 from unisono.types import MODALITIES, Cells, Modality, Pair, View
 
 _MAX_PAIRS = 1500
@@ -120,13 +120,12 @@ class FittedMatcher:
         pair = first, second
         if pair not in self.terms:
             return None
-        vectors = self.space.unit_vectors(left, pair), self.space.unit_vectors(right, pair)
-        if not depth:
-            return Matched(*vectors, self.terms[pair].beta)
-        term = self.terms[pair].with_depth
-        labels = groups or (None, None)
-        depths = [standardise_depth(self.space.log_depth(v), g) for v, g in zip((left, right), labels, strict=True)]
-        return Matched(*with_depth(*vectors, depths[0], depths[1], term), term.beta)
+        beta, term = self.terms[pair]
+        similarity = Similarity(self.space.unit_vectors(left, pair), self.space.unit_vectors(right, pair), beta)
+        if depth:
+            log_depths = self.space.log_depth(left), self.space.log_depth(right)
+            similarity = similarity.with_depth(term, log_depths, groups)
+        return Matched(*similarity.vectors, similarity.beta)
 
 
 def _paired_codes(codes: Mapping[Modality, InputCodes], cells: Cells, pair: Pair) -> PairedCodes:
