@@ -12,7 +12,7 @@ from unisono.config import FitConfig
 from unisono.inference.predictor import Predictor
 from unisono.inference.record import Record
 from unisono.inference.styles import Style
-from unisono.matching import Anchors, DepthTerm, Similarity
+from unisono.matching import Anchors, DepthTerm, Similarity, mean_potential
 from unisono.messages import bad_input
 from unisono.nn import infer
 from unisono.preprocessing.moment_alignment import MomentAlignment
@@ -92,10 +92,12 @@ class FittedModel:
         return infer.vectors(self.predictor.network, view.modality, self.predictor.transform(view).x)
 
     def embedding(self, view: View) -> Array:
-        """Cells in the space that `embed` writes, cell x dimension."""
+        """Cells in the space that `embed` writes, cell x dimension, unit length; see `MomentAlignment`."""
         vectors = self.content_vectors(view)
         alignment = self.moment_alignment.get(view.modality)
-        return vectors if alignment is None else alignment.apply(vectors)
+        if alignment is None:
+            return vectors
+        return alignment.apply(vectors, mean_potential(self.anchors, view.modality, vectors))
 
     def novelty(self, view: View) -> Array:
         """How far each cell lies from those of training; above 1 where it lies further than 95 % of them."""

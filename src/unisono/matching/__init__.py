@@ -4,7 +4,7 @@ For vectors of any method: fit β with `fit_beta` (or `fit_beta_and_depth_weight
 `Similarity` of other cells, and give it to `match_cells`.
 """
 
-from unisono.matching.anchors import N_ANCHORS, Anchors
+from unisono.matching.anchors import Anchors, mean_potential
 from unisono.matching.candidates import nearest
 from unisono.matching.depth import DepthTerm, depth_features, fit_depth_correlation, standardise_depth
 from unisono.matching.linear_weight import SimilarityPair, fit_linear_weight
@@ -18,7 +18,6 @@ from unisono.types import MatchPosterior
 
 __all__ = [
     "MAX_PARTNERS",
-    "N_ANCHORS",
     "RULES",
     "Anchors",
     "DepthTerm",
@@ -36,6 +35,7 @@ __all__ = [
     "fit_linear_weight",
     "match_cells",
     "match_posterior",
+    "mean_potential",
     "nearest",
     "sinkhorn",
     "solve",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from unisono.matching.sinkhorn import MatchingProblem, solve
-
-N_ANCHORS = 1000
-"""Most anchors of a side."""
+from unisono.types import Modality, Pair
 
 _CELLS_AT_A_TIME = 4096
 
@@ -41,10 +41,10 @@ class Anchors:
         van den Oord et al., "Representation learning with contrastive predictive coding", 2018 (what the loss learns).
     """
 
-    left: Float[np.ndarray, "left dim"]
-    right: Float[np.ndarray, "right dim"]
-    left_potential: Float[np.ndarray, " left"]
-    right_potential: Float[np.ndarray, " right"]
+    left: NDArray[np.float32]
+    right: NDArray[np.float32]
+    left_potential: NDArray[np.float64]
+    right_potential: NDArray[np.float64]
     beta: float
 
     @classmethod
@@ -79,3 +79,15 @@ class Anchors:
             scores = self.beta * (right[some] @ self.left.T).astype(np.float64)
             found[some] = np.log(len(self.left)) - logsumexp(scores + self.left_potential, axis=1)
         return found
+
+
+def mean_potential(
+    anchors: Mapping[Pair, Anchors], modality: Modality, vectors: Float[np.ndarray, "cell dim"]
+) -> Float[np.ndarray, " cell"]:
+    """Potential of cells over β, as it is added to an inner product: the mean over the pairs that a modality is in."""
+    found = []
+    for (left, right), of_pair in anchors.items():
+        if modality in (left, right):
+            seen_from = of_pair if modality == right else of_pair.swapped()
+            found.append(seen_from.potential(vectors) / of_pair.beta)
+    return np.asarray(np.mean(found, axis=0))

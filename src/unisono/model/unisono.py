@@ -279,10 +279,14 @@ class Unisono:
     def embed(self, mdata: MuData, *, force: bool = False) -> MuData:
         """Write `obsm["X_unisono"]` and `obs["novelty"]` into each modality of `mdata`, and return it, changed.
 
-        One shared space for all modalities, unit vectors: the inner product of two cells is the similarity of their
-        contents. It is the space that `match` compares in, but for what tells the modality: each one's mean and
-        covariance are brought to the average of all. Rows of cells without counts are NaN, and so is their novelty.
-        Novelty and `force` as in `predict`.
+        One shared space for all modalities, of unit vectors, so that inner product, cosine and Euclidean distance rank
+        alike. Cells of two modalities rank as `match` ranks them before Sinkhorn and without depth, and modalities have
+        one mean and covariance; `MomentAlignment` has the formula. What was traded: in addition to content and
+        potential, each modality has 64 coordinates of its own (0 for the others) in which a hub, a cell that is like
+        everybody, is moved away from all; in a twentieth of the cells that is cut short. With three modalities a cell
+        has the mean of its potentials towards the other two, and ranks are near those of `match`. In a model whose fit
+        had under 20 cells with all modalities, vectors are of content alone. Rows of cells without counts are NaN, and
+        so is their novelty. Novelty and `force` as in `predict`.
 
         Raises:
             BadInput: a modality cannot be read by this model, or none is there.
