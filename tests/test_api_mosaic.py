@@ -41,7 +41,7 @@ def test_every_direction_is_predicted_though_no_cell_had_all_three(source, targe
 @pytest.mark.parametrize(("left", "right"), list(combinations(MODALITIES, 2)))
 def test_every_pair_is_matched_above_chance_though_no_cell_had_all_three(left, right):
     query = test_cells()
-    found = bridged().match(query[left], query[right]).match_posterior.posterior.toarray()
+    found = bridged().match(query[left], query[right]).match_posterior.probabilities.toarray()
     assert np.diag(found).mean() > 1.3 / len(found)
 
 

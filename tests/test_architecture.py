@@ -140,11 +140,11 @@ def test_the_search_sees_the_whole_package():
 
 
 PLANTED = {
-    "a lower level imports a higher one": ("types.py", "from unisono.matching import couple"),
+    "a lower level imports a higher one": ("types.py", "from unisono.matching import match_cells"),
     "a part imports a side": ("preprocessing/svd.py", "import unisono.io.read"),
     "a side imports the house": ("io/read.py", "from unisono.model.unisono import Unisono"),
     "a side imports another side": ("io/read.py", "from unisono.inference.predictor import Predictor"),
-    "a part imports another part": ("matching/couple.py", "from unisono.preprocessing.svd import truncated_svd"),
+    "a part imports another part": ("matching/match.py", "from unisono.preprocessing.svd import truncated_svd"),
     "a modality imports what is done with it": ("modalities/rna.py", "from unisono.preprocessing.svd import x"),
     "level 1 imports its neighbour": ("types.py", "from unisono.config import FitConfig"),
     "a lower room imports the doorstep": ("model/store.py", "from unisono.api import fit"),
@@ -156,15 +156,15 @@ PLANTED = {
     "somebody imports a door in a function": ("api.py", "def f():\n    from unisono.cli import app"),
     "the package root is imported": ("io/read.py", "import unisono"),
     "a name is imported from the root": ("io/read.py", "from unisono import fit"),
-    "a relative import upwards": ("matching/couple.py", "from ..model import store"),
-    "a relative import of the root": ("matching/couple.py", "from .. import fit"),
-    "torch in a light room": ("matching/couple.py", "import torch"),
+    "a relative import upwards": ("matching/match.py", "from ..model import store"),
+    "a relative import of the root": ("matching/match.py", "from .. import fit"),
+    "torch in a light room": ("matching/match.py", "import torch"),
     "torch in a function of a light room": ("preprocessing/svd.py", "def f():\n    from torch import nn"),
     "anndata under TYPE_CHECKING in types": ("types.py", "if TYPE_CHECKING:\n    from anndata import AnnData"),
     "mudata in metrics": ("metrics/prediction.py", "import mudata.core"),
     "scipy in the networks": ("nn/model.py", "from scipy import sparse"),
     "messages in the networks": ("nn/model.py", "from unisono.messages import bad_input"),
-    "an import by name": ("matching/couple.py", "import importlib\nimportlib.import_module('torch')"),
+    "an import by name": ("matching/match.py", "import importlib\nimportlib.import_module('torch')"),
     "a file in no room": ("helpers.py", "x = 1"),
 }
 
@@ -181,7 +181,7 @@ def test_a_planted_wrong_arrow_is_caught(tmp_path, what):
 
 
 ALLOWED = {
-    "matching/couple.py": "from unisono.types import View\nfrom unisono.matching.rules import R\nfrom .graph import x",
+    "matching/match.py": "from unisono.types import View\nfrom unisono.matching.rules import R\nfrom .depth import x",
     "nn/model.py": "import math\nimport torch\nfrom jaxtyping import Float\nfrom unisono.config import FitConfig",
     "evaluation/splits.py": "from unisono.metrics import rmse\nfrom unisono import metrics",
     "evaluation/__init__.py": "",

@@ -227,7 +227,7 @@ def test_match_writes_what_the_model_matches(unisono, store, flags, options):
     found = anndata.read_h5ad("out.h5ad")
     query = test_cells()
     wanted = small_model().match(query["rna"], query["adt"], **options)
-    np.testing.assert_allclose(found.X.toarray(), wanted.match_posterior.posterior.toarray(), atol=1e-6)
+    np.testing.assert_allclose(found.X.toarray(), wanted.match_posterior.probabilities.toarray(), atol=1e-6)
     np.testing.assert_allclose(found.X.sum(axis=1), 1.0, atol=1e-5)
     assert (list(found.obs_names), list(found.var_names)) == (list(query.obs_names), list(query.obs_names))
     for column in ("p_unmatched", "confidence", "is_answered"):
@@ -237,7 +237,7 @@ def test_match_writes_what_the_model_matches(unisono, store, flags, options):
 def test_match_understands_other_names_and_the_order_of_sides(unisono, store):
     assert unisono("match @model @query.h5mu --between prot,gex -o out.h5ad --device cpu").code == 0
     query = test_cells()
-    wanted = small_model().match(query["adt"], query["rna"]).match_posterior.posterior.toarray()
+    wanted = small_model().match(query["adt"], query["rna"]).match_posterior.probabilities.toarray()
     np.testing.assert_allclose(anndata.read_h5ad("out.h5ad").X.toarray(), wanted, atol=1e-6)
 
 

@@ -76,7 +76,7 @@ def test_the_files_are_the_answers_of_the_model(shown):
         np.testing.assert_allclose(found.X, wanted.X, rtol=1e-6)
     for left, right in combinations(MODALITIES, 2):
         found = anndata.read_h5ad(folder / "out" / f"{left}-to-{right}.h5ad")
-        wanted = model.match(test, test, between=(left, right)).match_posterior.posterior
+        wanted = model.match(test, test, between=(left, right)).match_posterior.probabilities
         np.testing.assert_allclose(found.X.toarray(), wanted.toarray(), atol=1e-6)
 
 

@@ -160,9 +160,9 @@ def test_pair_areas_are_scikit_learns_over_all_pairs_or_those_within_a_batch(lef
 
 
 def test_one_posterior_serves_both_rules(monkeypatch):
-    room, calls = import_module("unisono.matching.couple"), []
-    posterior = room.posterior
-    monkeypatch.setattr(room, "posterior", lambda *given, **options: calls.append(1) or posterior(*given, **options))
+    room, calls = import_module("unisono.matching.match"), []
+    sinkhorn = room.sinkhorn
+    monkeypatch.setattr(room, "sinkhorn", lambda problem: calls.append(1) or sinkhorn(problem))
     query = test_cells()
     evaluate(small_model(), rebuilt({name: query[name] for name in KINDS}))
     assert len(calls) == 2 * (1 + 2)
@@ -230,7 +230,7 @@ def test_rank_within_batch_with_depth_compares_what_match_within_batch_compares(
         query_view(test_cells(), m, small_model().fitted.preprocessors, small_model().record) for m in ("rna", "adt")
     ]
     batch = views[0].batch
-    left, right, _ = small_model().fitted.match_vectors(*views, depth=True, groups=(batch, batch))
+    left, right = small_model().fitted.similarity(*views, depth=True, groups=(batch, batch)).vectors
     wanted = foscttm_by_hand(left.astype(np.float64) @ right.T.astype(np.float64), batch)
     assert scores().value("rna", "adt", "foscttm", within="batch", depth=True) == pytest.approx(wanted, abs=1e-6)
 
@@ -263,22 +263,22 @@ def test_wrong_partners_cost_the_scores_that_right_ones_earn():
 
 
 def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkeypatch):
-    given, coupled = [], []
-    match_vectors, couple = FittedModel.match_vectors, model_room.couple_by_rules
+    given, matched = [], []
+    similarity_of, match = FittedModel.similarity, model_room.match_posterior
 
     def watched(model, left, right, **options):
         given.append((left, right, options["groups"]))
-        return match_vectors(model, left, right, **options)
+        return similarity_of(model, left, right, **options)
 
-    def watched_couple(left, right, rules, **options):
-        coupled.append((left, right, options["within"]))
-        return couple(left, right, rules, **options)
+    def watched_match(similarity, **options):
+        matched.append(similarity)
+        return match(similarity, **options)
 
-    monkeypatch.setattr(FittedModel, "match_vectors", watched)
-    monkeypatch.setattr(model_room, "couple_by_rules", watched_couple)
+    monkeypatch.setattr(FittedModel, "similarity", watched)
+    monkeypatch.setattr(model_room, "match_posterior", watched_match)
     query = test_cells()
     evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": query["adt"]}))
-    assert (len(given), len(coupled)) == (2 * 2, 2 * 2)
+    assert (len(given), len(matched)) == (2 * 2, 2 * 2)
     for left, right, groups in given:
         assert sorted(left.cells) == sorted(right.cells)
         assert sum(a == b for a, b in zip(left.cells, right.cells, strict=True)) < 6
@@ -294,22 +294,22 @@ def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkey
         )
         for m in KINDS
     }
-    for left, right, _ in coupled:
-        n = own["rna"].shape[1]  # with depth, what comes after content is the depth
-        place = np.array([np.abs(own["adt"] - row[:n] / np.linalg.norm(row[:n])).sum(axis=1).argmin() for row in right])
+    for left, right in ((similarity.left, similarity.right) for similarity in matched):
+        place = np.array([np.abs(own["adt"] - row).sum(axis=1).argmin() for row in right])
         assert sorted(place) == list(range(43))
         assert (place == np.arange(43)).sum() < 6
-        left_place = [np.abs(own["rna"] - row[:n] / np.linalg.norm(row[:n])).sum(axis=1).argmin() for row in left]
+        left_place = [np.abs(own["rna"] - row).sum(axis=1).argmin() for row in left]
         assert left_place == list(range(43))
 
 
 def test_a_match_that_goes_by_position_earns_nothing(monkeypatch):
     """Were the right cells in the order of the left ones, naming one's own row would find every partner."""
 
-    def by_position(left, right, rules, **_):
-        return dict.fromkeys(rules, MatchPosterior(sparse.identity(len(left), format="csr"), np.zeros(len(left))))
+    def by_position(similarity, **_):
+        n_cells = len(similarity.left)
+        return MatchPosterior(sparse.identity(n_cells, format="csr"), np.zeros(n_cells))
 
-    monkeypatch.setattr(model_room, "couple_by_rules", by_position)
+    monkeypatch.setattr(model_room, "match_posterior", by_position)
     query = test_cells()
     found = evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": query["adt"]}))
     assert found.value("rna", "adt", "match_probability") < 6 / 43

@@ -54,7 +54,7 @@ def test_a_row_keeps_its_largest_thousand_scaled_to_one():
     np.testing.assert_allclose(np.asarray(found.sum(axis=1)).ravel(), 1.0, atol=1e-5)
     largest = np.where(weights > 303, weights, 0)
     np.testing.assert_allclose(found[0].toarray().ravel(), largest / largest.sum(), rtol=1e-5)
-    assert given.match_posterior.posterior.nnz == 1304
+    assert given.match_posterior.probabilities.nnz == 1304
 
 
 def test_equal_names_on_both_sides_are_let_be():
@@ -65,8 +65,8 @@ def test_equal_names_on_both_sides_are_let_be():
     assert list(found.pairs["right"]) == ["b", "c", "a"]
 
 
-def test_names_that_do_not_fit_the_coupling_are_refused():
-    with pytest.raises(ValueError, match=r"coupling is \(3, 5\), names say \(3, 4\)"):
+def test_names_that_do_not_fit_the_probabilities_are_refused():
+    with pytest.raises(ValueError, match=r"probabilities are \(3, 5\), names say \(3, 4\)"):
         matching(n_right=4)
 
 

@@ -5,14 +5,13 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from unisono.matching import (
-    DepthTerm,
-    couple,
+    Similarity,
     depth_features,
     fit_beta,
     fit_beta_and_depth_weight,
     fit_depth_correlation,
+    match_cells,
     standardise_depth,
-    with_depth,
 )
 from unisono.metrics import expected_calibration_error
 
@@ -54,11 +53,11 @@ def test_a_partner_outside_the_candidates_counts_against_a_sharp_beta():
 def test_probabilities_at_the_fitted_beta_are_frequencies():
     left, right, _ = gaussian_pairs(1200, 9, 0.4, seed=2)
     beta = fit_beta(left[:600], right[:600])
-    dense = couple(left[600:], right[600:], beta=beta).posterior.toarray()
+    dense = match_cells(Similarity(left[600:], right[600:], beta)).probabilities.toarray()
     is_right = dense.argmax(axis=1) == np.arange(600)
     assert 0.3 < is_right.mean() < 0.95
     assert expected_calibration_error(dense.max(axis=1), is_right) < 0.1
-    soft = couple(left[600:], right[600:], beta=0.3 * beta).posterior.toarray()
+    soft = match_cells(Similarity(left[600:], right[600:], 0.3 * beta)).probabilities.toarray()
     assert expected_calibration_error(soft.max(axis=1), soft.argmax(axis=1) == np.arange(600)) > 0.3
 
 
@@ -112,10 +111,9 @@ def test_depth_independent_of_content_gets_about_its_full_weight_and_helps():
     assert term.r == pytest.approx(0.8, abs=0.06)
     assert term.beta == pytest.approx(beta, rel=0.2)
     rest = slice(350, None)
-    depths = standardise_depth(x[rest]), standardise_depth(y[rest])
-    without = couple(left[rest], right[rest], beta=term.beta).posterior.diagonal().mean()
-    beside = couple(*with_depth(left[rest], right[rest], *depths, term), beta=term.beta).posterior.diagonal().mean()
-    assert beside > 1.3 * without
+    without = match_cells(Similarity(left[rest], right[rest], term.beta)).probabilities.diagonal().mean()
+    with_depth = Similarity(left[rest], right[rest], term.beta).with_depth(term, (x[rest], y[rest]))
+    assert match_cells(with_depth).probabilities.diagonal().mean() > 1.3 * without
 
 
 def test_depth_unrelated_between_partners_gets_little_weight():
@@ -126,17 +124,7 @@ def test_depth_unrelated_between_partners_gets_little_weight():
     assert term.beta == fit_beta(left, right)
 
 
-def test_with_depth_adds_weight_times_the_log_ratio_to_beta_times_the_score():
-    left, right, _ = gaussian_pairs(11, 3, 0.6)
-    x, y = np.random.default_rng(3).normal(size=(2, 11))
-    term = DepthTerm(beta=2.5, weight=0.7, r=0.6)
-    both_left, both_right = with_depth(left, right, x, y, term)
-    depth_left, depth_right = depth_features(x, y, 0.6)
-    wanted = 2.5 * left @ right.T + 0.7 * depth_left @ depth_right.T
-    np.testing.assert_allclose(2.5 * both_left @ both_right.T, wanted, rtol=1e-4, atol=1e-5)
-
-
 def test_pairs_of_unequal_number_are_refused():
     left, right, _ = gaussian_pairs(11, 3, 0.6)
-    with pytest.raises(ValueError, match="wanted the same cells in all"):
+    with pytest.raises(ValueError, match="expected the same cells in all"):
         fit_beta(left, right[:10])

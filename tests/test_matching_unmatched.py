@@ -1,11 +1,11 @@
-"""Tests of presence: masses that add up, kinds that are missing on a side, and what cannot be known."""
+"""Tests of missing partners: masses that add up, kinds that are missing on a side, and what cannot be known."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from unisono.matching import Anchors, couple, unmatched_probability
+from unisono.matching import Anchors, Similarity, match_cells, unmatched_probability
 
 KINDS = 5
 
@@ -20,20 +20,20 @@ def population(n_cells, seed=0, noise=0.6):
         values = np.hstack([2.8 * np.eye(KINDS)[kind], own + noise * rng.normal(size=own.shape)])
         sides.append(values.astype(np.float32))
     anchors = Anchors.fit(*sides, 1.0)
-    return kind, *anchors.normalised(*sides, 1.0)
+    return kind, *Similarity(*sides, 1.0).with_anchors(anchors).vectors
 
 
 def test_where_all_partners_are_there_cells_keep_about_the_share_assumed():
     _, left, right = population(307)
     for prior_unmatched in (0.02, 0.2):
-        u, v = unmatched_probability(left, right, beta=1.0, prior_unmatched=prior_unmatched)
+        u, v = unmatched_probability(Similarity(left, right, 1.0), prior_unmatched)
         assert u.mean() == pytest.approx(prior_unmatched, rel=0.35)
         assert v.mean() == pytest.approx(prior_unmatched, rel=0.35)
 
 
 def test_as_many_left_as_right_cells_are_expected_to_have_partners():
     _, left, right = population(307)
-    u, v = unmatched_probability(left, right[:211], beta=1.0, prior_unmatched=0.03)
+    u, v = unmatched_probability(Similarity(left, right[:211], 1.0), 0.03)
     assert (1 - u).sum() == pytest.approx((1 - v).sum(), rel=1e-3)
     assert u.mean() > (307 - 211) / 307
     assert v.mean() < 0.05
@@ -43,7 +43,7 @@ def test_as_many_left_as_right_cells_are_expected_to_have_partners():
 def test_a_kind_missing_on_the_right_is_found_out_whichever_side_is_larger(n_left):
     kind, left, right = population(401)
     stays = np.random.default_rng(1).uniform(size=401) < np.where(kind == 2, 1.0, n_left)
-    u, _ = unmatched_probability(left[stays], right[kind != 2], beta=1.0, prior_unmatched=0.02)
+    u, _ = unmatched_probability(Similarity(left[stays], right[kind != 2], 1.0), 0.02)
     is_missing = kind[stays] == 2
     assert u[is_missing].mean() > 0.7
     assert u[~is_missing].mean() < 0.15
@@ -51,7 +51,7 @@ def test_a_kind_missing_on_the_right_is_found_out_whichever_side_is_larger(n_lef
 
 def test_a_kind_missing_on_each_side_is_found_out_on_both():
     kind, left, right = population(401)
-    u, v = unmatched_probability(left[kind != 0], right[kind != 1], beta=1.0, prior_unmatched=0.02)
+    u, v = unmatched_probability(Similarity(left[kind != 0], right[kind != 1], 1.0), 0.02)
     assert u[kind[kind != 0] == 1].mean() > 0.7
     assert v[kind[kind != 1] == 0].mean() > 0.7
     assert u[kind[kind != 0] != 1].mean() < 0.15
@@ -61,9 +61,9 @@ def test_cells_beyond_those_scaled_are_judged_as_these_are(monkeypatch):
     import sys
 
     kind, left, right = population(401)
-    whole, _ = unmatched_probability(left, right[kind != 3], beta=1.0, prior_unmatched=0.02)
+    whole, _ = unmatched_probability(Similarity(left, right[kind != 3], 1.0), 0.02)
     monkeypatch.setattr(sys.modules["unisono.matching.unmatched"], "MAX_CELLS", 150)
-    sampled, of_right = unmatched_probability(left, right[kind != 3], beta=1.0, prior_unmatched=0.02)
+    sampled, of_right = unmatched_probability(Similarity(left, right[kind != 3], 1.0), 0.02)
     assert sampled.shape == (401,)
     assert of_right.shape == ((kind != 3).sum(),)
     assert np.corrcoef(whole, sampled)[0, 1] > 0.95
@@ -74,19 +74,19 @@ def test_no_share_is_no_certainty():
     _, left, right = population(31)
     for prior_unmatched in (0.0, 1.0, -0.1):
         with pytest.raises(ValueError, match="above 0 and below 1"):
-            unmatched_probability(left, right, beta=1.0, prior_unmatched=prior_unmatched)
+            unmatched_probability(Similarity(left, right, 1.0), prior_unmatched)
 
 
 def test_a_coupling_gives_missing_kinds_up_and_leaves_the_rest_their_partners():
     kind, left, right = population(401)
     is_there = kind != 4
-    found = couple(left, right[is_there], beta=1.0, prior_unmatched=0.02, top=1000, k=400)
-    np.testing.assert_allclose(found.posterior.sum(axis=1), 1.0, atol=1e-9)
+    found = match_cells(Similarity(left, right[is_there], 1.0), prior_unmatched=0.02, k=400, max_partners=1000)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0, atol=1e-9)
     assert found.p_unmatched[~is_there].mean() > 0.7
     column = np.cumsum(is_there) - 1
-    partners = np.asarray(found.posterior[np.flatnonzero(is_there), column[is_there]]).ravel()
-    forced = couple(left, right[is_there], beta=1.0, top=1000, k=400)
-    by_force = np.asarray(forced.posterior[np.flatnonzero(is_there), column[is_there]]).ravel()
+    partners = np.asarray(found.probabilities[np.flatnonzero(is_there), column[is_there]]).ravel()
+    forced = match_cells(Similarity(left, right[is_there], 1.0), k=400, max_partners=1000)
+    by_force = np.asarray(forced.probabilities[np.flatnonzero(is_there), column[is_there]]).ravel()
     assert np.log(partners).mean() > np.log(by_force).mean() - 0.02
 
 
@@ -95,16 +95,18 @@ def test_cells_that_are_like_nobody_on_the_other_side_still_have_a_row():
     alien = left.copy()
     alien[:17, -1], alien[:17, -2] = 1.0, -900.0  # as if their density ratio to every right cell were e to the −900
     with np.errstate(all="raise", under="ignore"):
-        found = couple(alien, right, beta=1.0, prior_unmatched=0.02)
+        found = match_cells(Similarity(alien, right, 1.0), prior_unmatched=0.02)
     np.testing.assert_allclose(found.p_unmatched[:17], 1.0)
-    np.testing.assert_allclose(found.posterior.sum(axis=1), 1.0, atol=1e-9)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0, atol=1e-9)
     assert np.isfinite(found.confidence).all()
     assert found.p_unmatched[17:].max() < 0.5
 
 
 def test_a_coupling_of_whole_sides_is_nearly_the_one_that_takes_all_partners_to_be_there():
     _, left, right = population(307)
-    loose = couple(left, right, beta=1.0, prior_unmatched=0.02, top=1000, k=307).posterior.toarray()
-    whole = couple(left, right, beta=1.0, top=1000, k=307).posterior.toarray()
+    loose = match_cells(
+        Similarity(left, right, 1.0), prior_unmatched=0.02, k=307, max_partners=1000
+    ).probabilities.toarray()
+    whole = match_cells(Similarity(left, right, 1.0), k=307, max_partners=1000).probabilities.toarray()
     assert np.abs(loose - whole).sum(axis=1).mean() < 0.05
     assert np.abs(loose - whole.T).sum(axis=1).mean() > 0.1

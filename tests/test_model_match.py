@@ -21,7 +21,7 @@ from model_fixtures import (
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
-from unisono.matching import DepthTerm, couple
+from unisono.matching import DepthTerm, Similarity, match_cells
 from unisono.model.query import query_view
 
 RULES = ("soft", "argmax", "one-to-one")
@@ -34,7 +34,9 @@ def sides(left: str = "rna", right: str = "adt"):
 
 def dense(left, right, **options):
     """Of sides that are known to be whole, unless told otherwise."""
-    return small_model().match(left, right, **{"prior_unmatched": 0.0} | options).match_posterior.posterior.toarray()
+    return (
+        small_model().match(left, right, **{"prior_unmatched": 0.0} | options).match_posterior.probabilities.toarray()
+    )
 
 
 def view(part, modality, model=None):
@@ -57,7 +59,7 @@ def test_names_are_never_used(rule, depth):
     misled.obs_names = np.roll(adt.obs_names, 1)
     for other in (renamed, misled):
         found = small_model().match(rna, other, rule=rule, depth=depth, prior_unmatched=0)
-        np.testing.assert_array_equal(found.match_posterior.posterior.toarray(), wanted)
+        np.testing.assert_array_equal(found.match_posterior.probabilities.toarray(), wanted)
         assert list(found.right) == list(other.obs_names)
 
 
@@ -81,7 +83,7 @@ def test_shuffling_the_left_cells_permutes_the_rows():
 @pytest.mark.parametrize(("left", "right"), [*PAIRS, ("adt", "rna")])
 @pytest.mark.parametrize("rule", RULES)
 def test_rows_sum_to_1_over_at_most_top_entries(left, right, rule):
-    posterior = small_model().match(*sides(left, right), rule=rule, top=7).match_posterior.posterior
+    posterior = small_model().match(*sides(left, right), rule=rule, top=7).match_posterior.probabilities
     np.testing.assert_allclose(posterior.sum(axis=1), 1.0, atol=1e-6)
     assert np.diff(posterior.indptr).max() == (7 if rule == "soft" else 1)
     assert posterior.data.min() >= 0
@@ -170,7 +172,7 @@ def test_one_to_one_takes_no_cell_twice_and_is_the_likeliest_such_matching():
 
 
 def test_an_unknown_rule_is_refused():
-    with pytest.raises(ValueError, match="wanted one of soft, argmax, one-to-one"):
+    with pytest.raises(ValueError, match="expected one of soft, argmax, one-to-one"):
         dense(*sides(), rule="hungarian")
 
 
@@ -184,15 +186,17 @@ def test_depth_of_weight_0_is_content_alone():
     term = DepthTerm(beta=model.fitted.anchors[pair].beta, weight=0.0, r=0.6)
     without = changed(model, depth_terms={**model.fitted.depth_terms, pair: term})
     for rule in RULES:
-        found = without.match(*sides(), depth=True, rule=rule, prior_unmatched=0).match_posterior.posterior.toarray()
+        found = without.match(
+            *sides(), depth=True, rule=rule, prior_unmatched=0
+        ).match_posterior.probabilities.toarray()
         np.testing.assert_allclose(found, dense(*sides(), rule=rule), atol=1e-6)
 
 
 def test_with_depth_the_score_is_content_plus_the_gaussian_log_ratio_of_depths():
     model, (rna, adt) = small_model(), sides()
     term = model.fitted.depth_terms["rna", "adt"]
-    found = model.fitted.match_vectors(view(rna, "rna"), view(adt, "adt"), depth=True)
-    plain = model.fitted.match_vectors(view(rna, "rna"), view(adt, "adt"))
+    found = model.fitted.similarity(view(rna, "rna"), view(adt, "adt"), depth=True)
+    plain = model.fitted.similarity(view(rna, "rna"), view(adt, "adt"))
     assert plain.beta == model.fitted.anchors["rna", "adt"].beta
     assert found.beta == term.beta
     x, y = (np.log1p(counts(part).sum(axis=1)) for part in (rna, adt))
@@ -200,23 +204,22 @@ def test_with_depth_the_score_is_content_plus_the_gaussian_log_ratio_of_depths()
     r = term.r
     quadratic = 2 * r * np.outer(x, y) - r**2 * (x[:, None] ** 2 + y[None, :] ** 2)
     log_ratio = -0.5 * np.log(1 - r**2) + quadratic / (2 * (1 - r**2))
-    normalised = plain.beta * plain.left.astype(np.float64) @ plain.right.T
     content = (
         model.fitted.content_vectors(view(rna, "rna")).astype(np.float64)
         @ model.fitted.content_vectors(view(adt, "adt")).T
     )
-    wanted = normalised + (term.beta - plain.beta) * content + term.weight * log_ratio
-    np.testing.assert_allclose(term.beta * found.left.astype(np.float64) @ found.right.T, wanted, rtol=1e-4, atol=1e-4)
+    wanted = plain.log_ratio() + (term.beta - plain.beta) * content + term.weight * log_ratio
+    np.testing.assert_allclose(found.log_ratio(), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_surplus_of_left_cells_is_unmatched():
     rna, adt = sides()
     found = small_model().match(rna, adt[:30].copy(), top=1000, prior_unmatched=0).match_posterior
-    assert found.posterior.shape == (43, 30)
+    assert found.probabilities.shape == (43, 30)
     assert found.p_unmatched.sum() == pytest.approx(13, abs=0.05)
     assert 0 <= found.p_unmatched.min() < found.p_unmatched.max() <= 1
-    np.testing.assert_allclose(found.posterior.sum(axis=1), 1.0, atol=1e-6)
-    mass = found.posterior.toarray() * (1 - found.p_unmatched)[:, None]
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0, atol=1e-6)
+    mass = found.probabilities.toarray() * (1 - found.p_unmatched)[:, None]
     np.testing.assert_allclose(mass.sum(axis=0), 1.0, atol=0.02)
 
 
@@ -230,15 +233,15 @@ def test_left_cells_that_have_no_partner_are_more_often_said_to_have_none():
 def test_a_surplus_of_right_cells_leaves_no_left_cell_unmatched():
     rna, adt = sides()
     found = small_model().match(rna[:30].copy(), adt, prior_unmatched=0).match_posterior
-    assert found.posterior.shape == (30, 43)
+    assert found.probabilities.shape == (30, 43)
     np.testing.assert_array_equal(found.p_unmatched, np.zeros(30))
 
 
 def test_where_nothing_is_known_each_cell_may_lack_its_partner_and_the_rest_stays_as_it_was():
     found = small_model().match(*sides(), top=1000).match_posterior
     assert 0.001 < found.p_unmatched.min() < found.p_unmatched.mean() < 0.1
-    np.testing.assert_allclose(found.posterior.sum(axis=1), 1.0, atol=1e-6)
-    assert np.abs(found.posterior.toarray() - dense(*sides(), top=1000)).max() < 0.05
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0, atol=1e-6)
+    assert np.abs(found.probabilities.toarray() - dense(*sides(), top=1000)).max() < 0.05
 
 
 def test_cells_whose_kind_the_right_side_lacks_are_said_to_be_unmatched():
@@ -253,8 +256,8 @@ def test_cells_whose_kind_the_right_side_lacks_are_said_to_be_unmatched():
 def test_confidence_is_the_soft_probability_of_the_answer_whatever_the_rule(rule):
     whole = small_model().match(*sides(), top=1000).match_posterior
     found = small_model().match(*sides(), rule=rule).match_posterior
-    answer = found.posterior.toarray().argmax(axis=1)
-    stated = whole.posterior.toarray()[np.arange(N_TEST), answer] * (1 - whole.p_unmatched)
+    answer = found.probabilities.toarray().argmax(axis=1)
+    stated = whole.probabilities.toarray()[np.arange(N_TEST), answer] * (1 - whole.p_unmatched)
     np.testing.assert_allclose(found.confidence, stated, atol=1e-9)
 
 
@@ -282,7 +285,7 @@ def test_shares_out_of_range_are_refused(name, value):
 def test_one_to_one_with_a_surplus_matches_as_many_as_there_are():
     rna, adt = sides()
     found = small_model().match(rna, adt[:30].copy(), rule="one-to-one").match_posterior
-    matched = found.posterior.toarray()[found.p_unmatched == 0]
+    matched = found.probabilities.toarray()[found.p_unmatched == 0]
     assert found.p_unmatched.sum() == 13
     np.testing.assert_array_equal(matched.sum(axis=0), np.ones(30))
 
@@ -291,7 +294,7 @@ def test_one_to_one_with_a_surplus_matches_as_many_as_there_are():
 @pytest.mark.parametrize("modality", ["atac", "rna", "adt"])
 def test_a_set_matched_with_itself_is_the_identity(modality, rule):
     vectors = small_model().fitted.content_vectors(view(test_cells()[modality], modality))
-    found = couple(vectors, vectors, beta=20.0, rule=rule).posterior.toarray()
+    found = match_cells(Similarity(vectors, vectors, 20.0), rule=rule).probabilities.toarray()
     np.testing.assert_array_equal(found, np.eye(N_TEST))
 
 
@@ -307,8 +310,8 @@ def test_partners_are_found_more_often_than_by_chance():
 @pytest.mark.parametrize("depth", [False, True])
 def test_swapped_sides_give_the_transposed_similarity(left, right, depth):
     a, b = sides(left, right)
-    there = small_model().fitted.match_vectors(view(a, left), view(b, right), depth=depth)
-    back = small_model().fitted.match_vectors(view(b, right), view(a, left), depth=depth)
+    there = small_model().fitted.similarity(view(a, left), view(b, right), depth=depth)
+    back = small_model().fitted.similarity(view(b, right), view(a, left), depth=depth)
     assert there.beta == back.beta
     np.testing.assert_allclose(there.left @ there.right.T, (back.left @ back.right.T).T, atol=1e-4)
     full, reverse = dense(a, b, top=1000, depth=depth), dense(b, a, top=1000, depth=depth)
@@ -335,7 +338,7 @@ def test_between_says_which_modality_is_on_which_side():
     for left, right in (("rna", "adt"), ("adt", "rna")):
         found = small_model().match(query, query, between=(left, right), prior_unmatched=0)
         assert (found.left_modality, found.right_modality) == (left, right)
-        np.testing.assert_array_equal(found.match_posterior.posterior.toarray(), dense(*sides(left, right)))
+        np.testing.assert_array_equal(found.match_posterior.probabilities.toarray(), dense(*sides(left, right)))
 
 
 def test_a_mudata_of_one_modality_and_a_table_are_matched_alike():
@@ -368,7 +371,7 @@ def test_what_comes_out_names_the_cells_of_both_sides():
 def test_batches_of_a_query_do_not_pull_their_own_cells_together():
     rna, adt = (take(training(), slice(None))[name] for name in ("rna", "adt"))
     model = late_model()
-    found = model.match(rna, adt, top=1000).match_posterior.posterior.toarray()
+    found = model.match(rna, adt, top=1000).match_posterior.probabilities.toarray()
     same = in_batch(rna)[:, None] == in_batch(adt)[None, :]
     others = found[same & ~np.eye(len(found), dtype=bool)].sum() / found[~np.eye(len(found), dtype=bool)].sum()
     chance = (same.sum() - len(found)) / (same.size - len(found))

@@ -46,7 +46,7 @@ def answers(model):
             found[name] = model.predict(query, source=source, target=target, style=style).X
         for depth in (False, True):
             links = model.match(query, query, between=(source, target), depth=depth)
-            found[f"{source} {target} {depth}"] = links.match_posterior.posterior.toarray()
+            found[f"{source} {target} {depth}"] = links.match_posterior.probabilities.toarray()
     embedded = model.embed(query)
     return found | {name: embedded[name].obsm["X_unisono"] for name in model.modalities}
 

@@ -161,7 +161,7 @@ def test_calibration_is_the_reliability_of_the_likeliest_matches():
     links = small_model().match(query["rna"], query["adt"][order].copy(), top=43)
     ax = un.pl.calibration(links, bins=6)
     partner = np.argsort(order)
-    correct, stated = top_match(links.match_posterior.posterior, partner)
+    correct, stated = top_match(links.match_posterior.probabilities, partner)
     curve = reliability(stated, correct, 6)
     found = next(line for line in ax.lines if line.get_marker() == "o")
     np.testing.assert_allclose(found.get_xdata(), curve.x)

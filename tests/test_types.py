@@ -133,15 +133,15 @@ def test_taking_some_cells_and_the_others_leaves_none_out(cells):
     assert sum(part.views[m].n_cells for part in (one, other) for m in part.modalities) == 4 + 5 + 3
 
 
-def test_rows_of_a_coupling_that_do_not_sum_to_one_are_refused():
+def test_rows_of_match_probabilities_that_do_not_sum_to_one_are_refused():
     posterior = np.random.default_rng(0).dirichlet(np.ones(5), size=3)
     MatchPosterior(sparse.csr_matrix(posterior), np.zeros(3))
     posterior[1] *= 0.5
-    with pytest.raises(ValueError, match=r"rows of a coupling sum to 1, found 0\.5 to 1"):
+    with pytest.raises(ValueError, match=r"rows of match probabilities sum to 1, found 0\.5 to 1"):
         MatchPosterior(sparse.csr_matrix(posterior), np.zeros(3))
 
 
-def test_a_coupling_with_a_left_cell_too_few_in_p_unmatched_is_refused():
+def test_match_probabilities_with_a_left_cell_too_few_in_p_unmatched_is_refused():
     posterior = sparse.csr_matrix(np.full((3, 5), 0.2))
     with pytest.raises(ValueError, match="2 p_unmatched for 3 left cells"):
         MatchPosterior(posterior, np.zeros(2))

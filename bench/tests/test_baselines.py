@@ -12,7 +12,7 @@ from scipy import sparse
 from unisono.datasets.simulator import Recipe, simulate_cells
 from unisono_bench.baselines import BASELINES, contrastive
 from unisono_bench.methods import Matched, posterior
-from unisono.matching import couple
+from unisono.matching import Similarity, match_cells
 from unisono.preprocessing.projection import on_scale
 from unisono.types import Cells
 
@@ -231,16 +231,16 @@ def test_match_probabilities_come_from_the_same_coupling_for_every_method():
     matched = vectors(fitted("cca"), views["rna"], views["adt"])
     groups = (views["rna"].batch, views["adt"].batch)
     found = posterior(matched, "soft", groups)
-    wanted = couple(matched.left, matched.right, beta=matched.beta, rule="soft", within=groups)
-    np.testing.assert_allclose(found.posterior.toarray(), wanted.posterior.toarray(), atol=1e-6)
-    assert found.posterior.toarray()[groups[0][:, None] != groups[1][None]].max() == 0
-    hard = posterior(matched, "one-to-one").posterior
+    wanted = match_cells(Similarity(*matched), rule="soft", within=groups)
+    np.testing.assert_allclose(found.probabilities.toarray(), wanted.probabilities.toarray(), atol=1e-6)
+    assert found.probabilities.toarray()[groups[0][:, None] != groups[1][None]].max() == 0
+    hard = posterior(matched, "one-to-one").probabilities
     np.testing.assert_array_equal(hard.sum(axis=0), 1.0)
 
 
 def test_a_soft_row_keeps_up_to_a_thousand_partners():
     same = np.ones((1203, 3), dtype=np.float32)
-    found = posterior(Matched(same[:5], same, 1.0), "soft").posterior
+    found = posterior(Matched(same[:5], same, 1.0), "soft").probabilities
     assert sparse.issparse(found)
     assert np.diff(found.indptr).max() > 100
     assert np.diff(found.indptr).max() <= 1000

@@ -7,7 +7,7 @@ import pytest
 
 from unisono_bench.marginals import log_posterior
 from unisono_bench.methods import Matched
-from unisono.matching import couple
+from unisono.matching import Similarity, match_cells
 
 N = 37
 
@@ -29,7 +29,7 @@ def test_it_is_the_posterior_of_the_match_where_all_cells_are_candidates():
     matched = pair()
     found = np.exp(log_posterior(matched).astype(np.float64))
     found /= found.sum(axis=1, keepdims=True)
-    wanted = couple(matched.left, matched.right, beta=matched.beta, k=N, top=1000).posterior.toarray()
+    wanted = match_cells(Similarity(*matched), k=N, max_partners=1000).probabilities.toarray()
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 

@@ -131,24 +131,24 @@ class MatchPosterior:
     """Who is whose partner: row i is the distribution of left cell i over right cells, given that it has a partner.
 
     Attributes:
-        posterior: left x right CSR of probabilities, every row sums to 1.
+        probabilities: left x right CSR, every row sums to 1.
         p_unmatched: probability that the right side lacks the left cell's partner.
         confidence: probability that the likeliest right cell of each row is the partner: that it is there, times that
             it is this one, before a rule made it a yes or no. None where no rule has given an answer yet.
     """
 
-    posterior: sparse.csr_matrix
+    probabilities: sparse.csr_matrix
     p_unmatched: NDArray[np.float64]
     confidence: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        if self.posterior.nnz and self.posterior.data.min() < 0:
-            raise ValueError(f"a coupling holds probabilities, found {self.posterior.data.min():.4g}")
-        sums = np.asarray(self.posterior.sum(axis=1)).ravel()
+        if self.probabilities.nnz and self.probabilities.data.min() < 0:
+            raise ValueError(f"match probabilities are at least 0, found {self.probabilities.data.min():.4g}")
+        sums = np.asarray(self.probabilities.sum(axis=1)).ravel()
         if not np.allclose(sums, 1.0, atol=1e-4):
-            raise ValueError(f"rows of a coupling sum to 1, found {sums.min():.4g} to {sums.max():.4g}")
-        if len(self.p_unmatched) != self.posterior.shape[0]:
-            raise ValueError(f"{len(self.p_unmatched)} p_unmatched for {self.posterior.shape[0]} left cells")
+            raise ValueError(f"rows of match probabilities sum to 1, found {sums.min():.4g} to {sums.max():.4g}")
+        if len(self.p_unmatched) != self.probabilities.shape[0]:
+            raise ValueError(f"{len(self.p_unmatched)} p_unmatched for {self.probabilities.shape[0]} left cells")
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,8 +48,8 @@ def _of_matching(question: ToMatch, answered: Settings) -> Figures:
 def _judged(question: ToMatch, setting: Setting, matched: Matched) -> dict[str, float]:
     _check(question, matched)
     soft, one_to_one = (
-        posterior(matched, "soft", setting.groups).posterior,
-        posterior(matched, "one-to-one", setting.groups).posterior,
+        posterior(matched, "soft", setting.groups).probabilities,
+        posterior(matched, "one-to-one", setting.groups).probabilities,
     )
     judged = matching_figures(matched.left, matched.right, soft, one_to_one, question.partner, setting.groups)
     if len(matched.left) * len(matched.right) > MAX_PAIRS:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.matching import Rule, couple
+from unisono.matching import Rule, Similarity, match_cells
 from unisono.types import Cells, MatchPosterior, Modality, View
 
 Groups = tuple[NDArray[np.str_], NDArray[np.str_]]
@@ -67,4 +67,4 @@ class Method(Protocol):
 
 def posterior(matched: Matched, rule: Rule, groups: Groups | None = None) -> MatchPosterior:
     """Match probabilities by the same candidates, Sinkhorn scaling and rule for every method."""
-    return couple(matched.left, matched.right, beta=matched.beta, rule=rule, top=MAX_PARTNERS, within=groups)
+    return match_cells(Similarity(*matched), rule=rule, max_partners=MAX_PARTNERS, within=groups)

@@ -70,7 +70,8 @@ class FittedUnisono:
         """As `unisono match` compares them; None for a modality that the model does not know."""
         if not {left.modality, right.modality} <= set(self.model.modalities):
             return None
-        return Matched(*self.model.match_vectors(left, right, depth=depth, groups=groups))
+        similarity = self.model.fitted.similarity(left, right, depth=depth, groups=groups)
+        return Matched(*similarity.vectors, similarity.beta)
 
 
 @final

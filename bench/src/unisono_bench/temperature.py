@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from unisono_bench.exam import Setting
 from unisono_bench.methods import Matched
-from unisono.matching import DepthTerm, fit_beta, fit_beta_and_depth_weight, standardise_depth, with_depth
+from unisono.matching import DepthTerm, Similarity, fit_beta, fit_beta_and_depth_weight
 
 _MAX_PAIRS = 1500
 """Held-out pairs that a temperature is fitted on, as for Unisono."""
@@ -55,12 +55,10 @@ class Temperature:
 
     def matched(self, sides: tuple[Values, Values], log_depths: tuple[Depth, Depth], setting: Setting) -> Matched:
         """The vectors of other cells with the temperature of a setting, depth appended where it says so."""
-        left, right = (_scaled(side, self.spread) for side in sides)
-        if not setting.depth:
-            return Matched(left, right, self.beta)
-        labels = setting.groups or (None, None)
-        depths = [standardise_depth(depth, groups) for depth, groups in zip(log_depths, labels, strict=True)]
-        return Matched(*with_depth(left, right, depths[0], depths[1], self.with_depth), self.with_depth.beta)
+        similarity = Similarity(*(_scaled(side, self.spread) for side in sides), self.beta)
+        if setting.depth:
+            similarity = similarity.with_depth(self.with_depth, log_depths, setting.groups)
+        return Matched(*similarity.vectors, similarity.beta)
 
 
 def _scaled(vectors: Values, spread: float) -> Values:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.inference.fitted_model import MatchVectors
 from unisono.io.matching import Matching
+from unisono.matching import Similarity
 from unisono.metrics.arrays import Groups
 from unisono.modalities import spec_of
 from unisono.model.unisono import Unisono
@@ -58,7 +58,7 @@ class Matched:
         left: left cells.
         right: right cells, in another order.
         partner: row of each left cell's partner among the right ones.
-        vectors: what was compared.
+        similarity: by what cells were compared.
         soft: the matching by rule "soft".
         one_to_one: the matching by rule "one-to-one", from the same posterior.
         within: obs column of the groups inside which cells were matched; None for one group.
@@ -69,7 +69,7 @@ class Matched:
     left: View
     right: View
     partner: NDArray[np.intp]
-    vectors: MatchVectors
+    similarity: Similarity
     soft: Matching
     one_to_one: Matching
     within: str | None
@@ -129,6 +129,6 @@ def _matched(model: Unisono, left: View, right: View) -> Iterator[Matched]:
     columns = (None,) if len(np.unique(left.batch)) == 1 else (None, model.record.batch_key)
     for depth, within in product((False, True), columns):
         groups = None if within is None else (left.batch, shuffled.batch)
-        vectors, by_rule = model.match_by_rules(left, shuffled, ("soft", "one-to-one"), groups=groups, depth=depth)
+        similarity, by_rule = model.match_by_rules(left, shuffled, ("soft", "one-to-one"), groups=groups, depth=depth)
         found = by_rule["soft"], by_rule["one-to-one"]
-        yield Matched(left, shuffled, partner, vectors, *found, within, groups, depth)
+        yield Matched(left, shuffled, partner, similarity, *found, within, groups, depth)

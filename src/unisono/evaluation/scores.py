@@ -172,8 +172,8 @@ def prediction_rows(output: Predicted, details: PredictionDetails) -> list[Score
 
 def matching_rows(output: Matched) -> list[Score]:
     """The scores of a matching."""
-    soft, one_to_one = (found.match_posterior.posterior for found in (output.soft, output.one_to_one))
-    values = matching_metrics(*output.vectors[:2], soft, one_to_one, output.partner, output.groups)
+    soft, one_to_one = (found.match_posterior.probabilities for found in (output.soft, output.one_to_one))
+    values = matching_metrics(*output.similarity.vectors, soft, one_to_one, output.partner, output.groups)
     chance = matching_chance(output.left.n_cells, output.groups)
     how = output.left.modality, output.right.modality, output.within, output.depth
     return [Score("matching", *how, metric, value, chance.get(metric)) for metric, value in values.items()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from unisono.config import FitConfig
 from unisono.inference.predictor import Predictor
 from unisono.inference.record import Record
 from unisono.inference.styles import Style
-from unisono.matching import Anchors, DepthTerm, standardise_depth, with_depth
+from unisono.matching import Anchors, DepthTerm, Similarity, mean_potential
 from unisono.messages import bad_input
 from unisono.modalities import in_order, spec_of
 from unisono.nn import infer
@@ -94,24 +93,26 @@ class FittedModel:
         return infer.vectors(self.predictor.network, view.modality, self.predictor.transform(view).x)
 
     def embedding(self, view: View) -> Array:
-        """Cells in the space that `embed` writes, cell x dimension."""
+        """Cells in the space that `embed` writes, cell x dimension, unit length; see `MomentAlignment`."""
         vectors = self.content_vectors(view)
         alignment = self.moment_alignment.get(view.modality)
-        return vectors if alignment is None else alignment.apply(vectors)
+        if alignment is None:
+            return vectors
+        return alignment.apply(vectors, mean_potential(self.anchors, view.modality, vectors))
 
     def novelty(self, view: View) -> Array:
         """How far each cell lies from those of training; above 1 where it lies further than 95 % of them."""
         return self.novelties[view.modality].of(self.predictor.transform(view).x)
 
-    def match_vectors(
+    def similarity(
         self,
         left: View,
         right: View,
         *,
         depth: bool = False,
         groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
-    ) -> MatchVectors:
-        """Vectors of two views: `beta` times an inner product is the log density ratio of a pair of cells.
+    ) -> Similarity:
+        """The log density ratios of the cells of two views, by which `match` compares them.
 
         Args:
             left: one modality.
@@ -122,20 +123,9 @@ class FittedModel:
         pair = left.modality, right.modality
         codes = self.predictor.transform(left), self.predictor.transform(right)
         anchors = self.anchors[pair] if pair in self.anchors else self.anchors[pair[::-1]].swapped()
-        term = self.depth_terms[pair] if pair in self.depth_terms else self.depth_terms[pair[::-1]]
-        beta = term.beta if depth else anchors.beta
         contents = [infer.vectors(self.predictor.network, side.modality, side.x) for side in codes]
-        vectors = anchors.normalised(contents[0], contents[1], beta)
+        similarity = Similarity(contents[0], contents[1], anchors.beta).with_anchors(anchors)
         if not depth:
-            return MatchVectors(*vectors, beta)
-        labels = groups or (None, None)
-        depths = [standardise_depth(side.log_depth, group) for side, group in zip(codes, labels, strict=True)]
-        return MatchVectors(*with_depth(*vectors, depths[0], depths[1], term), beta)
-
-
-class MatchVectors(NamedTuple):
-    """Cells of both sides, cell x dimension, and the inverse temperature of their inner products."""
-
-    left: Array
-    right: Array
-    beta: float
+            return similarity
+        term = self.depth_terms[pair] if pair in self.depth_terms else self.depth_terms[pair[::-1]]
+        return similarity.with_depth(term, (codes[0].log_depth, codes[1].log_depth), groups)

@@ -1,4 +1,4 @@
-"""A coupling with the names of both sides, as pairs, AnnData or file; never knows who the true partners are."""
+"""Match probabilities with the names of both sides, as pairs, AnnData or file; never knows the true partners."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Matching:
     """Who is whose partner, by name.
 
     Attributes:
-        coupling: left x right probabilities, given that a partner is there, and how likely it is that none is.
+        match_posterior: left x right probabilities, given that a partner is there, and how likely it is that none is.
         left: name of each row.
         right: name of each column; equal names on both sides mean nothing.
         left_modality: what the left cells were measured in.
@@ -36,7 +36,7 @@ class Matching:
         min_probability: left cells whose confidence is below get no answer among `pairs`.
 
     Raises:
-        ValueError: the names are not as many as the coupling's rows and columns, or the threshold is no probability.
+        ValueError: the names are not as many as the rows and columns, or the threshold is no probability.
     """
 
     match_posterior: MatchPosterior
@@ -49,8 +49,10 @@ class Matching:
 
     def __post_init__(self) -> None:
         wanted = (len(self.left), len(self.right))
-        if self.match_posterior.posterior.shape != wanted:
-            raise ValueError(f"matching: coupling is {self.match_posterior.posterior.shape}, names say {wanted}")
+        if self.match_posterior.probabilities.shape != wanted:
+            raise ValueError(
+                f"matching: probabilities are {self.match_posterior.probabilities.shape}, names say {wanted}"
+            )
         if not 0 <= self.min_probability <= 1:
             raise ValueError(f"min_probability={self.min_probability}: a number from 0 to 1 is wanted")
 
@@ -69,7 +71,7 @@ class Matching:
         The probability is conditional on a partner being there, as in `to_anndata`; cells that are not answered have
         no pairs.
         """
-        entries = self.match_posterior.posterior.tocoo()
+        entries = self.match_posterior.probabilities.tocoo()
         order = np.lexsort((entries.col, -entries.data, entries.row))
         order = order[(entries.data[order] > 0) & self.is_answered[entries.row[order]]]
         left, right = self.left[entries.row[order]], self.right[entries.col[order]]
@@ -88,7 +90,7 @@ class Matching:
         if self.match_posterior.confidence is not None:
             columns["confidence"] = self.match_posterior.confidence
         return AnnData(
-            _trimmed(self.match_posterior.posterior),
+            _trimmed(self.match_posterior.probabilities),
             obs=pd.DataFrame({**columns, "is_answered": self.is_answered}, index=pd.Index(self.left.astype(object))),
             var=pd.DataFrame(index=pd.Index(self.right.astype(object))),
             uns={"unisono": names},

@@ -1,34 +1,44 @@
-"""Matching: similarity to candidates to probabilities to an answer; sees vectors, never counts, networks or names."""
+"""Matching: similarity to problem to probabilities to an answer; sees vectors, never counts, networks or names.
 
-from unisono.matching.anchors import N_ANCHORS, Anchors
+For vectors of any method: fit β with `fit_beta` (or `fit_beta_and_depth_weight`) on partners that were held out, make a
+`Similarity` of other cells, and give it to `match_cells`.
+"""
+
+from unisono.matching.anchors import Anchors, mean_potential
 from unisono.matching.candidates import nearest
-from unisono.matching.couple import couple, couple_by_rules
-from unisono.matching.depth import DepthTerm, depth_features, fit_depth_correlation, standardise_depth, with_depth
+from unisono.matching.depth import DepthTerm, depth_features, fit_depth_correlation, standardise_depth
 from unisono.matching.linear_weight import SimilarityPair, fit_linear_weight
-from unisono.matching.rules import DEFAULT_TOP, RULES, Rule, apply_rule
-from unisono.matching.sinkhorn import posterior
+from unisono.matching.match import match_cells, match_posterior
+from unisono.matching.rules import MAX_PARTNERS, RULES, Rule, apply_rule
+from unisono.matching.similarity import Similarity
+from unisono.matching.sinkhorn import MatchingProblem, Potentials, sinkhorn, solve
 from unisono.matching.temperature import fit_beta, fit_beta_and_depth_weight
 from unisono.matching.unmatched import unmatched_probability
+from unisono.types import MatchPosterior
 
 __all__ = [
-    "DEFAULT_TOP",
-    "N_ANCHORS",
+    "MAX_PARTNERS",
     "RULES",
     "Anchors",
     "DepthTerm",
+    "MatchPosterior",
+    "MatchingProblem",
+    "Potentials",
     "Rule",
+    "Similarity",
     "SimilarityPair",
     "apply_rule",
-    "couple",
-    "couple_by_rules",
     "depth_features",
     "fit_beta",
     "fit_beta_and_depth_weight",
     "fit_depth_correlation",
     "fit_linear_weight",
+    "match_cells",
+    "match_posterior",
+    "mean_potential",
     "nearest",
-    "posterior",
+    "sinkhorn",
+    "solve",
     "standardise_depth",
     "unmatched_probability",
-    "with_depth",
 ]

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from unisono.matching.candidates import Vectors
+from unisono.matching.sinkhorn import MatchingProblem, solve
+from unisono.types import Modality, Pair
 
-N_ANCHORS = 1000
-"""Most anchors of a side."""
-
-Potential = NDArray[np.float64]
-
-_N_ITER = 100
-_ROUNDS_AT_A_TIME = 10
-_TOLERANCE = 1e-4
 _CELLS_AT_A_TIME = 4096
 
 
@@ -29,10 +24,11 @@ class Anchors:
     a density ratio r is: averaged over all y it is 1 for every x, and the other way round. With anchors x_k, y_k,
 
         log r(x, y) = β ⟨x, y⟩ + a(x) + b(y),
-        a(x) = −log mean_k exp(β ⟨x, y_k⟩ + b(y_k)),   b(y) = −log mean_k exp(β ⟨x_k, y⟩ + a(x_k)),
+        a(x) = −log mean_k exp(β ⟨x, y_k⟩ + b(y_k)),   b(y) = −log mean_k exp(β ⟨x_k, y⟩ + a(x_k)).
 
-    which Sinkhorn's iteration solves on the anchors. a and b lift cells of rare kinds, which are like few others, and
-    lower those that are like everybody (hubs).
+    On the anchors that is a matching problem in which all rows have one mass and all columns another. a and b lift
+    cells of rare kinds, which are like few others, and lower those that are like everybody (hubs). What is added to all
+    a and taken from all b changes nothing: their means over the anchors are equal.
 
     Attributes:
         left: anchor x dimension.
@@ -43,17 +39,16 @@ class Anchors:
 
     References:
         van den Oord et al., "Representation learning with contrastive predictive coding", 2018 (what the loss learns).
-        Sinkhorn, "Diagonal equivalence to matrices with prescribed row and column sums", 1967.
     """
 
-    left: Vectors
-    right: Vectors
-    left_potential: Potential
-    right_potential: Potential
+    left: NDArray[np.float32]
+    right: NDArray[np.float32]
+    left_potential: NDArray[np.float64]
+    right_potential: NDArray[np.float64]
     beta: float
 
     @classmethod
-    def fit(cls, left: Vectors, right: Vectors, beta: float) -> Anchors:
+    def fit(cls, left: Float[np.ndarray, "left dim"], right: Float[np.ndarray, "right dim"], beta: float) -> Anchors:
         """Potentials of anchors.
 
         Args:
@@ -64,29 +59,19 @@ class Anchors:
         Raises:
             ValueError: a side has no cells.
         """
-        if len(left) == 0 or len(right) == 0:
-            raise ValueError(f"{len(left)} left and {len(right)} right anchors: a population is wanted on both sides")
-        a, b = _potentials(beta * (left @ right.T).astype(np.float64))
-        return cls(left, right, a, b, beta)
+        n_left, n_right = len(left), len(right)
+        if n_left == 0 or n_right == 0:
+            raise ValueError(f"{n_left} left and {n_right} right anchors: expected cells on both sides")
+        masses = np.full(n_left, float(n_right)), np.full(n_right, float(n_left))
+        found = solve(MatchingProblem(beta * (left @ right.T).astype(np.float64), *masses))
+        shift = (found.left.mean() - found.right.mean()) / 2
+        return cls(left, right, found.left - shift, found.right + shift, beta)
 
     def swapped(self) -> Anchors:
-        """The same with left and right changed over."""
+        """The same with left and right exchanged."""
         return Anchors(self.right, self.left, self.right_potential, self.left_potential, self.beta)
 
-    def normalised(self, left: Vectors, right: Vectors, beta: float) -> tuple[Vectors, Vectors]:
-        """The vectors with two dimensions more: `beta` times their inner product has a(x) and b(y) added.
-
-        Args:
-            left: left cell x dimension.
-            right: right cell x dimension.
-            beta: what the inner product will be multiplied by; potentials are those of the anchors' own.
-        """
-        a = self.swapped().potential(right=left)
-        b = self.potential(right=right)
-        ones = np.ones(len(left)), np.ones(len(right))
-        return _beside(left, a / beta, ones[0]), _beside(right, ones[1], b / beta)
-
-    def potential(self, right: Vectors) -> Potential:
+    def potential(self, right: Float[np.ndarray, "cell dim"]) -> Float[np.ndarray, " cell"]:
         """Potential b of right cells, in nats: minus the log of their mean likeness to the left anchors."""
         found = np.empty(len(right))
         for start in range(0, len(right), _CELLS_AT_A_TIME):
@@ -96,30 +81,13 @@ class Anchors:
         return found
 
 
-def _potentials(scores: Potential) -> tuple[Potential, Potential]:
-    """The a and b under which exp(scores + a + b) averages to 1 over every row and every column.
-
-    Scaling a matrix of ratios is much faster than sums of logarithms, and as exact while no factor is extreme: so the
-    factors are absorbed into the ratios every few rounds, the first of which is in logarithms.
-
-    References:
-        Schmitzer, "Stabilized sparse scaling algorithms for entropy regularized transport problems", 2019.
-    """
-    n_left, n_right = scores.shape
-    a = np.log(n_right) - logsumexp(scores, axis=1)
-    b = np.log(n_left) - logsumexp(scores + a[:, None], axis=0)
-    for _ in range(_N_ITER // _ROUNDS_AT_A_TIME):
-        ratio = np.exp(scores + a[:, None] + b)
-        u, v = np.ones(n_left), np.ones(n_right)
-        for _ in range(_ROUNDS_AT_A_TIME):
-            before = u
-            u = n_right / (ratio @ v)
-            v = n_left / (u @ ratio)
-        a, b = a + np.log(u), b + np.log(v)
-        if np.abs(np.log(u / before)).max() < _TOLERANCE:
-            break
-    return a, b
-
-
-def _beside(vectors: Vectors, *columns: Potential) -> Vectors:
-    return np.column_stack([vectors, *columns]).astype(np.float32)
+def mean_potential(
+    anchors: Mapping[Pair, Anchors], modality: Modality, vectors: Float[np.ndarray, "cell dim"]
+) -> Float[np.ndarray, " cell"]:
+    """Potential of cells over β, as it is added to an inner product: the mean over the pairs that a modality is in."""
+    found = []
+    for (left, right), of_pair in anchors.items():
+        if modality in (left, right):
+            seen_from = of_pair if modality == right else of_pair.swapped()
+            found.append(seen_from.potential(vectors) / of_pair.beta)
+    return np.asarray(np.mean(found, axis=0))

@@ -1,14 +1,22 @@
-"""Candidate partners: the nearest cells of the other side by inner product, exact; never holds the full similarity."""
+"""Candidate partners: cells of the same group and the nearest of them, exact; never holds the full similarity."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.matching.graph import keep, rank_in_row, row_of_entries
+from unisono.messages import bad_input
 
-Vectors = NDArray[np.float32]
+Vectors = Float[NDArray[np.float32], "_ _"]
+"""cell x dimension."""
+
+Labels = Shaped[NDArray[np.str_], " _"]
+"""Group of each cell."""
+Rows = Int[NDArray[np.intp], " _"]
 
 DEFAULT_K = 200
 MAX_ENTRIES_PER_ROW = 1000
@@ -18,6 +26,38 @@ _BLOCK_ENTRIES = 2**22
 """Similarities held at a time: 16 MB of float32; larger blocks are slower."""
 _STRIDE = 8
 """One column in so many is looked at to set the threshold above which a row is ordered."""
+
+
+def blocks(n_left: int, n_right: int, within: tuple[Labels, Labels] | None) -> Iterator[tuple[Rows, Rows]]:
+    """The positions of left and right cells of each group that has left cells; all cells at once without groups.
+
+    Raises:
+        BadInput: E057, a group of left cells has no right cell.
+        ValueError: the labels are not as many as the cells.
+    """
+    if within is None:
+        yield np.arange(n_left), np.arange(n_right)
+        return
+    left, right = (np.asarray(labels) for labels in within)
+    if (len(left), len(right)) != (n_left, n_right):
+        raise ValueError(f"within: {len(left)} and {len(right)} labels for {n_left} left and {n_right} right cells")
+    groups = np.unique(left)
+    _refuse_lonely(groups[~np.isin(groups, right)], left)
+    for group in groups:
+        yield np.flatnonzero(left == group), np.flatnonzero(right == group)
+
+
+def _refuse_lonely(lonely: Labels, left: Labels) -> None:
+    if len(lonely) == 0:
+        return
+    named = ", ".join(map(repr, lonely[:3].tolist())) + (", …" if len(lonely) > 3 else "")
+    n_cells = int(np.isin(left, lonely).sum())
+    raise bad_input(
+        "E057",
+        "match",
+        f"{len(lonely)} groups hold {n_cells} left cells and no right cell ({named}).",
+        "leave those cells out, or match without `within`",
+    )
 
 
 def nearest(
@@ -47,7 +87,7 @@ def nearest(
     _check(left, right)
     k = DEFAULT_K if k is None else k
     if min(k, cap) < 1:
-        raise ValueError(f"k={k}, cap={cap}: at least 1 neighbour is wanted")
+        raise ValueError(f"k={k}, cap={cap}: expected at least 1 neighbour")
     ahead = _best(left, right, k, block_entries)
     back = _best(right, left, k, block_entries)
     graph = _union(ahead, back, left, right)
@@ -59,7 +99,9 @@ def nearest(
 def _check(left: Vectors, right: Vectors) -> None:
     for side, vectors in (("left", left), ("right", right)):
         if vectors.ndim != 2 or len(vectors) == 0:
-            raise ValueError(f"{side}: vectors have shape {vectors.shape}, wanted cell x dimension with 1 cell or more")
+            raise ValueError(
+                f"{side}: vectors have shape {vectors.shape}, expected cell x dimension with 1 cell or more"
+            )
         n_bad = int((~np.isfinite(vectors)).sum())
         if n_bad:
             raise ValueError(f"{side}: {n_bad} of {vectors.size} values are not finite; look for NaN in the codes")
@@ -116,8 +158,8 @@ def _union(ahead: NDArray[np.intp], back: NDArray[np.intp], left: Vectors, right
 
 
 def inner_products(
-    left: Vectors, right: Vectors, rows: NDArray[np.intp], columns: NDArray[np.intp]
-) -> NDArray[np.float32]:
+    left: Vectors, right: Vectors, rows: Int[np.ndarray, " pair"], columns: Int[np.ndarray, " pair"]
+) -> Float[np.ndarray, " pair"]:
     """Scores of the pairs, each summed on its own: bits depend neither on blocks nor on the order of the cells."""
     scores = np.empty(len(rows), dtype=np.float32)
     size = max(1, _BLOCK_ENTRIES // max(1, left.shape[1]))
@@ -134,3 +176,25 @@ def _is_best_of_column(graph: sparse.csr_matrix) -> NDArray[np.bool_]:
     is_best = np.zeros(len(order), dtype=bool)
     is_best[order[np.r_[True, columns[1:] != columns[:-1]]]] = True
     return is_best
+
+
+def row_of_entries(graph: sparse.csr_matrix) -> Rows:
+    """The row of each stored entry."""
+    return np.repeat(np.arange(graph.shape[0], dtype=np.intp), np.diff(graph.indptr))
+
+
+def rank_in_row(graph: sparse.csr_matrix, first: Bool[np.ndarray, " entry"] | None = None) -> Rows:
+    """The place of each stored entry in its row, 0 for the largest value; entries in `first` come before all others."""
+    rows = row_of_entries(graph)
+    keys = (-graph.data, rows) if first is None else (-graph.data, ~first, rows)
+    order = np.lexsort(keys)
+    rank = np.empty(len(order), dtype=np.intp)
+    rank[order] = np.arange(len(order)) - graph.indptr[:-1].astype(np.intp)[rows]
+    return rank
+
+
+def keep(graph: sparse.csr_matrix, entries: Bool[np.ndarray, " entry"]) -> sparse.csr_matrix:
+    """The graph with only the entries of a mask; an entry of value zero that is kept stays stored."""
+    counts = np.bincount(row_of_entries(graph)[entries], minlength=graph.shape[0])
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    return sparse.csr_matrix((graph.data[entries], graph.indices[entries], indptr), shape=graph.shape)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
-from unisono.matching.candidates import Vectors
+from unisono.matching.candidates import Labels
 
-Depth = NDArray[np.float64]
+Depth = Float[NDArray[np.floating], " _"]
+"""Log total counts of cells."""
 
 _MAX_CORRELATION = 0.95
 
@@ -29,7 +31,9 @@ class DepthTerm:
     r: float
 
 
-def standardise_depth(log_depth: Depth, groups: NDArray[np.str_] | None = None) -> Depth:
+def standardise_depth(
+    log_depth: Float[np.ndarray, " cell"], groups: Labels | None = None
+) -> Float[np.ndarray, " cell"]:
     """Log depth with mean 0 and standard deviation 1 in each group; 0 where all cells of a group have the same."""
     _, group = np.unique(np.zeros(len(log_depth)) if groups is None else groups, return_inverse=True)
     n_cells = np.bincount(group)
@@ -39,7 +43,7 @@ def standardise_depth(log_depth: Depth, groups: NDArray[np.str_] | None = None) 
     return np.divide(centred, scale, out=np.zeros(len(centred)), where=is_spread)
 
 
-def fit_depth_correlation(left_depth: Depth, right_depth: Depth) -> float:
+def fit_depth_correlation(left_depth: Float[np.ndarray, " cell"], right_depth: Float[np.ndarray, " cell"]) -> float:
     """Correlation of standardised log depths over partners (row i of both), in 0 to 0.95; 0 if negative."""
     if left_depth.std() == 0 or right_depth.std() == 0:
         return 0.0
@@ -47,7 +51,9 @@ def fit_depth_correlation(left_depth: Depth, right_depth: Depth) -> float:
     return float(np.clip(r, 0.0, _MAX_CORRELATION))
 
 
-def depth_features(left_depth: Depth, right_depth: Depth, r: float) -> tuple[Vectors, Vectors]:
+def depth_features(
+    left_depth: Float[np.ndarray, " left"], right_depth: Float[np.ndarray, " right"], r: float
+) -> tuple[Float32[np.ndarray, "left 3"], Float32[np.ndarray, "right 3"]]:
     """Vectors of 3 dimensions whose inner product is log p(x, y) / (p(x) p(y)) of a bivariate Gaussian.
 
     For x and y of mean 0, variance 1 and correlation r the log ratio is
@@ -63,26 +69,9 @@ def depth_features(left_depth: Depth, right_depth: Depth, r: float) -> tuple[Vec
     """
     r = max(r, 0.0)
     if r >= 1.0:
-        raise ValueError(f"r={r}: a correlation below 1 is wanted")
+        raise ValueError(f"r={r}: expected a correlation below 1")
     slope, curve = r / (1.0 - r**2), -0.5 * r**2 / (1.0 - r**2)
     alone = curve * left_depth**2 - 0.5 * np.log1p(-(r**2))
     left = np.column_stack([np.sqrt(slope) * left_depth, alone, np.ones_like(left_depth)])
     right = np.column_stack([np.sqrt(slope) * right_depth, np.ones_like(right_depth), curve * right_depth**2])
     return left.astype(np.float32), right.astype(np.float32)
-
-
-def with_depth(
-    left: Vectors, right: Vectors, left_depth: Depth, right_depth: Depth, term: DepthTerm
-) -> tuple[Vectors, Vectors]:
-    """The vectors with depth appended: term.beta times their inner product is the log density ratio of `term`.
-
-    Args:
-        left: left cell x dimension.
-        right: right cell x dimension.
-        left_depth: standardised log depth of left cells.
-        right_depth: standardised log depth of right cells.
-        term: the fitted weights.
-    """
-    left_extra, right_extra = depth_features(left_depth, right_depth, term.r)
-    share = np.float32(term.weight / term.beta)
-    return np.hstack([left, share * left_extra]), np.hstack([right, right_extra])

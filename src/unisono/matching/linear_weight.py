@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.matching.groups import Labels
+from unisono.matching.candidates import Labels
 
 _MAX_BETA = 300.0
 
@@ -22,7 +22,7 @@ class SimilarityPair:
     Attributes:
         first: left x right; entry i, i is a pair of partners.
         second: the same pairs by another similarity.
-        within: group of each cell; only cells of one group are rivals. None for one group.
+        within: group of each cell; only cells of its own group compete with a partner. None for one group.
     """
 
     first: Scores

@@ -1,7 +1,7 @@
-"""Scores to match probabilities: Sinkhorn scaling on a sparse graph with slack for the surplus; never picks a partner.
+"""The matching problem and its one solver: log ratios and masses to match probabilities; never picks a partner.
 
-The model: a one-to-one matching of the smaller side into the larger has probability proportional to the product of
-exp(beta * score) over its pairs. Sinkhorn gives the matrix of that form whose rows and columns sum to 1, an
+A one-to-one matching of the smaller side into the larger has probability proportional to the product of the density
+ratios of its pairs. Sinkhorn's scaling gives the matrix of that form whose rows and columns have the right masses, an
 approximation of the marginals of that distribution.
 
 References:
@@ -13,166 +13,195 @@ References:
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
-from scipy.special import expit
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from unisono.matching.graph import row_of_entries
+import numpy as np
+from jaxtyping import Float
+from scipy import sparse
+from scipy.special import expit, logsumexp
+
+from unisono.matching.candidates import row_of_entries
 from unisono.types import MatchPosterior
 
-N_ITER = 200
+MAX_STEPS = 200
 TOLERANCE = 1e-4
+"""Share of the total mass that columns may miss."""
 
-_STRETCH = 10
+_STRIDE = 10
 """Scaling steps between two absorptions; one step changes a factor at most 1,000-fold, so float64 is never left."""
 
+LogRatio = sparse.csr_matrix | Float[np.ndarray, "left right"]
 
-def posterior(
-    scores: sparse.csr_matrix,
-    beta: float,
-    *,
-    masses: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
-    n_iter: int = N_ITER,
-    tolerance: float = TOLERANCE,
-) -> MatchPosterior:
+
+@dataclass(frozen=True, eq=False)
+class MatchingProblem:
+    """Find P_ij = u_i r_ij v_j such that the rows and columns of P have given masses.
+
+    Slack is mass: each side may have one slack cell more, with ratio 1 to every cell of the other side and 0 to its
+    slack. What a row has in the slack column is the mass of its cell that goes without a partner.
+
+    Attributes:
+        log_ratio: log r, left x right, dense or CSR; pairs that are not stored cannot be partners.
+        left_mass: of each left cell, positive.
+        right_mass: of each right cell, positive.
+        left_slack: mass of the slack row: 0 for none, infinite for a reservoir, whose scaling stays 1 however much is
+            taken from it.
+        right_slack: the same of the slack column.
+
+    Raises:
+        ValueError: masses are not as many as cells, or a left cell has no candidate.
+    """
+
+    log_ratio: LogRatio
+    left_mass: Float[np.ndarray, " left"]
+    right_mass: Float[np.ndarray, " right"]
+    left_slack: float = 0.0
+    right_slack: float = 0.0
+
+    def __post_init__(self) -> None:
+        found = (len(self.left_mass), len(self.right_mass))
+        if found != self.log_ratio.shape:
+            raise ValueError(f"{found[0]} left and {found[1]} right masses for log ratios {self.log_ratio.shape}")
+        if sparse.issparse(self.log_ratio):
+            n_empty = int((np.diff(self.log_ratio.indptr) == 0).sum())
+            if n_empty:
+                raise ValueError(f"{n_empty} of {found[0]} left cells have no candidate")
+
+    @classmethod
+    def one_to_one(cls, log_ratio: LogRatio) -> MatchingProblem:
+        """Every cell has mass 1; the surplus of the larger side goes to a slack cell of the smaller one."""
+        n_left, n_right = log_ratio.shape
+        surplus = float(n_left - n_right)
+        return cls(log_ratio, np.ones(n_left), np.ones(n_right), max(-surplus, 0.0), max(surplus, 0.0))
+
+    @classmethod
+    def of_masses(
+        cls, log_ratio: LogRatio, left_mass: Float[np.ndarray, " left"], right_mass: Float[np.ndarray, " right"]
+    ) -> MatchingProblem:
+        """Without slack; the masses on the right are scaled to the total of those on the left."""
+        return cls(log_ratio, left_mass, right_mass * (left_mass.sum() / right_mass.sum()))
+
+
+class Potentials(NamedTuple):
+    """Logs of the scalings: of left and right cells, and of the slack of either side, −inf where there is none."""
+
+    left: Float[np.ndarray, " left"]
+    right: Float[np.ndarray, " right"]
+    left_slack: float
+    right_slack: float
+
+
+def sinkhorn(problem: MatchingProblem, *, max_steps: int = MAX_STEPS, tolerance: float = TOLERANCE) -> MatchPosterior:
     """The probability that a left cell's partner is each of its candidates.
 
-    Unless masses are given, every cell has mass 1. The larger side's surplus then goes to one slack cell of the other
-    side, whose mass is the difference of the sizes, so for equal sizes all rows and columns sum to 1. As that mass is
-    fixed, the score of the slack is taken up by its scaling and need not be chosen.
-
     Args:
-        scores: left x right CSR; entries that are not stored cannot be partners.
-        beta: inverse temperature: beta * score is a log density ratio.
-        masses: of left and of right cells, the probabilities that their partners are there; those of the right are
-            scaled to the same total, and there is no slack.
-        n_iter: most scaling steps. A sparse graph may have no matching that covers it; then the scaling cannot
+        problem: what is to be scaled.
+        max_steps: most scaling steps. A sparse graph may have no matching that covers it; then the scaling cannot
             converge and this ends it. Rows sum to 1 in any case.
         tolerance: stop when the columns miss their masses by less than this share of the total mass.
 
     Returns:
-        Rows conditional on a partner being there, and `p_unmatched`, which sums to max(n_left − n_right, 0).
-
-    Raises:
-        ValueError: a row without candidates, or beta is no positive number.
+        Rows conditional on a partner being there, and `p_unmatched`, the share of each row in the slack column.
     """
-    n_left, n_right = scores.shape
-    if not 0 < beta < np.inf:
-        raise ValueError(f"beta={beta}: the inverse temperature must be positive and finite")
-    if (np.diff(scores.indptr) == 0).any():
-        raise ValueError(f"{(np.diff(scores.indptr) == 0).sum()} of {n_left} left cells have no candidate")
-    log_kernel = _times(scores, beta)
-    if masses is None:
-        potential = _column_potential(*_with_slack(log_kernel), n_iter, tolerance)
-    else:
-        rows, columns = masses
-        potential = _column_potential(log_kernel, rows, columns * (rows.sum() / columns.sum()), n_iter, tolerance)
-    log_weight = log_kernel.data + potential[log_kernel.indices]
-    log_total = _log_sum_of_rows(log_weight, log_kernel)
-    values = np.exp(log_weight - log_total[row_of_entries(log_kernel)])
-    conditional = sparse.csr_matrix((values, scores.indices, scores.indptr), shape=scores.shape)
-    if masses is not None or n_left <= n_right:
-        return MatchPosterior(conditional, np.zeros(n_left))
-    return MatchPosterior(conditional, expit(potential[n_right] - log_total))
+    found = solve(problem, max_steps=max_steps, tolerance=tolerance)
+    log_weight = _shifted(problem.log_ratio, np.zeros(len(found.left)), found.right)
+    log_total = _log_sum_of_rows(log_weight)
+    probabilities = _exp(_shifted(log_weight, -log_total, np.zeros(len(found.right))))
+    return MatchPosterior(_as_csr(probabilities), np.asarray(expit(found.right_slack - log_total)))
 
 
-def _times(scores: sparse.csr_matrix, beta: float) -> sparse.csr_matrix:
-    data = beta * scores.data.astype(np.float64)
-    return sparse.csr_matrix((data, scores.indices, scores.indptr), shape=scores.shape)
-
-
-def _with_slack(
-    log_kernel: sparse.csr_matrix,
-) -> tuple[sparse.csr_matrix, NDArray[np.float64], NDArray[np.float64]]:
-    """The graph with a slack column or row of score 0, whichever side is short, and the masses of rows and columns."""
-    n_left, n_right = log_kernel.shape
-    surplus = n_left - n_right
-    rows, columns = np.ones(n_left), np.ones(n_right)
-    if surplus > 0:
-        return _append_column(log_kernel), rows, np.append(columns, surplus)
-    if surplus < 0:
-        return _append_row(log_kernel), np.append(rows, -surplus), columns
-    return log_kernel, rows, columns
-
-
-def _append_row(graph: sparse.csr_matrix) -> sparse.csr_matrix:
-    n_left, n_right = graph.shape
-    return sparse.csr_matrix(
-        (
-            np.append(graph.data, np.zeros(n_right)),
-            np.append(graph.indices, np.arange(n_right)),
-            np.append(graph.indptr, graph.indptr[-1] + n_right),
-        ),
-        shape=(n_left + 1, n_right),
-    )
-
-
-def _append_column(graph: sparse.csr_matrix) -> sparse.csr_matrix:
-    n_left, n_right = graph.shape
-    ends = graph.indptr[1:]
-    data = np.insert(graph.data, ends, 0.0)
-    indices = np.insert(graph.indices, ends, n_right)
-    return sparse.csr_matrix((data, indices, graph.indptr + np.arange(n_left + 1)), shape=(n_left, n_right + 1))
-
-
-def _column_potential(
-    log_kernel: sparse.csr_matrix,
-    row_mass: NDArray[np.float64],
-    column_mass: NDArray[np.float64],
-    n_iter: int,
-    tolerance: float,
-) -> NDArray[np.float64]:
-    """The log scaling of each column.
+def solve(problem: MatchingProblem, *, max_steps: int = MAX_STEPS, tolerance: float = TOLERANCE) -> Potentials:
+    """The log scalings; settings as of `sinkhorn`.
 
     Scaling runs in float64 on a kernel that holds all scaling done so far: after the maxima are taken out, every row
     and column has a largest entry of 1, and after each absorption columns sum to their masses, so none vanishes.
     """
-    rows, columns = row_of_entries(log_kernel), log_kernel.indices
-    row_potential = -np.maximum.reduceat(log_kernel.data, log_kernel.indptr[:-1])
-    column_potential = _minus_column_maximum(log_kernel.data + row_potential[rows], columns, log_kernel.shape[1])
-    for _ in range(0, n_iter, _STRETCH):
-        values = np.exp(log_kernel.data + row_potential[rows] + column_potential[columns])
-        kernel = sparse.csr_matrix((values, columns, log_kernel.indptr), shape=log_kernel.shape)
-        row_scale, column_scale, error = _scale(kernel, row_mass, column_mass, tolerance)
-        row_potential += np.log(row_scale)
-        column_potential += np.log(column_scale)
+    found = _start(problem)
+    for _ in range(0, max_steps, _STRIDE):
+        found, error = _stride(problem, found, tolerance)
         if error < tolerance:
             break
-    return column_potential
+    return found
 
 
-def _scale(
-    kernel: sparse.csr_matrix,
-    row_mass: NDArray[np.float64],
-    column_mass: NDArray[np.float64],
-    tolerance: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """One stretch of scaling steps: factors of rows and columns, and the share of mass that columns still miss."""
+def _start(problem: MatchingProblem) -> Potentials:
+    """Minus the maxima of rows and then of columns."""
+    slack = [0.0 if mass > 0 else -np.inf for mass in (problem.left_slack, problem.right_slack)]
+    left = -np.maximum(_row_maxima(problem.log_ratio), slack[1])
+    if np.isfinite(problem.right_slack):
+        slack[1] -= left.max()
+    right = -np.maximum(_column_maxima(_shifted(problem.log_ratio, left, np.zeros(len(problem.right_mass)))), slack[0])
+    return Potentials(left, np.where(np.isfinite(right), right, 0.0), slack[0], slack[1])
+
+
+def _stride(problem: MatchingProblem, start: Potentials, tolerance: float) -> tuple[Potentials, float]:
+    """The potentials after some scaling steps, and the share of mass that columns then miss."""
+    kernel = _exp(_shifted(problem.log_ratio, start.left, start.right))
     transposed = kernel.T
-    row_scale, column_scale, error = row_mass, np.ones(len(column_mass)), np.inf
-    for _ in range(_STRETCH):
-        row_scale = row_mass / (kernel @ column_scale)
-        reached = transposed @ row_scale
-        error = float(np.abs(column_scale * reached - column_mass).sum() / column_mass.sum())
+    slack_row, slack_column = np.exp(start.left_slack + start.right), np.exp(start.left + start.right_slack)
+    scales_row, scales_column = (0 < mass < np.inf for mass in (problem.left_slack, problem.right_slack))
+    total = problem.right_mass.sum() + (problem.right_slack if scales_column else 0.0)
+    u, v, u_slack, v_slack, error = problem.left_mass, np.ones(len(problem.right_mass)), 1.0, 1.0, np.inf
+    for _ in range(_STRIDE):
+        u = problem.left_mass / (kernel @ v + v_slack * slack_column)
+        u_slack = float(problem.left_slack / (slack_row @ v)) if scales_row else 1.0
+        reached = transposed @ u + u_slack * slack_row
+        missed = np.abs(v * reached - problem.right_mass).sum()
+        if scales_column:
+            missed += abs(v_slack * (u @ slack_column) - problem.right_slack)
+        error = float(missed / total)
         if error < tolerance:
             break
-        column_scale = np.divide(column_mass, reached, out=np.ones(len(reached)), where=reached > 0)
-    return row_scale, column_scale, error
+        v = np.divide(problem.right_mass, reached, out=np.ones(len(reached)), where=reached > 0)
+        v_slack = float(problem.right_slack / (u @ slack_column)) if scales_column else 1.0
+    left, right = start.left + np.log(u), start.right + np.log(v)
+    return Potentials(left, right, start.left_slack + np.log(u_slack), start.right_slack + np.log(v_slack)), error
 
 
-def _minus_column_maximum(
-    values: NDArray[np.float64], columns: NDArray[np.integer], n_columns: int
-) -> NDArray[np.float64]:
-    """Minus the largest value of each column, 0 for a column without entries."""
-    largest = np.full(n_columns, -np.inf)
-    np.maximum.at(largest, columns, values)
-    return np.where(np.isfinite(largest), -largest, 0.0)
+def _shifted(log_ratio: LogRatio, rows: Float[np.ndarray, " left"], columns: Float[np.ndarray, " right"]) -> LogRatio:
+    """The log ratios with a number added to each row and to each column, in float64."""
+    if not sparse.issparse(log_ratio):
+        return np.asarray(log_ratio + rows[:, None] + columns)
+    return _with_values(log_ratio, log_ratio.data + rows[row_of_entries(log_ratio)] + columns[log_ratio.indices])
 
 
-def _log_sum_of_rows(values: NDArray[np.float64], graph: sparse.csr_matrix) -> NDArray[np.float64]:
-    """Log of Σ exp over each row of a graph, stored entries only."""
-    rows = row_of_entries(graph)
-    largest = np.maximum.reduceat(values, graph.indptr[:-1])
-    total = np.bincount(rows, weights=np.exp(values - largest[rows]), minlength=graph.shape[0])
+def _exp(log_ratio: LogRatio) -> LogRatio:
+    return _with_values(log_ratio, np.exp(log_ratio.data)) if sparse.issparse(log_ratio) else np.exp(log_ratio)
+
+
+def _row_maxima(log_ratio: LogRatio) -> Float[np.ndarray, " left"]:
+    if not sparse.issparse(log_ratio):
+        return np.asarray(log_ratio.max(axis=1))
+    return np.asarray(np.maximum.reduceat(log_ratio.data, log_ratio.indptr[:-1]))
+
+
+def _column_maxima(log_ratio: LogRatio) -> Float[np.ndarray, " right"]:
+    """−inf for a column without candidates."""
+    if not sparse.issparse(log_ratio):
+        return np.asarray(log_ratio.max(axis=0))
+    largest = np.full(log_ratio.shape[1], -np.inf)
+    np.maximum.at(largest, log_ratio.indices, log_ratio.data)
+    return largest
+
+
+def _log_sum_of_rows(log_ratio: LogRatio) -> Float[np.ndarray, " left"]:
+    """Log of Σ exp over each row."""
+    if not sparse.issparse(log_ratio):
+        return np.asarray(logsumexp(log_ratio, axis=1))
+    rows, largest = row_of_entries(log_ratio), _row_maxima(log_ratio)
+    total = np.bincount(rows, weights=np.exp(log_ratio.data - largest[rows]), minlength=len(largest))
     return np.asarray(largest + np.log(total))
+
+
+def _with_values(graph: sparse.csr_matrix, values: Float[np.ndarray, " entry"]) -> sparse.csr_matrix:
+    return sparse.csr_matrix((values, graph.indices, graph.indptr), shape=graph.shape)
+
+
+def _as_csr(values: LogRatio) -> sparse.csr_matrix:
+    """Dense values as CSR in which every pair is stored."""
+    if sparse.issparse(values):
+        return values
+    n_left, n_right = values.shape
+    columns = np.tile(np.arange(n_right), n_left)
+    return sparse.csr_matrix((values.ravel(), columns, np.arange(n_left + 1) * n_right), shape=values.shape)

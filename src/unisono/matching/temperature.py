@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.matching.candidates import Vectors, inner_products, nearest
+from unisono.matching.candidates import Labels, Rows, Vectors, blocks, inner_products, nearest, row_of_entries
 from unisono.matching.depth import Depth, DepthTerm, depth_features, fit_depth_correlation, standardise_depth
-from unisono.matching.graph import row_of_entries
-from unisono.matching.groups import Labels, blocks
-from unisono.matching.sinkhorn import posterior
+from unisono.matching.sinkhorn import MatchingProblem, sinkhorn
 
 DEFAULT_BOUNDS = (1e-1, 1e3)
 DEFAULT_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
@@ -45,8 +43,8 @@ def fit_beta(
         k: candidates from either side; min(200, n) if None. The partner is always among them.
     """
     nothing = np.zeros((len(left), 0), dtype=np.float32)
-    problems = _pose(_Pairs(left, right, nothing, nothing, within), 0.0, k)
-    return _search(problems, bounds)[0]
+    groups = _pose(_Pairs(left, right, nothing, nothing, within), 0.0, k)
+    return _search(groups, bounds)[0]
 
 
 def fit_beta_and_depth_weight(
@@ -70,7 +68,7 @@ def fit_beta_and_depth_weight(
         log_depth_right: log total counts of each cell on the right.
         within: group of each cell.
         bounds: range of beta without depth; with depth it is looked for near the one without.
-        weights: weights of depth tried beside 0, each with its own beta.
+        weights: weights of depth tried in addition to 0, each with its own beta.
         k: candidates from either side; min(200, n) if None.
         beta: that of `fit_beta` on the same cells, if it is known; else it is looked for.
     """
@@ -82,8 +80,8 @@ def fit_beta_and_depth_weight(
     fits = [(loss, DepthTerm(beta, 0.0, r))]
     for weight in weights if r > 0 else ():
         near = (beta / _NEIGHBOURHOOD, beta * _NEIGHBOURHOOD)
-        beta_beside, loss = _refine(_pose(pairs, weight / beta, k), near, weight)
-        fits.append((loss, DepthTerm(beta_beside, weight, r)))
+        beta_with_depth, loss = _refine(_pose(pairs, weight / beta, k), near, weight)
+        fits.append((loss, DepthTerm(beta_with_depth, weight, r)))
     return min(fits, key=lambda fit: fit[0])[1]
 
 
@@ -100,11 +98,13 @@ class _Pairs:
     def __post_init__(self) -> None:
         lengths = [len(part) for part in (self.left, self.right, self.left_depth, self.right_depth)]
         if len(set(lengths)) > 1:
-            raise ValueError(f"pairs: left, right and their depths have {lengths} cells, wanted the same cells in all")
+            raise ValueError(
+                f"pairs: left, right and their depths have {lengths} cells, expected the same cells in all"
+            )
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
+class _Likelihood:
     """Candidates of one group of pairs: scores of content and of depth, and which entries are the true partners."""
 
     content: sparse.csr_matrix
@@ -115,18 +115,18 @@ class _Problem:
         """Σ log posterior of the true partners."""
         log_ratio = beta * self.content.data.astype(np.float64) + weight * self.depth
         graph = sparse.csr_matrix((log_ratio, self.content.indices, self.content.indptr), shape=self.content.shape)
-        probability = posterior(graph, 1.0).posterior.data[self.is_partner]
+        probability = sinkhorn(MatchingProblem.one_to_one(graph)).probabilities.data[self.is_partner]
         return float(np.log(np.maximum(probability, _SMALLEST)).sum())
 
 
-def _pose(pairs: _Pairs, depth_share: float, k: int | None) -> list[_Problem]:
-    """The problem of each group; candidates are chosen by content + depth_share * depth, as a match would."""
+def _pose(pairs: _Pairs, depth_share: float, k: int | None) -> list[_Likelihood]:
+    """The pairs of each group; candidates are chosen by content + depth_share * depth, as a match would."""
     n_cells = len(pairs.left)
     within = None if pairs.within is None else (pairs.within, pairs.within)
     return [_pose_group(pairs, rows, depth_share, k) for rows, _ in blocks(n_cells, n_cells, within)]
 
 
-def _pose_group(pairs: _Pairs, cells: NDArray[np.intp], depth_share: float, k: int | None) -> _Problem:
+def _pose_group(pairs: _Pairs, cells: Rows, depth_share: float, k: int | None) -> _Likelihood:
     left, right = pairs.left[cells], pairs.right[cells]
     left_depth, right_depth = pairs.left_depth[cells], pairs.right_depth[cells]
     near = nearest(np.hstack([left, np.float32(depth_share) * left_depth]), np.hstack([right, right_depth]), k)
@@ -137,29 +137,29 @@ def _pose_group(pairs: _Pairs, cells: NDArray[np.intp], depth_share: float, k: i
         (inner_products(left, right, rows, columns), columns, np.searchsorted(rows, np.arange(n_cells + 1))),
         shape=(n_cells, n_cells),
     )
-    return _Problem(content, inner_products(left_depth, right_depth, rows, columns), rows == columns)
+    return _Likelihood(content, inner_products(left_depth, right_depth, rows, columns), rows == columns)
 
 
-def _mean_loss(problems: list[_Problem], beta: float, weight: float) -> float:
+def _mean_loss(groups: list[_Likelihood], beta: float, weight: float) -> float:
     """Negative log posterior of the partner in nats a cell; log of the group's size at chance."""
-    n_cells = sum(problem.content.shape[0] for problem in problems)
-    return -sum(problem.log_likelihood(beta, weight) for problem in problems) / n_cells
+    n_cells = sum(problem.content.shape[0] for problem in groups)
+    return -sum(problem.log_likelihood(beta, weight) for problem in groups) / n_cells
 
 
-def _search(problems: list[_Problem], bounds: tuple[float, float]) -> tuple[float, float]:
+def _search(groups: list[_Likelihood], bounds: tuple[float, float]) -> tuple[float, float]:
     """The best beta without depth and its loss: a grid in logarithms, then a search between the best's neighbours."""
     low, high = np.log10(bounds)
     grid = np.logspace(low, high, max(3, 1 + round(float(high - low) * _POINTS_PER_DECADE)))
-    best = int(np.argmin([_mean_loss(problems, float(beta), 0.0) for beta in grid]))
-    return _refine(problems, (float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])), 0.0)
+    best = int(np.argmin([_mean_loss(groups, float(beta), 0.0) for beta in grid]))
+    return _refine(groups, (float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])), 0.0)
 
 
-def _refine(problems: list[_Problem], bounds: tuple[float, float], weight: float) -> tuple[float, float]:
+def _refine(groups: list[_Likelihood], bounds: tuple[float, float], weight: float) -> tuple[float, float]:
     """The best beta in a range where the loss has one minimum, and its loss."""
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(
-        lambda log_beta: _mean_loss(problems, float(np.exp(log_beta)), weight),
+        lambda log_beta: _mean_loss(groups, float(np.exp(log_beta)), weight),
         bounds=tuple(np.log(bounds)),
         method="bounded",
         options={"xatol": _LOG_PRECISION},

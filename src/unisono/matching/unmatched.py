@@ -1,34 +1,32 @@
-"""Whether a cell's partner is there at all: scaling with a slack row and column; never says which cell it is."""
+"""Whether a cell's partner is there at all: a matching problem with reservoirs as slack; never says which it is."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
+from scipy.special import expit, logsumexp
 
-from unisono.matching.candidates import Vectors
+from unisono.matching.candidates import Rows
+from unisono.matching.similarity import Similarity
+from unisono.matching.sinkhorn import MatchingProblem, solve
 
 MAX_CELLS = 2000
 """Cells of a side that are scaled against each other; of more, so many are drawn and stand for all."""
 
-_N_ITER = 500
-_TOLERANCE = 1e-5
-_LARGEST_LOG_RATIO = 50.0
 _CELLS_AT_A_TIME = 4096
 _SEED = 31
 
-Probabilities = NDArray[np.float64]
-
 
 def unmatched_probability(
-    left: Vectors, right: Vectors, *, beta: float, prior_unmatched: float
-) -> tuple[Probabilities, Probabilities]:
+    similarity: Similarity, prior_unmatched: float
+) -> tuple[Float[np.ndarray, " left"], Float[np.ndarray, " right"]]:
     """The probability that a cell's partner is not on the other side, for left and for right cells.
 
-    The model: so many pairs, drawn without regard to content, of M = (1 − unmatched) · min(n_left, n_right) partners.
+    The model: so many pairs, drawn without regard to content, of M = (1 − prior) · min(n_left, n_right) partners.
     A matching then has probability proportional to the product over its pairs of κ r, with r the density ratio and
     κ = M / ((n_left − M) (n_right − M)), the odds that two cells drawn at random are partners. In the approximation of
-    Sinkhorn with a slack row and a slack column of weight 1, the probabilities u of left and v of right cells to be
-    without a partner solve
+    Sinkhorn with a reservoir as slack on either side, the probabilities u of left and v of right cells to be without a
+    partner solve
 
         u_i (1 + κ Σ_j r_ij v_j) = 1,   v_j (1 + κ Σ_i r_ij u_i) = 1.
 
@@ -37,53 +35,45 @@ def unmatched_probability(
     there share what there is.
 
     Args:
-        left: left cell x dimension.
-        right: right cell x dimension.
-        beta: `beta` times an inner product is log r.
-        unmatched: share of the smaller side that lacks its partner, for all one knows before looking; above 0 and
-            below 1.
+        similarity: its log ratios are taken as they are.
+        prior_unmatched: prior share of the smaller side that lacks its partner; above 0 and below 1.
 
     References:
         Sarlin et al., "SuperGlue: learning feature matching with graph neural networks", CVPR 2020 (slack).
         Chapel et al., "Partial optimal transport with applications on positive-unlabeled learning", 2020.
     """
     if not 0 < prior_unmatched < 1:
-        raise ValueError(f"unmatched={prior_unmatched}: a share above 0 and below 1 is wanted")
-    n_left, n_right = len(left), len(right)
+        raise ValueError(f"prior_unmatched={prior_unmatched}: expected a share above 0 and below 1")
+    n_left, n_right = len(similarity.left), len(similarity.right)
     n_pairs = (1.0 - prior_unmatched) * min(n_left, n_right)
-    odds = n_pairs / ((n_left - n_pairs) * (n_right - n_pairs))
-    rows, columns = _some(n_left), _some(n_right)
-    ratio = _ratios(left[rows], right[columns], beta)
-    weights = odds * n_left / len(rows), odds * n_right / len(columns)
-    u, v = np.full(len(rows), 1.0 - n_pairs / n_left), np.full(len(columns), 1.0 - n_pairs / n_right)
-    for _ in range(_N_ITER):
-        before = u
-        u = 1.0 / (1.0 + weights[1] * (ratio @ v))
-        v = 1.0 / (1.0 + weights[0] * (u @ ratio))
-        if np.abs(u - before).max() < _TOLERANCE:
-            break
+    log_odds = np.log(n_pairs) - np.log(n_left - n_pairs) - np.log(n_right - n_pairs)
+    rows, columns = _drawn(n_left), _drawn(n_right)
+    masses = np.full(len(rows), n_left / len(rows)), np.full(len(columns), n_right / len(columns))
+    log_ratio = log_odds + similarity.take(rows, columns).log_ratio()
+    found = solve(MatchingProblem(log_ratio, *masses, left_slack=np.inf, right_slack=np.inf))
+    left, right = similarity.vectors
     return (
-        _of_all(left, right[columns], weights[1] * v, beta),
-        _of_all(right, left[rows], weights[0] * u, beta),
+        _in_slack(left, right[columns], log_odds + found.right, similarity.beta),
+        _in_slack(right, left[rows], log_odds + found.left, similarity.beta),
     )
 
 
-def _of_all(cells: Vectors, others: Vectors, weight: Probabilities, beta: float) -> Probabilities:
+def _in_slack(
+    cells: Float[np.ndarray, "cell dim"],
+    others: Float[np.ndarray, "other dim"],
+    potential: Float[np.ndarray, " other"],
+    beta: float,
+) -> Float[np.ndarray, " cell"]:
+    """The share of each cell's mass that is left over by others of these potentials."""
     found = np.empty(len(cells))
     for start in range(0, len(cells), _CELLS_AT_A_TIME):
         some = slice(start, start + _CELLS_AT_A_TIME)
-        found[some] = 1.0 / (1.0 + _ratios(cells[some], others, beta) @ weight)
+        log_ratio = beta * (cells[some] @ others.T).astype(np.float64)
+        found[some] = expit(-logsumexp(log_ratio + potential, axis=1))
     return found
 
 
-def _ratios(left: Vectors, right: Vectors, beta: float) -> NDArray[np.float64]:
-    log_ratio = beta * (left @ right.T).astype(np.float64)
-    np.minimum(log_ratio, _LARGEST_LOG_RATIO, out=log_ratio)
-    ratio: NDArray[np.float64] = np.exp(log_ratio, out=log_ratio)
-    return ratio
-
-
-def _some(n_cells: int) -> NDArray[np.intp]:
+def _drawn(n_cells: int) -> Rows:
     """All cells, or as many as are scaled, drawn without regard to their order in the file."""
     if n_cells <= MAX_CELLS:
         return np.arange(n_cells)

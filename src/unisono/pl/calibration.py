@@ -45,7 +45,7 @@ def calibration(
     known = np.flatnonzero(partner >= 0)
     if not len(known):
         raise ValueError("no left cell has a partner among the right ones; say who is whose in partners")
-    correct, stated = metrics.top_match(matching.match_posterior.posterior[known], partner[known])
+    correct, stated = metrics.top_match(matching.match_posterior.probabilities[known], partner[known])
     curve = metrics.reliability(stated, correct, bins)
     error = np.sqrt(curve.y * (1 - curve.y) / curve.n)
     ax = axes_or_new(ax, 4.0, 3.8)

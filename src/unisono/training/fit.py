@@ -18,7 +18,7 @@ from unisono.inference.fitted_model import FittedModel
 from unisono.inference.predictor import Predictor
 from unisono.inference.record import EpochRecord, Record, Unlabelled
 from unisono.io.fingerprint import fingerprint
-from unisono.matching import Anchors
+from unisono.matching import Anchors, mean_potential
 from unisono.modalities import check_config, in_order
 from unisono.nn import infer
 from unisono.nn.model import Network
@@ -87,12 +87,13 @@ def fit_cells(
     if validation and len(cells.names) < config.refit_below:
         predictor, views = _refitted(cells, selection, training.best_epoch, config, device, run)
         validation = None
+    anchors = fit_anchors(predictor.network, views, selection, config)
     return FittedModel(
         config=config,
         predictor=predictor,
-        anchors=fit_anchors(predictor.network, views, selection, config),
+        anchors=anchors,
         depth_terms=selection.depth_terms,
-        moment_alignment=_moment_alignment(predictor.network, views, validation, config),
+        moment_alignment=_moment_alignment(predictor.network, anchors, views, validation, config),
         novelties=_novelties(views, validation, config),
         intervals=intervals,
         record=Record(
@@ -195,7 +196,11 @@ def fit_anchors(network: Network, views: Views, selection: Selection, config: Fi
 
 
 def _moment_alignment(
-    network: Network, views: Views, validation: Validation | None, config: FitConfig
+    network: Network,
+    anchors: Mapping[Pair, Anchors],
+    views: Views,
+    validation: Validation | None,
+    config: FitConfig,
 ) -> dict[Modality, MomentAlignment]:
     """From the cells with every modality: validation cells where they are many, else training cells as if left out."""
     if validation and _are_many(validation, config) and set(validation.codes) == set(views):
@@ -203,10 +208,11 @@ def _moment_alignment(
     else:
         rows, codes = {m: view.rows for m, view in views.items()}, {m: v.leave_one_out_codes for m, v in views.items()}
     complete = np.all([rows[m] >= 0 for m in views], axis=0)
-    if complete.sum() < config.uncertainty.min_moment_cells:
+    if complete.sum() < config.embedding.min_moment_cells:
         return {}
     vectors = {m: infer.vectors(network, m, codes[m][rows[m][complete]]) for m in views}
-    return fit_moment_alignment(vectors, config.uncertainty.moment_ridge)
+    potentials = {m: mean_potential(anchors, m, x) for m, x in vectors.items()}
+    return fit_moment_alignment(vectors, potentials, config.embedding)
 
 
 def _novelties(views: Views, validation: Validation | None, config: FitConfig) -> dict[Modality, Novelty]:

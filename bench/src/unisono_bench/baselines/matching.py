@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from unisono_bench.baselines.codes import Codes, InputCodes
 from unisono_bench.baselines.pairs import MIN_HELD_OUT, MIN_PAIRED, n_paired, paired, split
 from unisono_bench.methods import Groups, Matched
-from unisono.matching import DepthTerm, fit_beta, fit_beta_and_depth_weight, standardise_depth, with_depth
-from unisono.modalities import registered
-from unisono.types import Cells, Modality, Pair, View
+from unisono.matching import DepthTerm, Similarity, fit_beta, fit_beta_and_depth_weight
+from unisono.types import MODALITIES, Cells, Modality, Pair, View
 
 _MAX_PAIRS = 1500
 """Held-out pairs a temperature is fitted on, as for Unisono."""
@@ -117,17 +116,16 @@ class FittedMatcher:
 
     def vectors(self, left: View, right: View, *, depth: bool, groups: Groups | None) -> Matched | None:
         """Unit vectors of both sides, with depth appended if asked; None where training had too few cells with both."""
-        first, second = sorted((left.modality, right.modality), key=registered().index)
+        first, second = sorted((left.modality, right.modality), key=MODALITIES.index)
         pair = first, second
         if pair not in self.terms:
             return None
-        vectors = self.space.unit_vectors(left, pair), self.space.unit_vectors(right, pair)
-        if not depth:
-            return Matched(*vectors, self.terms[pair].beta)
-        term = self.terms[pair].with_depth
-        labels = groups or (None, None)
-        depths = [standardise_depth(self.space.log_depth(v), g) for v, g in zip((left, right), labels, strict=True)]
-        return Matched(*with_depth(*vectors, depths[0], depths[1], term), term.beta)
+        beta, term = self.terms[pair]
+        similarity = Similarity(self.space.unit_vectors(left, pair), self.space.unit_vectors(right, pair), beta)
+        if depth:
+            log_depths = self.space.log_depth(left), self.space.log_depth(right)
+            similarity = similarity.with_depth(term, log_depths, groups)
+        return Matched(*similarity.vectors, similarity.beta)
 
 
 def _paired_codes(codes: Mapping[Modality, InputCodes], cells: Cells, pair: Pair) -> PairedCodes:

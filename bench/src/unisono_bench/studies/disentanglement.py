@@ -110,11 +110,11 @@ def of_model(model: Unisono, test: MuData, found: Disentanglement) -> Iterator[R
 
 
 def moment_alignment(model: Unisono, test: MuData) -> Iterator[Row]:
-    """The space of `match` beside that of `embed`: who can be told apart in it, and where partners rank."""
+    """Vectors of content and what `embed` writes: who can be told apart in them, and where partners rank."""
     cells = query_cells(test, model.preprocessors, model.record, "test")
     a, b = (cells.views[m] for m in cells.modalities)
     types = test[a.modality].obs["cell_type"].astype(str).reindex(a.cells).to_numpy()
-    for space, of in (("match", model.vectors_of), ("embed", model.embedded)):
+    for space, of in (("content", model.vectors_of), ("embed", model.embedded)):
         x, y = of(a), of(b)
         names, twice = np.repeat([a.modality, b.modality], [len(x), len(y)]), np.concatenate([a.cells, b.cells])
         asked = class_probes(space, "both", "modality", np.concatenate([x, y]), names, twice)
@@ -168,11 +168,11 @@ def sections(rows: list[Row], about: dict[str, Row], n_seeds: int) -> Iterator[s
         "change.\n"
     )
     yield figure_table(of_table(rows, "styled"), ("data", "way"), digits=3)
-    yield "\n## MomentAlignment the embedding\n"
+    yield "\n## Alignment of the embedding\n"
     yield (
-        "`match` compares in the first space, `embed` writes the second: each modality's mean and covariance brought "
-        "to the average, by statistics of 200 held-out cells or more where there are, else of training cells as if "
-        "unseen.\n"
+        "The first space is content alone, which `match` adds potentials to; `embed` writes the second: content with "
+        "one mean and covariance for all modalities, and the potentials, by statistics of 200 held-out cells or more "
+        "where there are, else of training cells as if unseen.\n"
     )
     for name in about:
         some = [row for row in of_table(rows, "tuning") if row["data"] == name]

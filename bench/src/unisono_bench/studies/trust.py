@@ -130,8 +130,8 @@ def matches(model: Unisono, leave_one_out_codes: mudata.MuData) -> Iterator[Row]
     found = model.match(
         leave_one_out_codes, leave_one_out_codes, between=(left, right), prior_unmatched=0
     ).match_posterior
-    partner = np.arange(found.posterior.shape[0])
-    correct, stated = metrics.top_answers(found.posterior, partner)
+    partner = np.arange(found.probabilities.shape[0])
+    correct, stated = metrics.top_answers(found.probabilities, partner)
     yield {"figure": "calibration error", "value": metrics.expected_calibration_error(stated, correct)}
     yield {"figure": "of luck alone", "value": metrics.calibration_error_of_luck(stated)}
     curve = metrics.abstention(stated, correct)
