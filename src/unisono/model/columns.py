@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unisono.inference.record import Record
 from unisono.messages import Finding, bad_input, warn
 from unisono.model.query import kinds
 from unisono.types import Modality, View
