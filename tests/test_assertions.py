@@ -8,22 +8,8 @@ from pathlib import Path
 
 from unisono import metrics
 
-_NUMPY = (
-    "mean",
-    "std",
-    "var",
-    "median",
-    "nanmean",
-    "quantile",
-    "norm",
-    "corrcoef",
-    "dot",
-    "exp",
-    "log",
-    "log1p",
-    "sqrt",
-)
-_FLOATS = {*metrics.__all__, *_NUMPY}
+_NUMPY = {"mean", "std", "var", "median", "nanmean", "quantile", "norm", "corrcoef", "exp", "log", "sqrt"}
+_FLOATS = _NUMPY | set(metrics.__all__)
 """Functions and methods whose values are computed floats."""
 
 

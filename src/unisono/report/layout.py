@@ -23,10 +23,10 @@ def plane(vectors: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:
     """
     if len(vectors) < _MIN:
         return _principal(vectors)
-    from umap import UMAP
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        from umap import UMAP
+
         start = _principal(vectors)
         start = 10 * start / max(float(np.abs(start).max()), 1e-9)
         jitter = np.random.default_rng(seed).normal(scale=1e-3, size=start.shape)
