@@ -65,8 +65,8 @@ def test_equal_names_on_both_sides_are_let_be():
     assert list(found.pairs["right"]) == ["b", "c", "a"]
 
 
-def test_names_that_do_not_fit_the_coupling_are_refused():
-    with pytest.raises(ValueError, match=r"coupling is \(3, 5\), names say \(3, 4\)"):
+def test_names_that_do_not_fit_the_posterior_are_refused():
+    with pytest.raises(ValueError, match=r"match posterior is \(3, 5\), names say \(3, 4\)"):
         matching(n_right=4)
 
 
