@@ -63,7 +63,7 @@ _WORD = re.compile(rf"(?<![A-Za-z])(?:{_ANY})(?![A-Za-z])", re.IGNORECASE)
 
 
 def hits(text: str) -> list[tuple[int, str, str]]:
-    """Line, word and what to write instead, of every refused word; the picture in the README's first paragraph stays."""
+    """Line, word and what to write instead, of every refused word but those in the README's first paragraph."""
     text = _FIRST_PARAGRAPH.sub(lambda match: "\n" * match[0].count("\n"), text)
     instead = list(WORDS.values())
     return [
