@@ -10,9 +10,10 @@ from conftest import modules_with_axes
 from jaxtyping import TypeCheckError
 from scipy import sparse
 
+from unisono.config import FitConfig
+from unisono.inference.kernel_ridge import KernelRidge
 from unisono.metrics import foscttm, pearson_per_feature
 from unisono.metrics.ranking import areas_by_column
-from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.standardisation import Standardisation, shrinkage_factor
 from unisono.preprocessing.svd import truncated_svd
 from unisono.preprocessing.thinning import thin
@@ -28,13 +29,13 @@ CALLS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
     ),
     "thinning": (lambda: thin(COUNTS, np.full(7, 0.5), RNG), lambda: thin(COUNTS, np.full((7, 1), 0.5), RNG)),
     "standardisation": (
-        lambda: Standardisation.fit(CODES, BATCH, DEPTH),
-        lambda: Standardisation.fit(CODES, BATCH, DEPTH[:5]),
+        lambda: Standardisation.fit(CODES, BATCH, DEPTH, 20.0),
+        lambda: Standardisation.fit(CODES, BATCH, DEPTH[:5], 20.0),
     ),
     "shrinkage": (lambda: shrinkage_factor(CODES, BATCH), lambda: shrinkage_factor(CODES[0], BATCH)),
     "kernel ridge": (
-        lambda: KernelRidge.fit(CODES, CODES[:, :2], RNG),
-        lambda: KernelRidge.fit(CODES, CODES[:5], RNG),
+        lambda: KernelRidge.fit(CODES, CODES[:, :2], FitConfig().kernel, RNG),
+        lambda: KernelRidge.fit(CODES, CODES[:5], FitConfig().kernel, RNG),
     ),
     "areas": (
         lambda: areas_by_column(CODES > 0, CODES, 1),
@@ -55,4 +56,4 @@ def test_axes_that_do_not_fit_are_refused(name):
 
 def test_every_room_of_array_functions_writes_axes():
     rooms = {name.split(".")[1] for name in modules_with_axes()}
-    assert {"metrics", "nn", "preprocessing"} <= rooms
+    assert {"inference", "metrics", "nn", "preprocessing"} <= rooms

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from unisono.config import FitConfig
+from unisono.inference.kernel_ridge import KernelRidge
+from unisono.modalities.feature_selection import multinomial_deviance
+from unisono.modalities.normalise import clr, gene_weight, log1p_cp10k, peak_weight, tf_idf
 from unisono.preprocessing.align import Known, align, aligned_counts
-from unisono.preprocessing.feature_selection import multinomial_deviance
-from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.linear_path import fit_linear_path
-from unisono.preprocessing.normalise import clr, gene_weight, log1p_cp10k, peak_weight, tf_idf
 from unisono.preprocessing.standardisation import Standardisation, shrinkage_factor
 from unisono.preprocessing.svd import truncated_svd
 from unisono.preprocessing.thinning import thin
@@ -113,8 +114,8 @@ def test_standardisation_undoes_scale_and_shift_and_is_itself_undone(seed, scale
     rng = np.random.default_rng(seed)
     codes, batch = rng.normal(size=(29, 3)) * [1.0, 2.0, 0.3], rng.choice(["a", "b"], 29)
     depth = rng.normal(7.0, 1.0, 29)
-    plain = Standardisation.fit(codes, batch, depth)
-    moved = Standardisation.fit(codes * scale + shift, batch, depth)
+    plain = Standardisation.fit(codes, batch, depth, 20.0)
+    moved = Standardisation.fit(codes * scale + shift, batch, depth, 20.0)
     close(moved.scaled(codes * scale + shift), plain.scaled(codes), rtol=1e-3, atol=1e-4)
     close(moved.offsets, plain.offsets, rtol=1e-3, atol=1e-4)
     close(plain.unscaled(plain.scaled(codes)), codes)
@@ -162,7 +163,7 @@ def test_a_query_with_its_features_in_any_order_and_company_has_the_same_counts(
 def test_kernel_ridge_sees_neither_the_scale_nor_the_shift_of_a_cell(seed, scale, shift):
     rng = np.random.default_rng(seed)
     x, y = (rng.normal(size=(31, width)).astype(np.float32) for width in (7, 3))
-    ridge = KernelRidge.fit(x, y, rng)
+    ridge = KernelRidge.fit(x, y, FitConfig().kernel, rng)
     close(ridge.predict((x * scale + shift).astype(np.float32)), ridge.predict(x), rtol=1e-3, atol=1e-3)
 
 
@@ -174,8 +175,10 @@ def test_content_of_the_linear_path_does_not_turn_with_the_codes(seed):
     codes = {m: np.hstack([shared, np.zeros((211, 2))]) + rng.normal(size=(211, 4)) for m in ("rna", "adt")}
     turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
     has = {m: np.ones(211, dtype=bool) for m in codes}
-    plain = fit_linear_path(codes, has, 2, np.random.default_rng(1))
-    turned = fit_linear_path(codes | {"rna": codes["rna"] @ turn}, has, 2, np.random.default_rng(1))
+    plain = fit_linear_path(codes, has, 2, FitConfig().linear_path, np.random.default_rng(1))
+    turned = fit_linear_path(
+        codes | {"rna": codes["rna"] @ turn}, has, 2, FitConfig().linear_path, np.random.default_rng(1)
+    )
     close(turned.correlation, plain.correlation, atol=1e-3)
     content, again = codes["rna"] @ plain.encoders["rna"], codes["rna"] @ turn @ turned.encoders["rna"]
     close(np.abs((content * again).sum(axis=0)), (content**2).sum(axis=0), rtol=1e-2)
