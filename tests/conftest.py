@@ -9,10 +9,13 @@ from jaxtyping import install_import_hook
 
 
 def modules_with_axes() -> list[str]:
-    """The modules that annotate axes."""
+    """The modules that annotate axes, and the room of the metrics, whose aliases have them."""
     root = Path(find_spec("unisono").origin).parent
     files = [path for path in root.rglob("*.py") if "from jaxtyping import" in path.read_text(encoding="utf-8")]
-    return [".".join(["unisono", *path.relative_to(root).with_suffix("").parts]) for path in files]
+    return [
+        "unisono.metrics",
+        *(".".join(["unisono", *path.relative_to(root).with_suffix("").parts]) for path in files),
+    ]
 
 
 install_import_hook(modules_with_axes(), "beartype.beartype")

@@ -16,6 +16,8 @@ from unisono.model.unisono import Unisono
 
 MODALITIES = ("atac", "rna", "adt")
 
+pytestmark = pytest.mark.filterwarnings("ignore:W026:unisono.messages.InputWarning")  # every mosaic is warned of
+
 
 def having(mdata, **rows):
     """The data with only some cells in each modality named."""

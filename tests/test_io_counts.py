@@ -155,7 +155,7 @@ def test_an_absent_x_is_refused_with_the_layer_to_use():
     mdata["rna"].X = None
     finding = only(findings_of(mdata), "E011")
     assert finding.what == "mdata['rna'].X is None."
-    assert finding.remedy == 'pass layer="counts"'
+    assert finding.remedy == 'pass layer="counts", in the shell --layer counts'
 
 
 def test_one_fraction_among_small_counts_is_not_called_log_normalised():

@@ -33,7 +33,7 @@ def test_missing_and_unknown_features_are_counted_apart():
     assert (coverage.wanted, coverage.found) == (11, 8)
     assert only(findings, "W036").what == (
         "3 of 11 features of the model are missing (first: g0, g1, g2), and with them 27% of its signal; "
-        "read as unknown."
+        "treated as not measured."
     )
     assert only(findings, "I036").what == "2 of 10 features are unknown to the model (first: new); ignored."
 

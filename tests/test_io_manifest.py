@@ -53,7 +53,7 @@ def test_a_flipped_truncated_or_deleted_file_is_named(model, name, fault):
         (model / name).unlink()
     words = {
         "flip": f"{name} sha256 mismatch.",
-        "truncate": f"{name} has {len(content) - 3} bytes, wanted {len(content)}.",
+        "truncate": f"{name} has {len(content) - 3} bytes, expected {len(content)}.",
         "delete": f"{name} is missing.",
     }
     finding = refusal(verify_manifest, model)

@@ -89,12 +89,14 @@ def test_repeated_feature_names_are_refused_with_the_name():
     assert "var_names_make_unique()" in finding.remedy
 
 
+@pytest.mark.filterwarnings("ignore:Observation names are not unique:UserWarning")
 def test_repeated_cell_names_are_refused_with_the_name():
     rna = table(7, 11, "g", cells=["x"] * 6 + ["y"])
     finding = only(findings_of(mu(rna=rna, adt=table(7, 5, "p")), batch_key=None), "E023")
     assert finding.what == "obs_names: 7 cells, 2 unique names (first repeated: 'x' x6): pairing is impossible."
 
 
+@pytest.mark.filterwarnings("ignore:Observation names are not unique:UserWarning")
 def test_repeated_cell_names_are_refused_with_a_batch_key_too():
     rna = table(7, 11, "g", cells=["x"] * 6 + ["y"])
     rna.obs["batch"] = "a"
@@ -123,6 +125,7 @@ def test_real_data_become_cells():
     assert "I029" in codes(findings)
 
 
+@pytest.mark.filterwarnings("ignore:Cannot join columns with the same name:UserWarning")
 def test_a_file_whose_modalities_name_their_index_and_whose_obs_does_not_is_read(tmp_path: Path) -> None:
     obs = pd.DataFrame({"batch": ["x", "y", "x"]}, index=pd.Index(["a", "b", "c"], name="cell"))
     counts = np.arange(6, dtype=np.float32).reshape(3, 2)

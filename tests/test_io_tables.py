@@ -99,6 +99,6 @@ def test_a_file_that_is_there_is_not_replaced_unasked(tmp_path):
 
 
 def test_a_chunk_of_no_cells_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="chunk is 0, wanted 1 or more cells"):
+    with pytest.raises(ValueError, match="chunk is 0, expected 1 or more cells"):
         write_prediction(prediction(), tmp_path / "p.h5ad", force=False, chunk=0)
     assert list(tmp_path.iterdir()) == []

@@ -399,6 +399,7 @@ def test_the_uncertainty_of_the_first_step_is_carried_into_the_second():
     assert sure.mean() < 0.9 * unsure.mean()
 
 
+@pytest.mark.filterwarnings("ignore:W032:unisono.messages.InputWarning")
 def test_a_cell_has_the_same_draws_whatever_cells_stand_beside_it():
     for options in ({"via": "rna"}, {"n_draws": 7}):
         query = test_cells()
@@ -432,6 +433,7 @@ def test_proteins_under_another_spelling_give_the_same_prediction():
     np.testing.assert_array_equal(found.X, late_model().predict(query, "adt", "rna").X)
 
 
+@pytest.mark.filterwarnings("ignore:W017:unisono.messages.InputWarning")
 def test_genes_are_known_by_a_second_name():
     """A model of symbols whose training data also held ids reads a query of ids with versions, in another order."""
     ids = np.array([f"ENSG{i:011d}" for i in range(60)])

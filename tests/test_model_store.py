@@ -244,9 +244,10 @@ def unpicklings(source: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
-def test_no_module_can_unpickle(path):
-    assert unpicklings(path.read_text(encoding="utf-8")) == []
+def test_no_module_can_unpickle():
+    found = {path.relative_to(SOURCE): unpicklings(path.read_text(encoding="utf-8")) for path in SOURCE.rglob("*.py")}
+    assert len(found) > 100
+    assert {str(path): ways for path, ways in found.items() if ways} == {}
 
 
 def test_the_search_for_unpickling_finds_each_way():

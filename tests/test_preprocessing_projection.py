@@ -93,7 +93,7 @@ def test_genes_are_selected_by_deviance_peaks_by_cells_and_proteins_all(cells, f
     seen = (cells.views["atac"].counts.toarray() > 0).sum(axis=0)
     left_out = np.setdiff1d(np.arange(149), fitted["atac"].selected)
     assert len(left_out) == 22
-    assert seen[left_out].max() <= seen[fitted["atac"].selected].min()
+    assert seen[fitted["atac"].selected].min() - seen[left_out].max() >= 0
     assert fitted["adt"].selected.tolist() == list(range(17))
 
 
@@ -236,7 +236,7 @@ def test_thinning_takes_from_the_rest_what_it_takes_from_the_selection(cells, fi
     counts = fitted["rna"].counts(cells.views["rna"])
     before = counts.rest.copy()
     found = counts.thinned(0.3, 0.3, np.random.default_rng(0))
-    assert (found.rest <= counts.rest).all()
+    assert (counts.rest - found.rest).min() >= 0
     for part, whole in ((found.rest.sum(), counts.rest.sum()), (found.selected.sum(), counts.selected.sum())):
         assert abs(part - 0.3 * whole) < 4.5 * np.sqrt(0.21 * whole)
     np.testing.assert_array_equal(counts.rest, before)

@@ -45,7 +45,7 @@ def test_thinned_counts_are_integers_between_zero_and_the_count():
     found = thin(counts, np.full(7, 0.5), np.random.default_rng(2))
     assert found.dtype == counts.dtype
     assert (found.toarray() >= 0).all()
-    assert (found.toarray() <= counts.toarray()).all()
+    assert (counts - found).toarray().min() >= 0
     assert found.sum() < counts.sum()
 
 

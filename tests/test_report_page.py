@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from report_fixtures import HOSTILE, PROBES, report
 
 from unisono.messages import BadInput
@@ -237,6 +238,12 @@ def test_any_number_of_points_has_a_plane(n_points):
     assert found.shape == (n_points, 2)
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found, plane(vectors))
+
+
+def test_a_plane_leaves_the_threads_of_torch_as_they_were():
+    before = torch.get_num_threads()
+    plane(np.random.default_rng(1).normal(size=(37, 5)).astype(np.float32))
+    assert torch.get_num_threads() == before == 1
 
 
 def test_near_cells_are_near_in_the_plane():

@@ -182,9 +182,9 @@ def test_dropout_loses_its_share_of_entries_and_spares_protein():
 def test_a_recipe_that_cannot_be_cooked_is_refused():
     with pytest.raises(ValueError, match="n_proteins=9: each needs a coding gene, there are 8"):
         Recipe(n_genes=8, n_proteins=9)
-    with pytest.raises(ValueError, match=r"lag=1\.5: wanted 0 to 1"):
+    with pytest.raises(ValueError, match=r"lag=1\.5: expected 0 to 1"):
         Recipe(lag=1.5)
-    with pytest.raises(ValueError, match="n_cells=0: wanted at least 1"):
+    with pytest.raises(ValueError, match="n_cells=0: expected at least 1"):
         Recipe(n_cells=0)
 
 

@@ -25,6 +25,8 @@ from unisono.nn import infer
 
 NEW = "b9"
 
+pytestmark = pytest.mark.filterwarnings("ignore:W034:unisono.messages.InputWarning")  # every new batch is warned of
+
 
 def new_batch(gain: float = 6.0):
     """Training cells as of a new batch, in which the first proteins and genes are seen several times as well."""
@@ -67,6 +69,7 @@ def test_a_new_batch_is_known_by_name_and_its_voice_is_its_own():
     assert np.abs(own.mean(axis=0) - measured).mean() < 0.6 * np.abs(other.mean(axis=0) - measured).mean()
 
 
+@pytest.mark.filterwarnings("ignore:W032:unisono.messages.InputWarning")
 def test_a_known_batch_keeps_its_offset_and_a_few_cells_of_the_new_one_are_read_with_what_was_found():
     known, found = (model.fitted.preprocessors["rna"].standardisation for model in (late_model(), adapted()))
     np.testing.assert_array_equal(found.offsets[: len(known.offsets)], known.offsets)

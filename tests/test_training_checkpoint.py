@@ -4,9 +4,8 @@ import copy
 
 import pytest
 import torch
-from training_fixtures import prepare
+from training_fixtures import CPU, prepare, small_config
 
-from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
 from unisono.messages import BadInput
 from unisono.training.checkpoint import load_checkpoint, save_checkpoint
@@ -14,15 +13,7 @@ from unisono.training.loop import Training, train
 from unisono.training.mini_batches import MiniBatches
 from unisono.types import Cells
 
-CPU = torch.device("cpu")
-CONFIG = FitConfig(
-    n_members=2,
-    n_codes=7,
-    max_epochs=5,
-    epochs_per_evaluation=2,
-    n_sampled_features=13,
-    architecture={"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5},
-)
+CONFIG = small_config(max_epochs=5, epochs_per_evaluation=2, n_sampled_features=13)
 
 
 @pytest.fixture(scope="module")

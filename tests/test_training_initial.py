@@ -3,26 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from training_fixtures import prepare
+from training_fixtures import prepare, simulated, small_config
 
-from unisono.config import FitConfig
-from unisono.datasets import Recipe, simulate_cells
 from unisono.preprocessing.projection import Projection
 from unisono.training.mini_batches import log_size
 from unisono.types import Cells
 
-CPU = torch.device("cpu")
-CONFIG = FitConfig(
-    n_members=2,
-    n_codes=7,
-    max_features={"rna": 61},
-    architecture={"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5},
-)
+CONFIG = small_config(max_features={"rna": 61})
 
 
 @pytest.fixture(scope="module")
 def cells():
-    return simulate_cells(Recipe(n_cells=307, n_genes=83, n_peaks=149, n_proteins=17, seed=6)).cells
+    return simulated()
 
 
 @pytest.fixture(scope="module")

@@ -201,6 +201,7 @@ def test_novelty_is_learnt_of_held_out_cells_where_there_are_200_and_one_unseen_
         assert (many.fitted.novelty(view) > 1).mean() == pytest.approx(0.05, abs=0.035), modality
 
 
+@pytest.mark.filterwarnings("ignore:W017:unisono.messages.InputWarning")
 def test_cells_unlike_those_of_training_are_novel():
     query = test_cells()
     usual = small_model().predict(query, "rna", "adt").obs["novelty"].to_numpy()

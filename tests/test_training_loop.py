@@ -5,26 +5,15 @@ import copy
 import numpy as np
 import pytest
 import torch
-from training_fixtures import prepare
+from training_fixtures import CPU, cells_of_two_modalities, equal, prepare, simulated, small_config, state_of
 
 from unisono.config import FitConfig
-from unisono.datasets import Recipe, simulate_cells
 from unisono.training import loop
 from unisono.training.loop import Training, train
 from unisono.training.mini_batches import MiniBatches
 from unisono.training.validation import ValidationScores
-from unisono.types import Cells
 
-CPU = torch.device("cpu")
-CONFIG = FitConfig(
-    n_members=2,
-    n_codes=7,
-    max_epochs=3,
-    epochs_per_evaluation=1,
-    n_sampled_features=13,
-    kl_warmup_epochs=4,
-    architecture={"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5},
-)
+CONFIG = small_config(max_epochs=3, epochs_per_evaluation=1, n_sampled_features=13, kl_warmup_epochs=4)
 
 
 def changed(**fields):
@@ -33,9 +22,7 @@ def changed(**fields):
 
 @pytest.fixture(scope="module")
 def cells():
-    """Of two modalities, as little depends on the third here."""
-    views = simulate_cells(Recipe(n_cells=103, n_genes=53, n_peaks=71, n_proteins=11, seed=7)).cells.views
-    return Cells({"rna": views["rna"], "adt": views["adt"]})
+    return cells_of_two_modalities()
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +39,6 @@ class Scripted:
     def __call__(self, network):
         self.shown.append(state_of(network))
         return ValidationScores(0.5, self.foscttms[len(self.shown) - 1])
-
-
-def state_of(network):
-    return {name: value.clone() for name, value in network.state_dict().items()}
-
-
-def equal(one, other):
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def run(prepared, config=CONFIG, judge=None):
@@ -182,13 +161,9 @@ def test_the_kl_term_warms_up_over_its_epochs(prepared):
 
 def trained(seed=8, **switches):
     """Twenty epochs on 247 cells, the judge, and the figures of the start and of what was kept."""
-    cells = simulate_cells(Recipe(n_cells=307, n_genes=83, n_peaks=149, n_proteins=17, seed=seed)).cells
-    shape = {**CONFIG.architecture.model_dump(), **switches}
-    config = FitConfig.model_validate(
-        CONFIG.model_dump()
-        | {"max_epochs": 20, "epochs_per_evaluation": 5, "n_members": 1, "learning_rate": 1e-2, "architecture": shape}
-    )
-    prepared = prepare(cells, config)
+    sizes = {"max_epochs": 20, "epochs_per_evaluation": 5, "n_sampled_features": 13, "kl_warmup_epochs": 4}
+    config = small_config(**sizes, n_members=1, learning_rate=1e-2, architecture=switches)
+    prepared = prepare(simulated(seed=seed), config)
     judge = prepared.score
     epochs, training = run(prepared, config, judge)
     return epochs, epochs[0].scores, judge(training.network)

@@ -5,30 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from training_fixtures import prepare
+from training_fixtures import CPU, prepare, simulated, small_config
 
-from unisono.config import FitConfig
-from unisono.datasets import Recipe, simulate_cells
 from unisono.preprocessing.projection import on_scale
 from unisono.training.mini_batches import MiniBatches, log_size
 from unisono.types import Cells
 
-CPU = torch.device("cpu")
-CONFIG = FitConfig(
-    n_members=2,
-    n_codes=7,
-    max_features={"rna": 61},
-    batch_size=67,
-    n_sampled_features=13,
-    validation={"fraction": 0},
-    architecture={"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5},
-)
+CONFIG = small_config(max_features={"rna": 61}, batch_size=67, n_sampled_features=13, validation={"fraction": 0})
 
 
 @pytest.fixture(scope="module")
 def cells():
     """211 cells of three batches; some lack rna, others adt, and the views stand in different orders."""
-    views = simulate_cells(Recipe(n_cells=211, n_genes=83, n_peaks=149, n_proteins=17, n_batches=3, seed=5)).cells.views
+    views = simulated(n_cells=211, n_batches=3, seed=5).views
     rng = np.random.default_rng(0)
     return Cells(
         {

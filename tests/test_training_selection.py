@@ -5,10 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from training_fixtures import prepare
+from training_fixtures import prepare, simulated, small_config
 
-from unisono.config import FitConfig
-from unisono.datasets import Recipe, simulate_cells
 from unisono.inference.closed_form import LogOddsShrinkage
 from unisono.matching import DepthTerm, fit_beta
 from unisono.nn import infer
@@ -16,11 +14,7 @@ from unisono.training.selection import bernoulli_loss, initial_selection, select
 from unisono.training.validation import Validation
 from unisono.types import Cells
 
-CONFIG = FitConfig(
-    n_members=2,
-    n_codes=7,
-    architecture={"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5},
-)
+CONFIG = small_config()
 PAIRS = [("atac", "rna"), ("atac", "adt"), ("rna", "adt")]
 GUESS = DepthTerm(beta=10.0, weight=0.0, r=0.0)
 
@@ -30,8 +24,8 @@ def changed(**architecture):
 
 
 def made(config=CONFIG):
-    recipe = Recipe(n_cells=211, n_genes=53, n_peaks=71, n_proteins=11, n_batches=3, batch_effect=0.8, seed=9)
-    return prepare(simulate_cells(recipe).cells, config)
+    sizes = {"n_cells": 211, "n_genes": 53, "n_peaks": 71, "n_proteins": 11}
+    return prepare(simulated(**sizes, n_batches=3, batch_effect=0.8, seed=9), config)
 
 
 @pytest.fixture(scope="module")

@@ -6,26 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from training_fixtures import prepare
+from training_fixtures import prepare, simulated, small_config
 
-from unisono.config import FitConfig
-from unisono.datasets import Recipe, simulate_cells
 from unisono.preprocessing.projection import on_scale
 from unisono.training.validation import Validation, ValidationScores
 from unisono.types import Cells
 
-CONFIG = FitConfig(
-    linear_path={"min_cells_of_decoder": 0},
-    n_members=2,
-    n_codes=7,
-    max_features={"rna": 61},
-    architecture={"content_dim": 4, "style_dim": 2, "n_channels": 3, "n_tokens": 5},
-)
+CONFIG = small_config(linear_path={"min_cells_of_decoder": 0}, max_features={"rna": 61})
 
 
 @pytest.fixture(scope="module")
 def cells():
-    return simulate_cells(Recipe(n_cells=307, n_genes=83, n_peaks=149, n_proteins=17, batch_effect=0.6, seed=6)).cells
+    return simulated(batch_effect=0.6)
 
 
 @pytest.fixture(scope="module")

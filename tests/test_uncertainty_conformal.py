@@ -93,7 +93,7 @@ def test_a_coverage_out_of_range_is_refused(coverage):
 
 
 def test_errors_without_their_spread_are_refused():
-    with pytest.raises(ValueError, match="wanted the same cells"):
+    with pytest.raises(ValueError, match="expected the same cells"):
         Conformal.fit(np.zeros((3, 2), dtype=np.float32), np.zeros((4, 2), dtype=np.float32))
     with pytest.raises(ValueError, match="1 or more"):
         Conformal.fit(np.zeros((0, 2), dtype=np.float32), np.zeros((0, 2), dtype=np.float32))

@@ -68,7 +68,7 @@ def test_rescaling_keeps_the_order_and_puts_one_unseen_cell_in_20_beyond_1():
 
 def test_too_few_cells_are_refused():
     assert np.isfinite(fit(cells(2)).of(cells(3))).all()
-    with pytest.raises(ValueError, match="1 cells: 2 or more"):
+    with pytest.raises(ValueError, match="1 cells: expected 2 or more"):
         fit(cells(1))
 
 

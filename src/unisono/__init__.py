@@ -1,4 +1,4 @@
-"""Unisono: predict one omics of a cell from another, and match cells across omics, with one fitted model."""
+"""Unisono: predict one modality of a cell from another, and match cells across modalities, with one fitted model."""
 
 from __future__ import annotations
 

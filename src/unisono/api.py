@@ -12,8 +12,8 @@ from unisono.inference.record import Unlabelled
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
 from unisono.io.unlabelled import with_unlabelled
+from unisono.messages import warn
 from unisono.model import store
-from unisono.model.query import warn
 from unisono.model.unisono import Unisono
 from unisono.training.fit import Run, fit_cells
 from unisono.training.loop import OnEpoch

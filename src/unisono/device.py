@@ -12,7 +12,7 @@ from unisono.messages import bad_input
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes CUDA, then Apple's MPS, then the CPU; any other name is taken at its word.
+    """`auto` takes CUDA, then Apple's MPS, then the CPU; any other name is used as given.
 
     Raises:
         BadInput: E052 the device asked for is not there.

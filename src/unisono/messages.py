@@ -1,27 +1,176 @@
-"""What was noticed about an input: findings with a code, and the error that carries them; never decides what to do."""
+"""Messages about an input: the register of their codes, findings, and the error that carries them; decides nothing."""
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Severity = Literal["error", "warning", "information"]
 _SEVERITY: dict[str, Severity] = {"E": "error", "W": "warning", "I": "information"}
+_PACKAGE = f"{Path(__file__).parent}{os.sep}"
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a code (E, W or I and three digits) means, and what usually helps: '' where nothing is wrong."""
+
+    code: str
+    meaning: str
+    remedy: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        return _SEVERITY[self.code[0]]
+
+
+_RESTORE = "copy it again from its origin, or make it again"
+_ALL_FEATURES = "give the query all measured features, unfiltered"
+
+MESSAGES = (
+    Message("E001", "A path does not exist or cannot be read.", "check the path"),
+    Message("E002", "A file or folder is neither HDF5 nor zarr.", "give a .h5mu file or a MuData folder of zarr"),
+    Message("E003", "A file is damaged or incomplete.", "download it again or restore it"),
+    Message("E004", "Chunk files of a zarr folder are missing.", _RESTORE),
+    Message("W004", "Chunk files of a dense matrix are missing and are read as zeros.", "write the zarr folder again"),
+    Message("E005", "Writing of a zarr folder was interrupted.", "write the zarr folder again"),
+    Message("E006", "The data are not a MuData.", "combine the modalities into one .h5mu"),
+    Message(
+        "E007",
+        "A modality is missing, unknown, or claimed by two names.",
+        "say which name is which kind, with --modalities gex=rna,ab=adt or modalities={...}",
+    ),
+    Message("I007", "A modality was recognised under another name, or is ignored."),
+    Message("E008", "Training needs two modalities and has fewer.", "add the second modality, or name it"),
+    Message("E009", "There are no cells, no features, or no counts.", "loosen the filter that removed them"),
+    Message(
+        "E010", "A modality lacks the layer that was named.", "name a layer that every modality has, or leave it out"
+    ),
+    Message("E011", "X is empty and no layer was named.", "name the layer of the raw counts"),
+    Message("E012", "Values are not integers.", "give the raw counts"),
+    Message("E013", "Values look log-normalised.", "give the raw counts"),
+    Message("E014", "Values are negative: they look scaled or CLR-transformed.", "give the raw counts"),
+    Message("E015", "Values are NaN.", "replace or drop them"),
+    Message("E016", "Values are infinite or above 2^53.", "replace or drop them"),
+    Message("W017", "A sparse matrix was tidied in a copy: duplicates summed, zeros dropped, indices sorted."),
+    Message("E018", "The matrix holds no numbers.", "store counts as int32 or float32"),
+    Message("W020", "Cells without counts were left out.", "filter cells by counts"),
+    Message("I021", "Some features are 0 in every cell."),
+    Message("E022", "Feature names are not unique.", "call var_names_make_unique() before building the MuData"),
+    Message("E023", "Cell names are not unique.", "name each cell once, for example by sample and barcode"),
+    Message("I024", "Two modalities share feature names; they are kept apart by modality."),
+    Message("I025", "Two modalities hold the same cells in another order; they are joined by name."),
+    Message("W026", "Some cells have one modality only and are used unpaired."),
+    Message(
+        "E027", "No cell, or too few cells, have two modalities.", "give each cell the same name in every modality"
+    ),
+    Message("E028", "Cells have default names 0..n, which cannot pair them.", "set barcodes as obs_names"),
+    Message("E029", "No obs table has the column that was named.", "name one of the columns that are there"),
+    Message("I029", "Where the batch column was found, and its levels."),
+    Message("W029", "A query lacks the batch column of the training data; its cells count as one new batch.", "add it"),
+    Message("E030", "The batch of a cell differs between tables.", "make the tables agree, or drop the wrong column"),
+    Message(
+        "E031", "A column has missing values, or no such level.", "fill the column in, or name a level that exists"
+    ),
+    Message(
+        "W032", "The batch column has one level, or levels of very few cells.", "name another column, or merge levels"
+    ),
+    Message("E033", "The batch column looks like a measurement.", "name a column of samples, donors or sites"),
+    Message(
+        "W034",
+        "Batches of a query were not in training; they are standardised by their own statistics.",
+        "give reference cells as style, or adapt the model",
+    ),
+    Message("I035", "The query's features are in another order than the model's; they are matched by name."),
+    Message("E036", "The query covers too little of what the model reads.", f"{_ALL_FEATURES}, or use --force"),
+    Message("W036", "The query lacks some features of the model; they are treated as not measured.", _ALL_FEATURES),
+    Message("I036", "The query has features that the model does not know; they are ignored."),
+    Message("E037", "No feature of the query is known to the model.", "rename var_names to the model's kind of name"),
+    Message("I038", "Features were found under another name."),
+    Message("E039", "Peaks overlap none, or lie on another genome.", "count fragments over the model's peaks"),
+    Message("I039", "Peaks were found by overlap."),
+    Message("E040", "Names of peaks cannot be read as intervals.", "name peaks like chr1:100-200"),
+    Message("E042", "A backing file is gone or cannot be read.", "put the file back, or read the data into memory"),
+    Message("E043", "The model lacks a modality that was asked for.", "use one of the model's modalities"),
+    Message("E046", "There are too few cells or features to fit.", "give at least 3 cells and 2 features"),
+    Message("E047", "A file holds pickled values, which are never read.", "give the folder that save() wrote"),
+    Message(
+        "E048", "A model was written in a newer format, or an unknown one.", "upgrade unisono, or fit the model again"
+    ),
+    Message("E049", "A model folder or checkpoint is incomplete or was changed.", _RESTORE),
+    Message("E052", "The device cannot be used.", "use auto or cpu"),
+    Message("E053", "An argument, option or setting has no valid value.", "see unisono COMMAND --help"),
+    Message("E054", "A model folder names or links a file outside itself.", _RESTORE),
+    Message("E055", "The output exists already.", "give --force to replace it, or another name"),
+    Message("E056", "The output's folder is missing or not writable.", "create it, or choose another"),
+    Message("E057", "Cells to be matched have no cells on the other side.", "give cells on both sides"),
+    Message(
+        "E058", "All cells are of one batch or donor: none can be left out.", "name another column, or split at random"
+    ),
+    Message("E059", "The name of a split is unknown.", "use random, leave-one-batch-out or leave-one-donor-out"),
+    Message("E060", "Donors are missing, or not one per cell.", "give the donor of each cell"),
+    Message("E061", "There are too few cells to split.", "give more cells, or ask for fewer training cells"),
+    Message(
+        "E062", "Test batches are not named, not there, or named twice (unisono-bench).", "name batches of the data"
+    ),
+    Message("E063", "An optional package is missing.", "install it"),
+    Message("W063", "The report was not written, as a package is missing.", "pip install unisono[report]"),
+    Message(
+        "W064", "Test cells were seen in the fit, without their labels.", "compare on cells that no model has seen"
+    ),
+    Message("E065", "There is no new batch to adapt to.", "name the new batch in the batch column"),
+    Message("W066", "Content and style were not probed, as scikit-learn is missing.", "pip install scikit-learn"),
+    Message("W067", "Cells lack the column by which intervals were calibrated.", "add the column"),
+)
+"""Every message there is, by number; the digits of one subject are shared by its error, warning and information."""
+
+REGISTER = {message.code: message for message in MESSAGES}
+
+
+def codes_page() -> str:
+    """The page docs/codes.md, as Markdown."""
+    rows = (f"| {m.code} | {m.severity} | {m.meaning} | {m.remedy} |" for m in MESSAGES)
+    return "\n".join([_PAGE_HEAD, *rows, ""])
+
+
+_PAGE_HEAD = """\
+# Codes of messages
+
+Each message about an input opens with a code. An error (E) stops the run, with exit code 2 in the shell and a
+`unisono.BadInput` in Python; a warning (W) is a line on stderr, or a `unisono.InputWarning`; information (I) is listed
+by `unisono check` alone. The message itself says which file, what was found, and what to do.
+
+Generated from `unisono.messages`:
+`python -c "from unisono.messages import codes_page; print(codes_page(), end='')" > docs/codes.md`
+
+| code | severity | meaning | usual remedy |
+| --- | --- | --- | --- |"""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One observation about an input: `code` is E, W or I and three digits; `where` names file and modality."""
+    """One observation about an input: `code` is one of the register, `where` names file and modality.
+
+    Raises:
+        ValueError: the register does not have the code.
+    """
 
     code: str
     where: str
     what: str
     remedy: str = ""
 
+    def __post_init__(self) -> None:
+        if self.code not in REGISTER:
+            raise ValueError(f"code {self.code!r} is not in the register; add it to MESSAGES in unisono/messages.py")
+
     @property
     def severity(self) -> Severity:
-        return _SEVERITY[self.code[0]]
+        return REGISTER[self.code].severity
 
     def __str__(self) -> str:
         fix = f" Fix: {self.remedy}" if self.remedy else ""
@@ -45,3 +194,18 @@ class InputWarning(UserWarning):
 def bad_input(code: str, where: str, what: str, remedy: str) -> BadInput:
     """The error for a single finding, to be raised by the caller."""
     return BadInput([Finding(code, where, what, remedy)])
+
+
+def warn(findings: Iterable[Finding]) -> None:
+    """Give every warning among the findings as an `InputWarning`, at the line outside the package that led here."""
+    for finding in findings:
+        if finding.severity == "warning":
+            warnings.warn(str(finding), InputWarning, stacklevel=_caller_level())
+
+
+def _caller_level() -> int:
+    """The `stacklevel` of the first frame outside the package, as seen from the caller of this function."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -31,8 +31,7 @@ from unisono_bench.markdown import markdown
 from unisono_bench.record import Run
 from unisono_bench.rounds import Round, rounds
 from unisono_bench.table import REFERENCE, Table, cost_table, overviews, task_tables
-from unisono.messages import bad_input
-from unisono.model.query import warn
+from unisono.messages import bad_input, warn
 from unisono.io.fingerprint import fingerprint
 from unisono.io.write import write_atomically, write_json
 from unisono.types import Cells

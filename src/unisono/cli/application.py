@@ -17,7 +17,7 @@ from unisono.cli.commands.predict import predict
 
 app = typer.Typer(
     name="unisono",
-    help="Predict one omics of a cell from another, and match cells across omics, with one fitted model.",
+    help="Predict one modality of a cell from another, and match cells across modalities, with one fitted model.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )

@@ -9,7 +9,7 @@ import typer
 
 from unisono.cli.application import app
 from unisono.cli.console import say, show_warning
-from unisono.messages import BadInput, InputWarning
+from unisono.messages import BadInput, InputWarning, bad_input
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """What the parser raises for a wrong command line, under one name in every version of typer."""
@@ -28,12 +28,12 @@ def main() -> None:
         say(str(error))
         sys.exit(2)
     except _UsageError as error:
-        say(f"E053 command line: {_one_line(error)} Fix: see unisono --help")
+        say(str(bad_input("E053", "command line", _one_line(error), "see unisono --help")))
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     if code == _INTERRUPTED:
-        say("interrupted; a fit goes on from its last checkpoint with --resume, a benchmark when started again")
+        say("interrupted; unisono fit --resume continues from the last checkpoint")
     sys.exit(code)
 
 

@@ -36,7 +36,7 @@ def kind_named(name: str) -> Any:
     kind = kind_of(name)
     if kind is None:
         *others, last = registered()
-        raise bad_input("E007", "command line", f"modality {name!r} is unknown.", f"say {', '.join(others)} or {last}")
+        raise bad_input("E007", "command line", f"modality {name!r} is unknown.", f"use {', '.join(others)} or {last}")
     return kind
 
 
@@ -73,7 +73,7 @@ def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:
         except FileNotFoundError as error:
             raise bad_input("E001", str(path), "no such file.", "check the path") from error
         except IsADirectoryError as error:
-            raise bad_input("E053", source_name, "is a folder, wanted a TOML file.", "check the path") from error
+            raise bad_input("E053", source_name, "is a folder, expected a TOML file.", "check the path") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise bad_input("E053", source_name, f"is not TOML: {error}.", "correct the line") from error
     try:
@@ -82,6 +82,6 @@ def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         what = f"{field}: {first['msg']} (given {first['input']!r})."
-        raise bad_input("E053", source_name, what, "see unisono.FitConfig for the fields and their ranges") from error
+        raise bad_input("E053", source_name, what, "correct it in --config or --seed") from error
     except ValueError as error:
-        raise bad_input("E053", source_name, f"{error}.", "choose another") from error
+        raise bad_input("E053", source_name, f"{error}.", "see unisono fit --help") from error

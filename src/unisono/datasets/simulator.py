@@ -82,16 +82,16 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("n_cells", "n_genes", "n_peaks", "n_proteins", "n_types", "n_batches", "n_factors"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: wanted at least 1")
+                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
         for name in ("atac_depth", "rna_depth", "adt_depth"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: wanted more than 0")
+                raise ValueError(f"{name}={getattr(self, name)}: expected more than 0")
         for name in ("within_type", "batch_effect", "depth_spread", "seed"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: wanted 0 or more")
+                raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more")
         for name in ("shared_depth", "dropout", "lag"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)}: wanted 0 to 1")
+                raise ValueError(f"{name}={getattr(self, name)}: expected 0 to 1")
         if self.n_proteins > self.n_genes:
             raise ValueError(f"n_proteins={self.n_proteins}: each needs a coding gene, there are {self.n_genes}")
 
@@ -103,8 +103,8 @@ class Simulation:
     Attributes:
         cells: the three views.
         content: cell x factor.
-        cell_type: one a cell.
-        batch: one a cell.
+        cell_type: one per cell.
+        batch: one per cell.
         accessibility: cell x peak, probability that the peak is open, without batch and depth.
         rna_rate: cell x gene, expected counts at median depth, without batch and dropout.
         adt_rate: cell x protein, expected counts at median depth, without batch and ambient background.

@@ -11,7 +11,7 @@ import pandas as pd
 
 from unisono.evaluation.outputs import Matched, Predicted, matchings, predictions
 from unisono.io.fingerprint import fingerprint
-from unisono.messages import Finding, bad_input
+from unisono.messages import Finding, bad_input, warn
 from unisono.metrics import (
     PredictionDetails,
     matching_chance,
@@ -19,7 +19,7 @@ from unisono.metrics import (
     prediction_chance,
     prediction_details,
 )
-from unisono.model.query import query_cells, warn
+from unisono.model.query import query_cells
 from unisono.model.unisono import Unisono
 from unisono.types import Cells, Modality
 

@@ -18,10 +18,11 @@ def match_genes(
 ) -> NDArray[np.intp]:
     """Column of `found` that holds each wanted gene, -1 where there is none.
 
-    `wanted` and `found` are names, each unique on its side. The ids are a second name of each gene (Ensembl ids beside
-    symbols, say), '' where unknown. Names that are equal are trusted most, then names equal but for an Ensembl version,
-    then ids with ids, then the ids of one side with the names of the other. A column goes to one gene at most, to the
-    most trusted claim. A key that two genes of one side share names neither of them. Case counts: human CD4, mouse Cd4.
+    `wanted` and `found` are names, each unique on its side. The ids are a second name of each gene, for example
+    Ensembl ids next to symbols, '' where unknown. Names that are equal are trusted most, then names equal but for an
+    Ensembl version, then ids with ids, then the ids of one side with the names of the other. A column goes to one gene
+    at most, to the most trusted claim. A key that two genes of one side share names neither of them. Case counts:
+    human CD4, mouse Cd4.
 
     Raises:
         ValueError: when a name occurs twice on one side, or ids and names differ in number.

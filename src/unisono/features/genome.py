@@ -59,7 +59,7 @@ def prefix_of(chromosomes: Iterable[str], source_name: str) -> Prefix | None:
     bare = [chrom for chrom, match in found.items() if not match[1]]
     if prefixed and bare:
         what = f"chromosomes are named in two ways ({prefixed[0]!r} and {bare[0]!r})."
-        raise bad_input("E040", source_name, what, "name all of them in the way of the model")
+        raise bad_input("E040", source_name, what, "name all of them as the model does")
     if prefixed:
         return "chr"
     return "" if bare else None

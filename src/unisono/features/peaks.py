@@ -108,11 +108,11 @@ def _overlaps(
 
 def _no_peaks(names: Names, n_names: int, source_name: str) -> BadInput:
     what = f"{len(names)} of {n_names} names are not chr:start-end with start before end (first: {str(names[0])!r})."
-    return bad_input("E040", source_name, what, "name peaks like chr1:100-200, or remove those that are none")
+    return bad_input("E040", source_name, what, "name peaks like chr1:100-200, or remove what is no peak")
 
 
 def _apart(query: Genome, model: Genome, n_peaks: tuple[int, int], source_name: str) -> BadInput:
     sides = {"query": query.builds, "model": model.builds}
-    told = " and ".join(f"the {side} fits {either(builds)}" for side, builds in sides.items() if builds)
-    what = f"no peak of {n_peaks[0]} overlaps any of the model's {n_peaks[1]}{f'; {told}' if told else ''}."
+    fits = " and ".join(f"the {side} fits {either(builds)}" for side, builds in sides.items() if builds)
+    what = f"no peak of {n_peaks[0]} overlaps any of the model's {n_peaks[1]}{f'; {fits}' if fits else ''}."
     return bad_input("E039", source_name, what, "count the query's fragments over the model's peaks")

@@ -77,7 +77,7 @@ def match_proteins(
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _Parsed:
     """An antibody's name and what is read in it.
 
     Attributes:
@@ -100,7 +100,7 @@ class _Reading:
         return self.name, spelled if is_protein else "", self.bare, self.canonical if is_protein else ""
 
 
-def _pair(match: NDArray[np.intp], left: list[_Reading], right: list[_Reading], trust: int) -> None:
+def _pair(match: NDArray[np.intp], left: list[_Parsed], right: list[_Parsed], trust: int) -> None:
     """Writes to `match` the columns that are still free, to the wanted that still lack one, both in order of names."""
     free: dict[str, list[int]] = {}
     for column in sorted(set(range(len(right))) - set(match.tolist()), key=lambda i: right[i].name):
@@ -112,7 +112,7 @@ def _pair(match: NDArray[np.intp], left: list[_Reading], right: list[_Reading], 
             match[row] = columns.pop(0)
 
 
-def _read_panel(names: NDArray[np.str_], table: Mapping[str, str]) -> list[_Reading]:
+def _read_panel(names: NDArray[np.str_], table: Mapping[str, str]) -> list[_Parsed]:
     """Each name of one panel, read in the light of the others."""
     listed = [str(name) for name in names]
     if any(_is_numbered(name, table) for name in listed):
@@ -132,17 +132,17 @@ def _is_numbered(name: str, table: Mapping[str, str]) -> bool:
     )
 
 
-def _read(name: str, table: Mapping[str, str]) -> _Reading:
+def _read(name: str, table: Mapping[str, str]) -> _Parsed:
     """What is read in a name."""
     text = _strip(name)
     key = _key(text)
     if _CONTROL.search(text):
-        return _Reading(name, key, "", key)
-    bare = _known(text, table) or _known_beside_aside(text, table) or key
-    return _Reading(name, key, bare, table.get(bare, bare))
+        return _Parsed(name, key, "", key)
+    bare = _known(text, table) or _known_or_in_bracket(text, table) or key
+    return _Parsed(name, key, bare, table.get(bare, bare))
 
 
-def _known_beside_aside(text: str, table: Mapping[str, str]) -> str | None:
+def _known_or_in_bracket(text: str, table: Mapping[str, str]) -> str | None:
     """Key of the known protein before a bracket, or else in it; none where the two are different proteins."""
     inside = {_known(aside, table) for aside in _ASIDE.findall(text)} - {None}
     before = _known(_ASIDE.sub(" ", text), table)

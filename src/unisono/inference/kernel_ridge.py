@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 from unisono.config import KernelConfig
 
 _ROWS_AT_A_TIME = 8192
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +30,18 @@ class KernelRidge:
         2006, eq. 8.12 (subset of regressors).
     """
 
-    landmarks: Array
-    weights: Array
-    centre: Array
+    landmarks: Float32[np.ndarray, "landmark source"]
+    weights: Float32[np.ndarray, "landmark target"]
+    centre: Float32[np.ndarray, " target"]
 
     @classmethod
-    def fit(cls, x: Array, y: Array, config: KernelConfig, rng: np.random.Generator) -> KernelRidge:
+    def fit(
+        cls,
+        x: Float32[np.ndarray, "cell source"],
+        y: Float32[np.ndarray, "cell target"],
+        config: KernelConfig,
+        rng: np.random.Generator,
+    ) -> KernelRidge:
         """Ridge of `y` on the kernel of `x`, row i of both the same cell; exact up to `config.n_landmarks` cells."""
         chosen = rng.permutation(len(x))[: config.max_cells]
         x, y = _z_scored(x[chosen])[0], y[chosen].astype(np.float64)
@@ -52,7 +57,7 @@ class KernelRidge:
             weights = np.linalg.solve(normal, of_cells.T @ (y - centre))
         return cls(landmarks, weights.astype(np.float32), centre.astype(np.float32))
 
-    def predict(self, x: Array) -> Array:
+    def predict(self, x: Float32[np.ndarray, "cell source"]) -> Float32[NDArray[np.float32], "cell target"]:
         """Codes of the target, cell x code."""
         result = np.empty((len(x), self.weights.shape[1]), dtype=np.float32)
         for start in range(0, len(x), _ROWS_AT_A_TIME):
@@ -60,7 +65,7 @@ class KernelRidge:
             result[rows] = _kernel(_z_scored(x[rows])[0], self.landmarks) @ self.weights + self.centre
         return result
 
-    def mean_jacobian(self, x: Array) -> Array:
+    def mean_jacobian(self, x: Float32[np.ndarray, "cell source"]) -> Float32[NDArray[np.float32], "target source"]:
         """∂ target code / ∂ source code, mean over cells.
 
         With z the z-scored code of n entries and σ its deviation, ∂z/∂x = (I − 1 1ᵀ/n − z zᵀ/n) / σ, and a landmark l
@@ -76,13 +81,17 @@ class KernelRidge:
         return np.asarray(total / len(x), dtype=np.float32)
 
 
-def _z_scored(x: Array) -> tuple[Array, Array]:
+def _z_scored(
+    x: Float32[np.ndarray, "cell code"],
+) -> tuple[Float32[np.ndarray, "cell code"], Float32[np.ndarray, "cell 1"]]:
     """Codes at mean 0 and deviation 1 over the codes of each cell, and the deviation, cell x 1."""
     deviation = np.maximum(x.std(axis=1, keepdims=True), 1e-6)
     return np.asarray((x - x.mean(axis=1, keepdims=True)) / deviation, dtype=np.float32), deviation
 
 
-def _kernel(a: Array, b: Array) -> NDArray[np.float64]:
+def _kernel(
+    a: Float32[np.ndarray, "cell code"], b: Float32[np.ndarray, "landmark code"]
+) -> Float64[np.ndarray, "cell landmark"]:
     """Rows of both are z-scored, so that |a − b|² = 2 (n_codes − a · b)."""
     n_codes = a.shape[1]
     return np.asarray(np.exp((a @ b.T).astype(np.float64) / n_codes - 1.0))

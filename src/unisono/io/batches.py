@@ -80,7 +80,7 @@ def _not_found(batch_key: str, tables: Mapping[str, pd.DataFrame], source_name: 
     hint = next((f" (closest: {column!r} in {place})" for column, place in places if column == close), "")
     what = f"batch_key {batch_key!r} in none of {', '.join(tables)}{hint}."
     remedy = (
-        f'batch_key="{close}"'
+        f'batch_key="{close}", in the shell --batch-key {close}'
         if close
         else f"name one of: {', '.join(sorted({c for c, _ in places})[:8]) or 'none there'}"
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModalityRow:
-    """One modality in numbers: `density` is the share of entries that are not 0, `median_depth` counts a cell."""
+    """One modality in numbers: `density` is the share of entries that are not 0, `median_depth` counts per cell."""
 
     modality: Modality
     cells: int

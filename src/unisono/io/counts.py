@@ -74,7 +74,7 @@ def _absent(source: Source, layer: str | None) -> Finding | None:
         what = f"layer {layer!r} not in mdata[{source.name!r}].layers (has: {', '.join(['X', *layers])})."
         return Finding("E010", source.source_name, what, "name a layer that every modality has, or omit layer to use X")
     if layer is None and source.adata.X is None:
-        pick = f'pass layer="{layers[0]}"' if layers else "put raw counts into X"
+        pick = f'pass layer="{layers[0]}", in the shell --layer {layers[0]}' if layers else "put raw counts into X"
         return Finding("E011", source.source_name, f"mdata[{source.name!r}].X is None.", pick)
     return None
 
@@ -120,8 +120,8 @@ def _value_findings(matrix: sparse.csr_matrix, source: Source, layer: str | None
     if _is_counts(data):
         return
     is_nan, is_huge = np.isnan(data), np.abs(data) > _LARGEST_COUNT
-    is_sound = ~(is_nan | is_huge)
-    is_negative, is_fraction = (data < 0) & is_sound, (data != np.rint(data)) & is_sound
+    is_finite_count = ~(is_nan | is_huge)
+    is_negative, is_fraction = (data < 0) & is_finite_count, (data != np.rint(data)) & is_finite_count
 
     def finding(code: str, what: str, mask: NDArray[np.bool_], remedy: str) -> Finding:
         what = f"{_place(layer)}: {what} (first: {_first(mask, matrix, source)})."
@@ -137,7 +137,7 @@ def _value_findings(matrix: sparse.csr_matrix, source: Source, layer: str | None
         what = f"{is_negative.sum()} values < 0 (min {data[is_negative].min():g}): looks scaled or CLR-transformed"
         yield finding("E014", what, is_negative, raw)
     if is_fraction.any():
-        share, top = 1 - is_fraction.sum() / is_sound.sum(), data[is_sound].max()
+        share, top = 1 - is_fraction.sum() / is_finite_count.sum(), data[is_finite_count].max()
         if share < _FEW_INTEGERS and top < _NORMALISED_MAX and not is_negative.any():
             what = f"max {top:.3g}, {share:.0%} integers: looks log1p-normalised, raw counts are needed"
             yield finding("E013", what, is_fraction, raw)

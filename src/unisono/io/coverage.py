@@ -1,4 +1,4 @@
-"""Coverage: how far a query holds what a model reads, and what was taken for what; judges names, reads no count."""
+"""Coverage: how far a query holds what a model reads, and what was taken for what; compares names, reads no count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unisono.types import Modality, View
 Names = NDArray[np.str_]
 
 MIN_SIGNAL = 0.1
-"""Below this share of the model's signal a query is refused (E036), unless told to go on."""
+"""Below this share of the model's signal a query is refused (E036) by default."""
 
 _ENSEMBL = re.compile(r"ENS(?P<species>[A-Z]*)G\d{6,}")
 _SPECIES = {"": "human", "MUS": "mouse", "RNO": "rat", "DAR": "zebrafish", "MMU": "macaque"}
@@ -97,7 +97,9 @@ def coverage_of_names(
 def tolerated(findings: list[Finding]) -> list[Finding]:
     """The same findings where too little coverage is no reason to stop: E036 as W036."""
     return [
-        Finding("W036", each.where, each.what, "the answer rests on little") if each.code == "E036" else each
+        Finding("W036", each.where, each.what, "treat the result with caution: it rests on little of the model's input")
+        if each.code == "E036"
+        else each
         for each in findings
     ]
 
@@ -135,10 +137,12 @@ def _missing(coverage: Coverage, names: pd.Index, source_name: str) -> list[Find
     )
     if coverage.signal < MIN_SIGNAL:
         what += f"; {coverage.signal:.1%} is left, at least {MIN_SIGNAL:.0%} is needed."
-        remedy = "give all measured features, fit on the shared ones, or go on with --force"
+        remedy = "give all measured features, fit on the shared ones, or continue with --force"
         return [Finding("E036", source_name, what, remedy)]
     return [
-        Finding("W036", source_name, f"{what}; read as unknown.", "give the query all measured features, unfiltered")
+        Finding(
+            "W036", source_name, f"{what}; treated as not measured.", "give the query all measured features, unfiltered"
+        )
     ]
 
 

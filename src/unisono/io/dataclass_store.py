@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+from jaxtyping import AbstractArray
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
@@ -51,6 +52,8 @@ def restore(hint: Any, tree: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
         return _dataclass(hint, tree, arrays)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _mapping(arguments, tree, arrays)
+    if isinstance(hint, type) and issubclass(hint, AbstractArray):
+        return _array_with_axes(hint, tree, arrays)
     if origin is np.ndarray:
         return _array(arguments, tree, arrays)
     if origin is tuple:
@@ -77,6 +80,13 @@ def _mapping(arguments: tuple[Any, ...], tree: Any, arrays: Mapping[str, NDArray
     return {
         tuple(key.split(",")) if has_tuples else key: restore(arguments[1], part, arrays) for key, part in tree.items()
     }
+
+
+def _array_with_axes(hint: type[AbstractArray], tree: Any, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    found: NDArray[Any] = np.array(tree, dtype=str) if isinstance(tree, list) else arrays[tree]
+    if not isinstance(found, hint):
+        raise ValueError(f"{tree}: {found.dtype} of shape {found.shape} where {hint.__name__} was expected")
+    return found
 
 
 def _array(arguments: tuple[Any, ...], tree: Any, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

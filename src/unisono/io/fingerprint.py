@@ -17,7 +17,7 @@ _BLOCK = 1 << 20
 def fingerprint(cells: Cells) -> str:
     """Hexadecimal SHA-256 of counts, cell names, feature names and batches of every modality.
 
-    The order of the modalities is of no account; that of cells and of features is, since a plan of batches is told
+    The order of the modalities is ignored; that of cells and of features is, since a plan of batches is told
     by row.
     """
     digest = hashlib.sha256()

@@ -122,7 +122,7 @@ def _differences(folder: Path, manifest: _Manifest, found: list[str]) -> list[st
             continue
         size = (folder / name).stat().st_size
         if size != entry.size:
-            problems.append(f"{name} has {size} bytes, wanted {entry.size}")
+            problems.append(f"{name} has {size} bytes, expected {entry.size}")
         elif _sha256(folder / name) != entry.sha256:
             problems.append(f"{name} sha256 mismatch")
     return problems

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 MAX_ENTRIES = 1000
-"""Entries a row in a file; a row with more keeps its largest, scaled to sum to 1."""
+"""Entries per row in a file; a row with more keeps its largest, scaled to sum to 1."""
 
 
 @final
@@ -50,11 +50,10 @@ class Matching:
     def __post_init__(self) -> None:
         wanted = (len(self.left), len(self.right))
         if self.match_posterior.probabilities.shape != wanted:
-            raise ValueError(
-                f"matching: probabilities are {self.match_posterior.probabilities.shape}, names say {wanted}"
-            )
+            found = self.match_posterior.probabilities.shape
+            raise ValueError(f"matching: probabilities are {found}, names say {wanted}")
         if not 0 <= self.min_probability <= 1:
-            raise ValueError(f"min_probability={self.min_probability}: a number from 0 to 1 is wanted")
+            raise ValueError(f"min_probability={self.min_probability}: expected a number from 0 to 1")
 
     @property
     def is_answered(self) -> NDArray[np.bool_]:
@@ -78,7 +77,7 @@ class Matching:
         return pd.DataFrame({"left": left, "right": right, "probability": entries.data[order]})
 
     def to_anndata(self) -> AnnData:
-        """Obs left cells, var right cells, X CSR float32 with row sums 1, at most 1,000 a row.
+        """Obs left cells, var right cells, X CSR float32 with row sums 1, at most 1,000 per row.
 
         In obs `p_unmatched`, `confidence` (the probability that the first answer is right, the partner being there or
         not) and `is_answered`. X has the rows of all left cells, answered or not.

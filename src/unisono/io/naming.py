@@ -90,7 +90,9 @@ def _recognised(names: list[str], source_name: str) -> tuple[dict[str, Modality]
     if not kinds:
         what = f"no known modality; file has {', '.join(names) or 'none'}, known are {', '.join(registered())}."
         findings.append(
-            Finding("E007", source_name, what, "say which is which: " + _mapping(names[0] if names else "gex", "rna"))
+            Finding(
+                "E007", source_name, what, "name the kind of each: " + _mapping(names[0] if names else "gex", "rna")
+            )
         )
     return kinds, findings
 
@@ -126,4 +128,4 @@ def _too_few(kinds: Mapping[str, Modality], names: list[str], source_name: str, 
 
 
 def _mapping(name: str, kind: str) -> str:
-    return f'modalities={{"{name}": "{kind}"}}'
+    return f'modalities={{"{name}": "{kind}"}}, in the shell --modalities {name}={kind}'

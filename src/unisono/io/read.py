@@ -163,10 +163,12 @@ def _empty_cells(source: Source, is_filled: NDArray[np.bool_]) -> list[Finding]:
     if not n_empty:
         return []
     if n_empty == len(is_filled):
-        return [Finding("E009", source.source_name, f"none of {n_empty} cells has counts.", "check its making")]
+        return [
+            Finding("E009", source.source_name, f"none of {n_empty} cells has counts.", "check how the file was made")
+        ]
     first = ", ".join(source.adata.obs_names[~is_filled][:3])
     what = f"{n_empty} of {len(is_filled)} cells have no counts in {source.kind} (first: {first}); left out of it."
-    return [Finding("W020", source.source_name, what, "filter cells by counts to be rid of this warning")]
+    return [Finding("W020", source.source_name, what, "filter cells by counts to avoid this warning")]
 
 
 def _empty_features(source: Source, counts: sparse.csr_matrix) -> list[Finding]:

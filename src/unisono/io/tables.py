@@ -62,7 +62,7 @@ def write_prediction(prediction: Prediction, path: str | Path, *, force: bool, c
         ValueError: chunk below 1.
     """
     if chunk < 1:
-        raise ValueError(f"chunk is {chunk}, wanted 1 or more cells")
+        raise ValueError(f"chunk is {chunk}, expected 1 or more cells")
     write_atomically(path, lambda temporary: _write(prediction, temporary, chunk), force=force)
 
 

@@ -1,4 +1,4 @@
-"""Training cells with cells beside them of which nobody says how they pair; looks at no count's value."""
+"""Training cells joined by cells without labels, whose pairing is not used; looks at no count's value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all; never replaces what is there unless told."""
+"""Files and folders that appear whole or not at all; replaces what is there only with force."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def refuse_existing(path: str | Path, force: bool) -> Path:
 
 
 def write_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
-    """Call `writer` with a temporary path beside `path`, and rename what it wrote to `path` once it is on disk.
+    """Call `writer` with a temporary path next to `path`, and rename what it wrote to `path` once it is on disk.
 
     Whatever goes wrong, `path` is as it was and the temporary file is gone.
 
@@ -74,7 +74,7 @@ def write_json(path: Path, document: object) -> None:
 
 
 def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
-    """Call `writer` with a new temporary folder beside `path`, and rename it to `path` once all of it is on disk.
+    """Call `writer` with a new temporary folder next to `path`, and rename it to `path` once all of it is on disk.
 
     With `force` an old model folder is renamed aside first and deleted last; one that is not ours is never touched.
 
@@ -128,7 +128,7 @@ def _swap(temporary: Path, target: Path) -> None:
 
 
 def _temporary(target: Path) -> Path:
-    """A free name beside the target; what dead processes left under such names is removed."""
+    """A free name next to the target; what dead processes left under such names is removed."""
     pattern = re.compile(re.escape(f".{target.name}.tmp-") + r"(\d+)")
     for entry in target.parent.iterdir():
         owner = pattern.fullmatch(entry.name)

@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unisono.io.container import not_mudata, standardised
-from unisono.messages import BadInput, Finding, InputWarning, bad_input
+from unisono.messages import BadInput, Finding, bad_input, warn
 
 _METADATA = (".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json")
 _PICKLE = re.compile(r'"(id|name)": "(numcodecs\.)?(pickle|dill|cloudpickle)"')
@@ -39,8 +38,7 @@ def require_sound_zarr(folder: Path) -> None:
             findings = [finding for modality in modalities for finding in _missing_chunks(folder, modality)]
     if any(finding.severity == "error" for finding in findings):
         raise BadInput(findings)
-    for finding in findings:
-        warnings.warn(str(finding), InputWarning, stacklevel=3)
+    warn(findings)
 
 
 def _refuse_pickles(folder: Path) -> None:

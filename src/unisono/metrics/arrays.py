@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Int, Shaped
 from numpy.typing import NDArray
 from scipy import sparse
 
-Values = NDArray[np.floating]
+Values = Shaped[NDArray[np.floating], "_ _"]
 """cell x feature."""
 
 Sparse = sparse.csr_matrix | sparse.csc_matrix
 Truth = Values | Sparse
 """Measured values, cell x feature; sparse ones are made dense a block at a time."""
 
-Vectors = NDArray[np.floating]
+Vectors = Float[NDArray[np.floating], "_ _"]
 """cell x dimension; the inner product of two cells is their similarity."""
 
-Floats = NDArray[np.float64]
-Rows = NDArray[np.intp]
-Flags = NDArray[np.bool_]
-Labels = NDArray[np.str_]
+Floats = Float64[NDArray[np.float64], "..."]
+Rows = Int[NDArray[np.intp], " _"]
+Flags = Bool[NDArray[np.bool_], "..."]
+Labels = Shaped[NDArray[np.str_], " _"]
 
 Groups = tuple[Labels, Labels]
 """The group of each left cell, and of each right cell."""

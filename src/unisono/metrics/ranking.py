@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Real
 
-from unisono.metrics.arrays import Flags, Floats, Values
+from unisono.metrics.arrays import Floats
 
 
 class Areas(NamedTuple):
@@ -26,7 +27,9 @@ class Areas(NamedTuple):
     auprc: Floats
 
 
-def areas_by_column(is_positive: Flags, score: Values, min_class: int) -> Areas:
+def areas_by_column(
+    is_positive: Bool[np.ndarray, "item column"], score: Real[np.ndarray, "item column"], min_class: int
+) -> Areas:
     """The areas of each column, whose items are its rows; NaN where a class has fewer than `min_class` (or no) items.
 
     By mean ranks r, worst first (Mann–Whitney): auroc = (Σ r of positives − n₁(n₁ + 1)/2) / (n₁ n₀).
@@ -39,7 +42,7 @@ def areas_by_column(is_positive: Flags, score: Values, min_class: int) -> Areas:
     return Areas(auroc, auprc)
 
 
-def _areas(is_positive: Flags, score: Values) -> tuple[float, float]:
+def _areas(is_positive: Bool[np.ndarray, " item"], score: Real[np.ndarray, " item"]) -> tuple[float, float]:
     """AUROC and AUPRC of items of both classes; only the places of the positives among all scores are needed."""
     worst_first, positives = np.sort(score), np.sort(score[is_positive])
     n, n1 = len(worst_first), len(positives)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64, Int
 from scipy import sparse
 
 
-def multinomial_deviance(counts: sparse.csr_matrix) -> NDArray[np.float64]:
+def multinomial_deviance(counts: sparse.csr_matrix) -> Float64[np.ndarray, " feature"]:
     """Deviance of each gene from a constant share of every cell's total: 2 Σ x log(x / (total · share)), in nats.
 
     References:
@@ -24,12 +24,12 @@ def multinomial_deviance(counts: sparse.csr_matrix) -> NDArray[np.float64]:
     return np.asarray(2.0 * np.bincount(counts.indices, weights=terms, minlength=counts.shape[1]))
 
 
-def times_seen(counts: sparse.csr_matrix) -> NDArray[np.float64]:
+def times_seen(counts: sparse.csr_matrix) -> Float64[np.ndarray, " feature"]:
     """In how many cells each feature has a count."""
     return np.bincount(counts.indices[counts.data > 0], minlength=counts.shape[1]).astype(np.float64)
 
 
-def best(score: NDArray[np.float64], at_most: int) -> NDArray[np.intp]:
+def best(score: Float64[np.ndarray, " feature"], at_most: int) -> Int[np.ndarray, " selected"]:
     """Positions of the `at_most` largest scores above zero, in their original order; ties go to the earlier."""
     ranked = np.argsort(-score, kind="stable")[:at_most]
     return np.sort(ranked[score[ranked] > 0])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Float64
 from scipy import sparse
 
 
-def log1p_cp10k(counts: sparse.csr_matrix, total: NDArray[np.float64]) -> sparse.csr_matrix:
+def log1p_cp10k(counts: sparse.csr_matrix, total: Float64[np.ndarray, " cell"]) -> sparse.csr_matrix:
     """log(1 + 10,000 x / total) of each cell; a cell without counts stays zero.
 
     The scale of `scanpy.pp.normalize_total(target_sum=1e4)` followed by `scanpy.pp.log1p`.
@@ -27,7 +27,9 @@ def clr(counts: sparse.csr_matrix, n_features: int | None = None) -> sparse.csr_
     return _with_data(counts, np.log1p(counts.data * _per_entry(counts, np.exp(-mean_log))))
 
 
-def tf_idf(counts: sparse.csr_matrix, total: NDArray[np.float64], weight: NDArray[np.float64]) -> sparse.csr_matrix:
+def tf_idf(
+    counts: sparse.csr_matrix, total: Float64[np.ndarray, " cell"], weight: Float64[np.ndarray, " feature"]
+) -> sparse.csr_matrix:
     """log1p(10,000 tf) · weight with tf = x / total, each row then scaled to unit length.
 
     Unit rows keep a cell's depth from being its length. `weight` is `peak_weight` of the training cells. A part of a
@@ -44,7 +46,7 @@ def tf_idf(counts: sparse.csr_matrix, total: NDArray[np.float64], weight: NDArra
     return _with_data(weighted, weighted.data * _per_entry(weighted, inverse))
 
 
-def peak_weight(counts: sparse.csr_matrix) -> NDArray[np.float64]:
+def peak_weight(counts: sparse.csr_matrix) -> Float64[np.ndarray, " feature"]:
     """Squared inverse document frequency, log(1 + cells / total counts of the peak)²; 0 for a peak never seen.
 
     Squared, because both cells of an inner product bring the peak: rare peaks tell cell types apart, common ones
@@ -56,7 +58,7 @@ def peak_weight(counts: sparse.csr_matrix) -> NDArray[np.float64]:
     return np.log1p(frequency) ** 2
 
 
-def gene_weight(values: sparse.csr_matrix) -> NDArray[np.float64]:
+def gene_weight(values: sparse.csr_matrix) -> Float64[np.ndarray, " feature"]:
     """1 / √(standard deviation) of each column: halfway between covariance and correlation; 0 for a constant one."""
     mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
     square = np.asarray(values.multiply(values).mean(axis=0), dtype=np.float64).ravel()
@@ -64,14 +66,14 @@ def gene_weight(values: sparse.csr_matrix) -> NDArray[np.float64]:
     return np.divide(1.0, np.sqrt(deviation), out=np.zeros_like(deviation), where=deviation > 1e-3)
 
 
-def scale_columns(values: sparse.csr_matrix, weight: NDArray[np.float64]) -> sparse.csr_matrix:
+def scale_columns(values: sparse.csr_matrix, weight: Float64[np.ndarray, " feature"]) -> sparse.csr_matrix:
     """Each column times its weight."""
     return _with_data(values, values.data * weight.astype(np.float32)[values.indices])
 
 
-def _per_entry(counts: sparse.csr_matrix, per_row: NDArray[np.float64]) -> NDArray[np.float32]:
+def _per_entry(counts: sparse.csr_matrix, per_row: Float64[np.ndarray, " cell"]) -> Float32[np.ndarray, " entry"]:
     return np.repeat(per_row.astype(np.float32), np.diff(counts.indptr))
 
 
-def _with_data(like: sparse.csr_matrix, data: NDArray[np.float32]) -> sparse.csr_matrix:
+def _with_data(like: sparse.csr_matrix, data: Float[np.ndarray, " entry"]) -> sparse.csr_matrix:
     return sparse.csr_matrix((data.astype(np.float32, copy=False), like.indices, like.indptr), shape=like.shape)

@@ -77,7 +77,7 @@ class ModalitySpec:
         is_centred: whether normalised values are centred on the mean of the training cells.
         drops_depth: whether components that follow the depth of cells are dropped.
         match_names: column of a query for each feature that the model knows; of what it knows, the query's names, and
-            their second names. Called where the very names do not settle it.
+            their second names. Called where names are not equal on both sides.
         are_intervals: whether features are intervals of a genome, which are compared by overlap.
 
     Raises:

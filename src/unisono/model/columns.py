@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.inference.record import Record
-from unisono.messages import Finding, bad_input
-from unisono.model.query import kinds, warn
+from unisono.messages import Finding, bad_input, warn
+from unisono.model.query import kinds
 from unisono.types import Modality, View
 
 if TYPE_CHECKING:

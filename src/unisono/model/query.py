@@ -13,7 +13,7 @@ from unisono.inference.record import Record
 from unisono.io.coverage import coverage_of, tolerated
 from unisono.io.naming import kind_of
 from unisono.io.read import cells_from_mudata
-from unisono.messages import BadInput, Finding, InputWarning, bad_input
+from unisono.messages import BadInput, Finding, bad_input, warn
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Cells, Modality, View
 
@@ -171,13 +171,6 @@ def infer_modality(
     if shared[best] == 0:
         raise bad_input("E037", side, "0 features match those of the model, in any modality.", "check var_names")
     return best
-
-
-def warn(findings: list[Finding]) -> None:
-    """Every warning among the findings, as a Python warning."""
-    for finding in findings:
-        if finding.severity == "warning":
-            warnings.warn(str(finding), InputWarning, stacklevel=4)
 
 
 def as_mudata(data: MuData | AnnData, modality: Modality) -> MuData:

@@ -31,9 +31,9 @@ def calibration(
 
     Args:
         matching: what `model.match` gave.
-        partners: left cell → right cell; equal names are partners unless told.
+        partners: left cell → right cell; equal names are partners by default.
         bins: points of the curve, each with bars of one binomial standard error.
-        ax: where to draw; a new figure unless told.
+        ax: where to draw; a new figure by default.
         show: whether to show the picture.
         save: file to write.
 
@@ -44,7 +44,7 @@ def calibration(
     partner = pd.Index(matching.right).get_indexer(pd.Index(wanted))
     known = np.flatnonzero(partner >= 0)
     if not len(known):
-        raise ValueError("no left cell has a partner among the right ones; say who is whose in partners")
+        raise ValueError("no left cell has a partner among the right ones; name the partner of each in partners")
     correct, stated = metrics.top_match(matching.match_posterior.probabilities[known], partner[known])
     curve = metrics.reliability(stated, correct, bins)
     error = np.sqrt(curve.y * (1 - curve.y) / curve.n)

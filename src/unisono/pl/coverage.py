@@ -10,7 +10,7 @@ import numpy as np
 
 from unisono.modalities import spec_of
 from unisono.pl.canvas import FAINT, axes_or_new, finished
-from unisono.pl.measured import beside_prediction
+from unisono.pl.measured import measured_with
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def coverage(
         target: modality to predict, rna or adt.
         levels: coverages to ask for, between 0 and 1.
         style: as in `model.predict`.
-        ax: where to draw; a new figure unless told.
+        ax: where to draw; a new figure by default.
         show: whether to show the picture.
         save: file to write.
 
@@ -53,9 +53,9 @@ def coverage(
     found = []
     for level in levels:
         predicted = model.predict(test, source, target, style, interval=level)
-        beside = beside_prediction(predicted, test)
-        lower, upper = (predicted.layers[end][beside.rows][:, beside.columns] for end in ("lower", "upper"))
-        inside = (beside.truth >= lower) & (beside.truth <= upper)
+        pair = measured_with(predicted, test)
+        lower, upper = (predicted.layers[end][pair.rows][:, pair.columns] for end in ("lower", "upper"))
+        inside = (pair.truth >= lower) & (pair.truth <= upper)
         found.append(inside.mean(axis=0))
     shares = np.array(found)
     low, high = np.quantile(shares, (0.25, 0.75), axis=1)
@@ -70,6 +70,6 @@ def coverage(
     ax.set_ylim(start, 1.01)
     ax.set_xlabel("coverage promised")
     ax.set_ylabel("share of measured values inside")
-    ax.set_title(f"{source} to {target}, {len(beside.rows):,} cells", fontsize=10)
+    ax.set_title(f"{source} to {target}, {len(pair.rows):,} cells", fontsize=10)
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return finished(ax, show=show, save=save)

@@ -43,9 +43,9 @@ def embedding(
         basis: of `obsm`, such as "X_unisono" (from `model.embed`) or "X_umap".
         palette: colours of the classes, by name or in order.
         cmap: colours of a number.
-        size: area of a point; by the number of cells unless told.
-        title: the colour's name unless told.
-        ax: where to draw; a new figure unless told.
+        size: area of a point; by the number of cells by default.
+        title: the colour's name by default.
+        ax: where to draw; a new figure by default.
         show: whether to show the picture.
         save: file to write.
 
@@ -152,7 +152,7 @@ def _classes(
     colours: dict[str, Any],
     area: float,
 ) -> None:
-    """One cloud of points in a random order, and a legend beside it."""
+    """One cloud of points in a random order, and a legend next to it."""
     from matplotlib.colors import to_rgba
     from matplotlib.lines import Line2D
 

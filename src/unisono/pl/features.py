@@ -10,7 +10,7 @@ import numpy as np
 from unisono import metrics
 from unisono.modalities import spec_of
 from unisono.pl.canvas import ACCENT, FAINT, axes_or_new, finished
-from unisono.pl.measured import beside_prediction
+from unisono.pl.measured import measured_with
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -41,14 +41,14 @@ def features(
         figure: over cells, feature by feature. Features without one (constant, or for AUROC open in fewer than 10
             cells or closed in fewer) are left out and counted in the title.
         n_named: best and worst features of a curve that are named.
-        ax: where to draw; a new figure unless told.
+        ax: where to draw; a new figure by default.
         show: whether to show the picture.
         save: file to write.
 
     Raises:
         ValueError: prediction and measurement do not meet, or no feature has the figure.
     """
-    found = beside_prediction(predicted, measured)
+    found = measured_with(predicted, measured)
     values = np.asarray(predicted.X[found.rows][:, found.columns], dtype=np.float64)
     scores = _scores(found.truth, values, figure)
     kept = np.flatnonzero(np.isfinite(scores))
@@ -80,7 +80,7 @@ def features(
 
 
 def _scores(truth: np.ndarray, values: np.ndarray, figure: Figure) -> np.ndarray:
-    """One a feature, not a number where there is none."""
+    """One per feature, not a number where there is none."""
     if figure == "auroc":
         return np.asarray(metrics.auroc_per_feature(truth, values))
     varies = (truth.std(axis=0) > 0) & (values.std(axis=0) > 0)

@@ -1,4 +1,4 @@
-"""Measured values beside a prediction, over the cells and features that both have; draws nothing."""
+"""Measured values next to a prediction, over the cells and features that both have; draws nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
-class Beside(NamedTuple):
+class MeasuredPair(NamedTuple):
     """Prediction and truth of the same cells and features, on the scale of the modality.
 
     Attributes:
@@ -35,7 +35,7 @@ class Beside(NamedTuple):
     truth: NDArray[np.float64]
 
 
-def beside_prediction(predicted: AnnData, measured: MuData | AnnData) -> Beside:
+def measured_with(predicted: AnnData, measured: MuData | AnnData) -> MeasuredPair:
     """Measured values of predicted cells, paired by name.
 
     Args:
@@ -57,7 +57,7 @@ def beside_prediction(predicted: AnnData, measured: MuData | AnnData) -> Beside:
     if (rows < 0).all() or (columns < 0).all():
         raise ValueError(f"{modality}: prediction and measurement share no cell, or no feature")
     truth = on_scale(view)[rows[rows >= 0]][:, columns[columns >= 0]].toarray().astype(np.float64)
-    return Beside(modality, np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0), truth)
+    return MeasuredPair(modality, np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0), truth)
 
 
 def _named(measured: MuData | AnnData, modality: Modality) -> dict[str, str]:
@@ -65,5 +65,5 @@ def _named(measured: MuData | AnnData, modality: Modality) -> dict[str, str]:
         return {modality: modality}
     found = [name for name in measured.mod if kind_of(name) == modality]
     if not found:
-        raise ValueError(f"measured has {', '.join(measured.mod)}, wanted {modality}")
+        raise ValueError(f"measured has {', '.join(measured.mod)}, expected {modality}")
     return {found[0]: modality}

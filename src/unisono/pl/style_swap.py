@@ -1,4 +1,4 @@
-"""One feature as predicted in one style after another: the same cells, each time in another voice."""
+"""One feature as predicted in one style after another: the same cells, each time in another style."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def style_swap(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Draw the distribution of one predicted feature over the query cells, a violin a style, a line at its mean.
+    """Draw the distribution of one predicted feature over the query cells, one violin per style, a line at its mean.
 
     Args:
         model: a fitted model.
@@ -43,8 +43,8 @@ def style_swap(
         source: modality to predict from.
         target: modality to predict.
         feature: of the target, by the name that the model knows it by.
-        styles: "average" or training batches; the average and all batches unless told.
-        ax: where to draw; a new figure unless told.
+        styles: "average" or training batches; the average and all batches by default.
+        ax: where to draw; a new figure by default.
         show: whether to show the picture.
         save: file to write.
 

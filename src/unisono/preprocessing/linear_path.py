@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32
 from numpy.typing import NDArray
 
 from unisono.config import LinearPathConfig
 from unisono.types import Modality
 
-Codes = Mapping[Modality, NDArray[np.float64]]
-Has = Mapping[Modality, NDArray[np.bool_]]
+Codes = Mapping[Modality, Float[np.ndarray, "cell _"]]
+Has = Mapping[Modality, Bool[np.ndarray, " cell"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +30,9 @@ class LinearPath:
         correlation: ρ of each content dimension on cells that did not choose the directions.
     """
 
-    encoders: Mapping[Modality, NDArray[np.float32]]
-    decoders: Mapping[Modality, NDArray[np.float32]]
-    correlation: NDArray[np.float32]
+    encoders: Mapping[Modality, Float32[np.ndarray, "_ content"]]
+    decoders: Mapping[Modality, Float32[np.ndarray, "content _"]]
+    correlation: Float32[np.ndarray, " content"]
 
     def without_decoders(self) -> LinearPath:
         """The same encoders beside decoders that say nothing."""

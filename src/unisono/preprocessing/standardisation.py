@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float, Float32, Float64, Shaped
 from numpy.typing import NDArray
 
 
@@ -24,17 +25,21 @@ class Standardisation:
         prior_cells: a new batch's mean counts as much as this many cells at the modality's mean.
     """
 
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    batches: NDArray[np.str_]
-    offsets: NDArray[np.float32]
-    depth: NDArray[np.float64]
-    batch_depths: NDArray[np.float64]
+    mean: Float64[np.ndarray, " code"]
+    scale: Float64[np.ndarray, " code"]
+    batches: Shaped[np.ndarray, " batch"]
+    offsets: Float32[np.ndarray, "batch code"]
+    depth: Float64[np.ndarray, "statistic=2"]
+    batch_depths: Float64[np.ndarray, " batch"]
     prior_cells: float
 
     @classmethod
     def fit(
-        cls, codes: NDArray[np.float32], batch: NDArray[np.str_], log_depth: NDArray[np.float64], prior_cells: float
+        cls,
+        codes: Float[np.ndarray, "cell code"],
+        batch: Shaped[np.ndarray, " cell"],
+        log_depth: Float64[np.ndarray, " cell"],
+        prior_cells: float,
     ) -> Standardisation:
         """Statistics of the codes of training cells; arguments as of the attributes."""
         mean = codes.mean(axis=0, dtype=np.float64)
@@ -49,7 +54,10 @@ class Standardisation:
         return cls(mean, scale, batches, offsets.astype(np.float32), depth, batch_depths, prior_cells)
 
     def with_batches(
-        self, scaled: NDArray[np.float32], batch: NDArray[np.str_], log_depth: NDArray[np.float64]
+        self,
+        scaled: Float[np.ndarray, "cell code"],
+        batch: Shaped[np.ndarray, " cell"],
+        log_depth: Float64[np.ndarray, " cell"],
     ) -> Standardisation:
         """The same statistics with those batches added that are new, as far as these cells tell where they lie.
 
@@ -68,15 +76,17 @@ class Standardisation:
             batch_depths=np.concatenate([self.batch_depths, self.depth[0] + np.asarray(relative, dtype=np.float64)]),
         )
 
-    def scaled(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+    def scaled(self, codes: Float[np.ndarray, "cell code"]) -> Float32[np.ndarray, "cell code"]:
         """Codes about the modality's mean, their batch's offset still in them."""
         return np.asarray((codes - self.mean) / self.scale, dtype=np.float32)
 
-    def unscaled(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+    def unscaled(self, scaled: Float[np.ndarray, "cell code"]) -> Float32[np.ndarray, "cell code"]:
         """The inverse of `scaled`."""
         return np.asarray(scaled * self.scale + self.mean, dtype=np.float32)
 
-    def offset_of(self, scaled: NDArray[np.float32], batch: NDArray[np.str_]) -> NDArray[np.float32]:
+    def offset_of(
+        self, scaled: Float[np.ndarray, "cell code"], batch: Shaped[np.ndarray, " cell"]
+    ) -> Float32[np.ndarray, "cell code"]:
         """The offset of each cell's batch: stored for a training batch, estimated from these cells for a new one."""
         offset = np.empty_like(scaled)
         for name in np.unique(batch):
@@ -85,11 +95,13 @@ class Standardisation:
             offset[rows] = self.offsets[known[0]] if len(known) else self.shrunken_mean(scaled[rows])
         return offset
 
-    def scaled_depth(self, log_depth: NDArray[np.float64]) -> NDArray[np.float32]:
+    def scaled_depth(self, log_depth: Float64[np.ndarray, " cell"]) -> Float32[np.ndarray, " cell"]:
         """Log depth as standard score."""
         return np.asarray((log_depth - self.depth[0]) / self.depth[1], dtype=np.float32)
 
-    def relative_depth(self, log_depth: NDArray[np.float64], batch: NDArray[np.str_]) -> NDArray[np.float32]:
+    def relative_depth(
+        self, log_depth: Float64[np.ndarray, " cell"], batch: Shaped[np.ndarray, " cell"]
+    ) -> Float32[np.ndarray, " cell"]:
         """Log depth about the mean of its batch: stored for a training batch, from these cells for a new one."""
         relative = log_depth - self.depth[0]
         for name in np.unique(batch):
@@ -104,7 +116,9 @@ class Standardisation:
         return np.asarray(scaled.sum(axis=0, dtype=np.float64) / (len(scaled) + self.prior_cells), dtype=np.float32)
 
 
-def shrinkage_factor(codes: NDArray[np.floating], batch: NDArray[np.str_]) -> NDArray[np.float64]:
+def shrinkage_factor(
+    codes: Float[np.ndarray, "cell code"], batch: Shaped[np.ndarray, " cell"]
+) -> Float64[np.ndarray, " code"]:
     """Of each component, how far the differences of its batch means are believed: max(0, 1 − 1 / F), 0 to 1.
 
     F is the variance between batch means over what the cells of a batch would give by chance. Taken out in full, an

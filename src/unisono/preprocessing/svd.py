@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 from scipy import sparse
 
 
 def truncated_svd(
-    matrix: sparse.csr_matrix, centre: NDArray[np.float64], rank: int, rng: np.random.Generator, n_passes: int = 3
-) -> NDArray[np.float32]:
+    matrix: sparse.csr_matrix,
+    centre: Float64[np.ndarray, " column"],
+    rank: int,
+    rng: np.random.Generator,
+    n_passes: int = 3,
+) -> Float32[np.ndarray, "column rank"]:
     """Leading right singular vectors, column x rank, of `matrix - centre`.
 
     Block Krylov iteration: the spaces of all passes are kept, so that few passes suffice. The sign of a vector makes

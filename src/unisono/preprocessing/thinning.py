@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64
 from scipy import sparse
 
 
-def thin(counts: sparse.csr_matrix, rate: NDArray[np.float64], rng: np.random.Generator) -> sparse.csr_matrix:
+def thin(counts: sparse.csr_matrix, rate: Float64[np.ndarray, " cell"], rng: np.random.Generator) -> sparse.csr_matrix:
     """Keep each count of cell i with probability `rate[i]`: x' ~ Binomial(x, rate), so E[x'] = rate · x.
 
     Zeros that arise stay stored: the pattern is shared with `counts`, which is not changed.

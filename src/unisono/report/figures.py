@@ -96,7 +96,7 @@ def _document(
     markers: bool = True,
     bars: bool = False,
 ) -> dict[str, Any]:
-    """A line a curve; `meta` says to the script which setting it belongs to, or that it is a guide."""
+    """One line per curve; `meta` says to the script which setting it belongs to, or that it is a guide."""
     from plotly import graph_objects as go
 
     figure: Figure = go.Figure(layout=go.Layout(template=go.layout.Template()))

@@ -7,6 +7,8 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
+from unisono.device import one_thread
+
 _NEIGHBOURS = 15
 _ROWS = 1000
 """Points whose gaps to all others are held at a time."""
@@ -15,6 +17,7 @@ _MIN = 12
 """Fewer points have no neighbourhoods to speak of: they are laid along their principal axes."""
 
 
+@one_thread()  # numba raises the number of OpenMP's threads for all that follows, and torch crawls with two
 def plane(vectors: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:
     """Point x 2; equal vectors and seeds give equal planes on one machine.
 
@@ -23,10 +26,10 @@ def plane(vectors: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:
     """
     if len(vectors) < _MIN:
         return _principal(vectors)
-    from umap import UMAP
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        from umap import UMAP
+
         start = _principal(vectors)
         start = 10 * start / max(float(np.abs(start).max()), 1e-9)
         jitter = np.random.default_rng(seed).normal(scale=1e-3, size=start.shape)

@@ -1,12 +1,12 @@
-// Draws what the page carries and answers its selectors; reads the data block beside it and asks the network nothing.
+// Draws what the page carries and answers its selectors; reads the data block next to it and asks the network nothing.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data-of-the-page").textContent);
   const SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "x"];
   const TYPES = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array };
   const NAMELESS = /^(other|not given|unknown|unassigned|undefined|ambiguous|nan|n\/?a|none|-)$/i;
-  const MOST_LINES = 200;
-  const MOST_LETTERS = 28;
+  const MAX_LINES = 200;
+  const MAX_LETTERS = 28;
   const FEW = 40;
   const MANY = 3000;
   const narrow = matchMedia("(max-width: 40rem)");
@@ -20,8 +20,8 @@
   };
   /** Text that plotly shows letter by letter: its labels read a little HTML. */
   const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-  /** A name with room for a plot beside it. */
-  const short = (text) => (text.length > MOST_LETTERS ? `${text.slice(0, MOST_LETTERS - 1)}…` : text);
+  /** A name with room for a plot next to it. */
+  const short = (text) => (text.length > MAX_LETTERS ? `${text.slice(0, MAX_LETTERS - 1)}…` : text);
   const number = (value) => value.toLocaleString("en");
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const palette = () => (dark.matches ? data.palette.dark : data.palette.light);
@@ -89,7 +89,7 @@
     return found;
   };
   const below = { orientation: "h", x: 0, xanchor: "left", y: -0.2, yanchor: "top", itemsizing: "constant" };
-  const beside = { x: 1.01, xanchor: "left", y: 1, yanchor: "top", itemsizing: "constant" };
+  const onTheRight = { x: 1.01, xanchor: "left", y: 1, yanchor: "top", itemsizing: "constant" };
   const config = {
     responsive: true,
     displaylogo: false,
@@ -117,7 +117,7 @@
     const partners = new Map();
     cell.forEach((name, point) => partners.set(name, [...(partners.get(name) ?? []), point]));
     const pairs = [...partners.values()].filter((points) => points.length > 1);
-    const stride = Math.max(1, Math.ceil(pairs.length / MOST_LINES));
+    const stride = Math.max(1, Math.ceil(pairs.length / MAX_LINES));
     const drawnPairs = pairs.filter((_, i) => i % stride === 0);
     const by = element("space-colour");
     const highlight = element("space-highlight");
@@ -206,7 +206,7 @@
         xaxis: { ...bare, range: range(x) },
         yaxis: { ...bare, range: range(y), scaleanchor: "x", scaleratio: 1 },
         showlegend: label !== undefined,
-        legend: { ...(isWide ? beside : { ...below, y: -0.02 }), font: { size: 13 } },
+        legend: { ...(isWide ? onTheRight : { ...below, y: -0.02 }), font: { size: 13 } },
         margin: { l: 4, r: isWide ? 16 : 4, t: 34, b: 4 },
         shapes: standing(),
         dragmode: isWide ? "pan" : false,

@@ -58,7 +58,7 @@ class Conformal:
             ValueError: no cell, or shapes disagree.
         """
         if error.shape != spread.shape or not len(error) or (groups is not None and len(groups) != len(error)):
-            raise ValueError(f"errors are {error.shape}, spreads {spread.shape}: wanted the same cells, 1 or more")
+            raise ValueError(f"errors are {error.shape}, spreads {spread.shape}: expected the same cells, 1 or more")
         scale = np.maximum(np.sqrt(np.square(error, dtype=np.float64).mean(axis=0)), 1e-6).astype(np.float32)
         scores = np.abs(error) / np.hypot(spread, scale)
         rows = [np.ones(len(error), dtype=bool)]
@@ -83,7 +83,7 @@ class Conformal:
             ValueError: a coverage out of range.
         """
         if not 0 < coverage < 1:
-            raise ValueError(f"coverage is {coverage}, wanted a number between 0 and 1")
+            raise ValueError(f"coverage is {coverage}, expected a number between 0 and 1")
         factors = np.stack([self._factor(row, coverage) for row in range(len(self.scores))])
         place = {name: row for row, name in enumerate(self.groups, start=1)}
         return Bounds(

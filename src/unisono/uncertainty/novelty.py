@@ -22,7 +22,7 @@ class Novelty:
     cells stay within when they are read as if unseen and judged by a Gaussian of other training cells.
 
     Attributes:
-        centre: one a code.
+        centre: one per code.
         factor: code x code; the distance is the length of (x − centre) @ factor.
 
     References:
@@ -46,7 +46,7 @@ class Novelty:
             ValueError: fewer than 2 cells.
         """
         if len(x) < 2:
-            raise ValueError(f"{len(x)} cells: 2 or more are wanted")
+            raise ValueError(f"{len(x)} cells: expected 2 or more")
         fold = np.random.default_rng(_SEED).permutation(len(x)) % config.novelty_folds
         distance = np.empty(len(x))
         for k in np.unique(fold):

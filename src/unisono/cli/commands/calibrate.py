@@ -1,4 +1,4 @@
-"""Calibrate: widths of intervals from cells measured in two omics, written with the model to a folder of its own."""
+"""Calibrate: widths of intervals from cells with two modalities, written with the model to a folder of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def calibrate(
     device: Device = "auto",
     force: Force = False,
 ) -> None:
-    """Learn how wide intervals have to be for cells like these, unseen and measured in two omics; writes a model."""
+    """Learn how wide intervals have to be for cells like these, unseen and with two modalities; writes a model."""
     from unisono.io.write import refuse_existing_folder
 
     refuse_existing_folder(out, force)

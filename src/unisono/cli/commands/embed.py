@@ -1,4 +1,4 @@
-"""Embed: cells of every omics in one shared space, written as .h5mu; the query is left as it is."""
+"""Embed: cells of every modality in one shared space, written as .h5mu; the query is left as it is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def embed(
     device: Device = "auto",
     force: ForceAll = False,
 ) -> None:
-    """Place cells of every omics in one shared space, obsm["X_unisono"]; writes .h5mu."""
+    """Place cells of every modality in one shared space, obsm["X_unisono"]; writes .h5mu."""
     from unisono.io.write import refuse_existing, write_atomically
 
     refuse_existing(out, force)

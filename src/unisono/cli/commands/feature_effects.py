@@ -1,4 +1,4 @@
-"""FeatureEffects: which features of one omics move which of another in a model, written as a table."""
+"""Feature effects: how features of one modality move those of another in a model, written as a table."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from unisono.messages import bad_input
 def feature_effects(
     model: Model,
     cells: Annotated[Path, typer.Argument(metavar="CELLS.h5mu", help="Raw counts to average over, as of training.")],
-    source: Annotated[str, typer.Option("--from", help="Modality whose features drive: rna, atac or adt.")],
-    target: Annotated[str, typer.Option("--to", help="Modality whose features are driven.")],
+    source: Annotated[str, typer.Option("--from", help="Modality whose features act: rna, atac or adt.")],
+    target: Annotated[str, typer.Option("--to", help="Modality whose features respond.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="TABLE.tsv", help="Where to write the table.")],
-    top: Annotated[int, typer.Option(help="Strongest drivers of each target feature.", min=1)] = 10,
+    top: Annotated[int, typer.Option(help="Strongest source features of each target feature.", min=1)] = 10,
     genes: Annotated[
         Path | None, typer.Option(metavar="GENES.tsv", help="Gene starts (gene, chrom, tss): enrichment within 100 kb.")
     ] = None,
     device: Device = "auto",
     force: Force = False,
 ) -> None:
-    """Say which features of one omics drive which of another in the model; writes a table."""
+    """List the features of one modality that move those of another in the model; writes a table."""
     from unisono.io.write import refuse_existing, write_atomically
 
     refuse_existing(out, force)

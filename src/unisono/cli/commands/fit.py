@@ -1,4 +1,4 @@
-"""Fit: learns from a file, or goes on where it was interrupted, and writes a model folder."""
+"""Fit: learns from a file, or resumes an interrupted fit, and writes a model folder."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def fit(
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted fit to -o was.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted fit to -o.")] = False,
     force: Force = False,
 ) -> None:
-    """Learn from cells measured in two or three omics; writes a model folder."""
+    """Learn from cells measured in two or three modalities; writes a model folder."""
     from unisono.io.write import refuse_existing_folder
 
     refuse_existing_folder(out, force)

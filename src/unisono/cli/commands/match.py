@@ -1,4 +1,4 @@
-"""Match: which cell of one omics is which cell of another, written as .h5ad."""
+"""Match: which cell of one modality is which cell of another, written as .h5ad."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def match(
     depth: Annotated[
         bool, typer.Option("--depth", help="Also use total counts: only if both sides are the same physical cells.")
     ] = False,
-    top: Annotated[int, typer.Option(help="Most partners a cell, at most 1000.", min=1, max=1000)] = 100,
+    top: Annotated[int, typer.Option(help="Most partners per cell, at most 1000.", min=1, max=1000)] = 100,
     prior_unmatched: Annotated[
-        float, typer.Option(help="Share of cells thought to lack a partner, before looking; 0 if none does.")
+        float, typer.Option(help="Prior share of cells that lack a partner; 0 if none does.")
     ] = 0.02,
     min_probability: Annotated[
         float, typer.Option(help="obs['is_answered'] is False where an answer is less likely to be right.")
@@ -33,7 +33,7 @@ def match(
     device: Device = "auto",
     force: ForceAll = False,
 ) -> None:
-    """Say which cell of one omics is which cell of another; writes .h5ad, left cells x right cells."""
+    """Find which cell of one modality is which cell of another; writes .h5ad, left cells x right cells."""
     from unisono.io.write import refuse_existing
 
     refuse_existing(out, force)

@@ -1,4 +1,4 @@
-"""Predict: one omics of each query cell from another, written as .h5ad."""
+"""Predict: one modality of each query cell from another, written as .h5ad."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ def predict(
     target: Annotated[str, typer.Option("--to", help="Modality to predict.")],
     out: Out,
     style: Annotated[
-        str, typer.Option(metavar="average|BATCH|FILE.h5mu", help="Whose voice the prediction is in.")
+        str,
+        typer.Option(
+            metavar="average|BATCH|FILE.h5mu",
+            help="Style of the prediction: the average, a training batch, or that of reference cells.",
+        ),
     ] = "average",
     interval: Annotated[
         float | None, typer.Option(help="Coverage of intervals in layers['lower'] and layers['upper'], such as 0.9.")
@@ -29,7 +33,7 @@ def predict(
     device: Device = "auto",
     force: ForceAll = False,
 ) -> None:
-    """Predict one omics of each query cell from another; writes .h5ad."""
+    """Predict one modality of each query cell from another; writes .h5ad."""
     from unisono.io.write import refuse_existing
 
     refuse_existing(out, force)

@@ -1,0 +1,59 @@
+"""Arrays whose axes do not fit are refused in tests: the annotations of the package are checked at each call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from conftest import modules_with_axes
+from jaxtyping import TypeCheckError
+from scipy import sparse
+
+from unisono.config import FitConfig
+from unisono.inference.kernel_ridge import KernelRidge
+from unisono.metrics import foscttm, pearson_per_feature
+from unisono.metrics.ranking import areas_by_column
+from unisono.preprocessing.standardisation import Standardisation, shrinkage_factor
+from unisono.preprocessing.svd import truncated_svd
+from unisono.preprocessing.thinning import thin
+
+RNG = np.random.default_rng(5)
+COUNTS = sparse.csr_matrix(RNG.poisson(1.0, (7, 11)).astype(np.int32))
+CODES, BATCH, DEPTH = RNG.normal(size=(7, 3)).astype(np.float32), np.array(list("aabbabb")), RNG.normal(size=7)
+
+CALLS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+    "svd": (
+        lambda: truncated_svd(COUNTS, np.zeros(11), 2, RNG),
+        lambda: truncated_svd(COUNTS, np.zeros((11, 1)), 2, RNG),
+    ),
+    "thinning": (lambda: thin(COUNTS, np.full(7, 0.5), RNG), lambda: thin(COUNTS, np.full((7, 1), 0.5), RNG)),
+    "standardisation": (
+        lambda: Standardisation.fit(CODES, BATCH, DEPTH, 20.0),
+        lambda: Standardisation.fit(CODES, BATCH, DEPTH[:5], 20.0),
+    ),
+    "shrinkage": (lambda: shrinkage_factor(CODES, BATCH), lambda: shrinkage_factor(CODES[0], BATCH)),
+    "kernel ridge": (
+        lambda: KernelRidge.fit(CODES, CODES[:, :2], FitConfig().kernel, RNG),
+        lambda: KernelRidge.fit(CODES, CODES[:5], FitConfig().kernel, RNG),
+    ),
+    "areas": (
+        lambda: areas_by_column(CODES > 0, CODES, 1),
+        lambda: areas_by_column(CODES > 0, CODES[:, :2], 1),
+    ),
+    "foscttm": (lambda: foscttm(CODES, CODES), lambda: foscttm(CODES[0], CODES[0])),
+    "pearson": (lambda: pearson_per_feature(CODES, CODES), lambda: pearson_per_feature(CODES, CODES[:, 0])),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_axes_that_do_not_fit_are_refused(name):
+    fitting, unfitting = CALLS[name]
+    assert fitting() is not None
+    with pytest.raises(TypeCheckError, match="Type-check error whilst checking the parameters"):
+        unfitting()
+
+
+def test_every_room_of_array_functions_writes_axes():
+    rooms = {name.split(".")[1] for name in modules_with_axes()}
+    assert {"inference", "metrics", "nn", "preprocessing"} <= rooms
