@@ -31,11 +31,11 @@ class View:
     Attributes:
         modality: the kind of measurement.
         counts: cells x features, canonical CSR of non-negative integers.
-        cells: unique cell names, one a row.
-        features: unique feature names, one a column.
+        cells: unique cell names, one per row.
+        features: unique feature names, one per column.
         batch: technical batch of each cell.
-        ids: a second name of each feature, such as Ensembl ids beside symbols, '' where it has none; None where none
-            has.
+        ids: a second name of each feature, such as Ensembl ids in addition to symbols, '' where it has none; None
+            where none has.
 
     Raises:
         ValueError: lengths disagree, a name stands twice, or a count is negative or not an integer.
@@ -172,7 +172,7 @@ class Bounds:
         return replace(self, factors=self.factors[:, columns], scale=self.scale[columns])
 
     def half_width(self, spread: NDArray[np.float32], rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Of some cells (all unless told), cell x feature, from the spread of their draws."""
+        """Of some cells (all by default), cell x feature, from the spread of their draws."""
         return np.asarray(self.factors[self.group[rows]] * np.hypot(spread, self.scale), dtype=np.float32)
 
 
@@ -186,7 +186,7 @@ class Prediction:
     Attributes:
         codes: cell x code.
         loadings: feature x code.
-        intercept: one a feature.
+        intercept: one per feature.
         via: modality that the prediction went through, None for the direct way.
         draws: draw x cell x code, codes drawn from the posterior; None where none were asked for.
         bounds: widths of intervals; None where none were asked for.
@@ -220,7 +220,7 @@ class Prediction:
         return len(self.cells), len(self.features)
 
     def dense(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        """The values of some cells (all unless told), cell x feature, on the scale of the target modality."""
+        """The values of some cells (all by default), cell x feature, on the scale of the target modality."""
         return self._linked(self.codes[rows])
 
     def spread(self, rows: slice = slice(None)) -> NDArray[np.float32]:

@@ -51,8 +51,8 @@ def split_cells(cells: Cells, name: str, *, seed: int = 0, donor: Labels | None 
     Only cells with two modalities or more can be tested. `random` is one split: of the n such cells in the order of
     `cells.names`, the first fifth (rounded down) of `numpy.random.default_rng(seed).permutation(n)` is test, and all
     other cells are training. `leave-one-batch-out` is one split a batch, in the order of their names, and
-    `leave-one-donor-out` one a donor: its cells are test, those of the others training; those of its cells that cannot
-    be tested are in neither, since the batch would no longer be new to the fit. A batch without a cell that can be
+    `leave-one-donor-out` one per donor: its cells are test, those of the others training; those of its cells that
+    cannot be tested are in neither, since the batch would no longer be new to the fit. A batch without a cell that can be
     tested is always training.
 
     Args:
@@ -63,7 +63,7 @@ def split_cells(cells: Cells, name: str, *, seed: int = 0, donor: Labels | None 
 
     Raises:
         BadInput: E027 no cell has two modalities, E058 a single batch or donor, E059 unknown name, E060 donors are
-            missing or not one a cell, E061 too few cells.
+            missing or not one per cell, E061 too few cells.
     """
     can_test = np.sum([rows >= 0 for rows in cells.rows.values()], axis=0) > 1
     if name not in SPLITS:

@@ -1,4 +1,4 @@
-"""Enrichment of pairs of a gene and a peak that lie close on the genome; it judges effects and never makes them."""
+"""Enrichment of pairs of a gene and a peak that lie close on the genome; takes effects as given."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class CisPairs:
 
 @dataclass(frozen=True)
 class Enrichment:
-    """Effects of cis pairs beside those of distance-matched random pairs.
+    """Effects of cis pairs against those of distance-matched random pairs.
 
     Attributes:
         n_pairs: cis pairs that were compared.

@@ -51,14 +51,14 @@ class FeatureEffects:
         found, n_codes = (self.pushes.shape, self.loadings.shape), self.loadings.shape[-1]
         wanted = ((len(self.source_features), n_codes), (len(self.target_features), n_codes))
         if found != wanted:
-            raise ValueError(f"drivers of {self.target}: factors are {found}, names say {wanted}")
+            raise ValueError(f"effects on {self.target}: factors are {found}, names say {wanted}")
 
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.source_features), len(self.target_features)
 
     def effects(self, sources: Places = slice(None), targets: Places = slice(None)) -> Matrix:
-        """The effects of some source features on some target features (all unless told), source x target."""
+        """The effects of some source features on some target features (all by default), source x target."""
         block: Matrix = self.pushes[sources] @ self.loadings[targets].T
         return block
 
@@ -93,11 +93,12 @@ class FeatureEffects:
         )
 
     def table(self, top: int, per: Literal["target", "source"] = "target") -> pd.DataFrame:
-        """The strongest pairs, one a row: source, target, effect.
+        """The strongest pairs, one per row: source, target, effect.
 
         Args:
             top: how many for each target feature, or for each source feature; all where there are fewer.
-            per: "target" lists the drivers of each target feature, "source" what each source feature drives.
+            per: "target" lists the source features of each target feature, "source" the target features of each
+                source feature.
 
         Returns:
             Rows grouped by the `per` feature, in the model's order, the largest absolute effect first.

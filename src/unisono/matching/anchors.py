@@ -86,8 +86,8 @@ def mean_potential(
 ) -> Float[np.ndarray, " cell"]:
     """Potential of cells over β, as it is added to an inner product: the mean over the pairs that a modality is in."""
     found = []
-    for (left, right), of_pair in anchors.items():
+    for (left, right), pair_anchors in anchors.items():
         if modality in (left, right):
-            seen_from = of_pair if modality == right else of_pair.swapped()
-            found.append(seen_from.potential(vectors) / of_pair.beta)
+            seen_from = pair_anchors if modality == right else pair_anchors.swapped()
+            found.append(seen_from.potential(vectors) / pair_anchors.beta)
     return np.asarray(np.mean(found, axis=0))

@@ -20,7 +20,7 @@ Rows = Int[NDArray[np.intp], " _"]
 
 DEFAULT_K = 200
 MAX_ENTRIES_PER_ROW = 1000
-"""The most entries a row of a matching file may have."""
+"""Most entries per row of a matching file."""
 
 _BLOCK_ENTRIES = 2**22
 """Similarities held at a time: 16 MB of float32; larger blocks are slower."""
@@ -74,7 +74,7 @@ def nearest(
         left: left cell x dimension.
         right: right cell x dimension.
         k: neighbours from either side; min(200, n) if None.
-        cap: most entries a row may have. The best stay, and among them first those that are a right cell's best,
+        cap: most entries per row. The best stay, and among them first those that are a right cell's best,
             so that a right cell loses its last edge only where more than `cap` right cells have one best left cell.
         block_entries: similarities held at a time; bounds memory and leaves the result alone.
 

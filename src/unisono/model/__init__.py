@@ -1,1 +1,1 @@
-"""The fitted model: networks, voices and styles together, at work on queries, saved and loaded."""
+"""The fitted model as its users call it: queries read, verbs, saved and loaded."""

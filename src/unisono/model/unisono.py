@@ -96,7 +96,7 @@ class Unisono:
             query: raw counts; a MuData that has `source`, or an AnnData of it.
             source: modality to predict from.
             target: modality to predict.
-            style: whose voice the prediction is in: "average" over training cells, the name of a training batch, or
+            style: style of the prediction: "average" over training cells, the name of a training batch, or
                 a few reference cells that have `target`.
             interval: coverage of prediction intervals, such as 0.9, for `layers["lower"]` and `layers["upper"]`; None
                 for none. They hold for cells like those of training; a batch of training has widths of its own where
@@ -159,7 +159,7 @@ class Unisono:
         Args:
             cells: raw counts of cells with two modalities or more, some hundreds of them.
             by: obs column whose groups of 20 cells or more get widths of their own, such as the cell type; the batch
-                unless told. Later queries are looked up by the same column; a cell of another group, or without one,
+                by default. Later queries are looked up by the same column; a cell of another group, or without one,
                 has the widths of all cells.
 
         Raises:
@@ -214,9 +214,9 @@ class Unisono:
             rule: "soft" probabilities, "argmax" the likeliest partner, "one-to-one" an assignment.
             depth: also use how total counts agree. Right only when both sides were measured in the same physical
                 cells, where it helps; between separate experiments it misleads.
-            top: most partners a row, for rule "soft"; at most 1,000.
+            top: most partners per row, for rule "soft"; at most 1,000.
             between: modalities of left and right, needed only where an object holds several.
-            unmatched: share of the smaller side that lacks its partner on the other, for all you know before looking.
+            prior_unmatched: prior fraction of the smaller side that lacks its partner on the other.
                 Cells of a kind that the other side lacks are said to be unmatched whatever it is. With 0 the smaller
                 side is matched whole, for cells that are known to be the same.
             min_probability: left cells whose first answer is less likely than that to be right get none among
@@ -328,13 +328,13 @@ class Unisono:
         """The same model with the style of new batches learnt from some of their cells.
 
         Style encoders, the layers that drive AdaIN, and the offsets of the new batches are fitted to the cells; content
-        encoders and all else stand still. Then `style="NAME OF THE BATCH"` predicts in its voice, and cells of the
+        encoders and all else stand still. Then `style="NAME OF THE BATCH"` predicts in its style, and cells of the
         batch are read with the offset that was found here, however few of them are asked about. Cells with two
         modalities teach more than cells with one, but none is needed.
 
         Args:
             query: raw counts of cells of batches that are new to the model, in any of its modalities.
-            batch_key: obs column of the batch; that of the training unless told. With neither, all cells are taken as
+            batch_key: obs column of the batch; that of the training by default. With neither, all cells are taken as
                 one batch, "query batch".
             n_epochs: passes over the cells.
             seed: equal seeds give equal models on one CPU.

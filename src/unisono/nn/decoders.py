@@ -12,7 +12,7 @@ from unisono.nn.layers import MemberLinear, adaptive_instance_norm, tokens_of
 
 
 class Decoder(nn.Module):
-    """Content in the voice of a style: the linear decoder of probabilistic CCA plus a network driven by AdaIN.
+    """Content in a style: the linear decoder of probabilistic CCA plus a network driven by AdaIN.
 
     Where the linear decoder is all zero, the network is alone, and does not start at zero.
     """
@@ -48,8 +48,8 @@ class Decoder(nn.Module):
         h = self.to_tokens(z)
         for mix, to_affine in zip(self.mix, self.styles, strict=True):
             shift, log_scale = to_affine(style).chunk(2, dim=-1)
-            voiced = adaptive_instance_norm(tokens_of(h, self._shape.n_channels), shift, log_scale).flatten(2)
-            h = h + mix(functional.gelu(voiced))
+            styled = adaptive_instance_norm(tokens_of(h, self._shape.n_channels), shift, log_scale).flatten(2)
+            h = h + mix(functional.gelu(styled))
         residual: Tensor = self.to_codes(functional.gelu(h))
         return offset + residual + z @ self.linear if self._shape.linear_path else offset + residual
 

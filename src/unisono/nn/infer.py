@@ -29,7 +29,7 @@ def drawn_contents(network: Network, modality: Modality, x: Array, noise: Array)
     Args:
         x: batch-centred codes, cell x code, or member x cell x code where each member has codes of its own.
         noise: member x content, standard normal; the same for all cells, so that a cell's draw is its own whatever
-            cells stand beside it.
+            other cells are there.
     """
     x = x if x.ndim == 3 else np.broadcast_to(x, (network.n_members, *x.shape))
     device = network.log_scale.device
@@ -83,7 +83,7 @@ def decoded(network: Network, target: Modality, z: Array, style: Array, offset: 
     Args:
         z: member x cell x content.
         style: member x style.
-        offset: one a code.
+        offset: one per code.
     """
     device = network.log_scale.device
     preprocessor = torch.as_tensor(style, device=device)[:, None]

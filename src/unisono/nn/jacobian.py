@@ -32,7 +32,7 @@ def mean_jacobian(
         target: modality whose scaled codes are read out.
         x: batch-centred codes, cell x code.
         style_latent: member x style, of the style that all cells are predicted in.
-        style_offset: one a target code; it shifts predictions, so the Jacobian does not depend on it.
+        style_offset: one per target code; it shifts predictions, so the Jacobian does not depend on it.
 
     Raises:
         ValueError: there is no cell to average over.

@@ -23,7 +23,7 @@ class InitialWeights:
 
     Attributes:
         encoder: code x content, decoder: content x code, of the linear path.
-        loadings: feature x scaled code, intercept and log_bias: one a feature, of the feature head.
+        loadings: feature x scaled code, intercept and log_bias: one per feature, of the feature head.
         likelihood: of the modality's counts.
     """
 
@@ -143,7 +143,7 @@ class Network(nn.Module):
         style: Float[Tensor, "member cell style"],
         offset: Float[Tensor, "member cell code"],
     ) -> Float[Tensor, "member cell code"]:
-        """Scaled codes of a modality from content in the voice of a style."""
+        """Scaled codes of a modality from content in a style."""
         codes: Tensor = self.decoders[modality](z, style, offset)
         return codes
 
@@ -155,10 +155,10 @@ class Network(nn.Module):
     def similarity_features(self, z: Float[Tensor, "member cell content"]) -> Float[Tensor, "member cell compared"]:
         """Content as unit vectors whose inner product is the similarity of two cells.
 
-        A learned weight a dimension, shared by the modalities, says how far each one is believed. It starts where the
+        A learned weight per dimension, shared by the modalities, says how much each one counts. It starts where the
         inner product is the log density ratio of a pair under probabilistic CCA, Σ ρ u v / (1 − ρ²) for canonical
-        variates u and v. A learned constant beside content keeps cells of small norm, whose content says little, from
-        being compared by direction alone.
+        variates u and v. A learned constant appended to content keeps cells of small norm, whose content says little,
+        from being compared by direction alone.
         """
         return _unit(z * self.dim_weight, self.bias_norm)
 

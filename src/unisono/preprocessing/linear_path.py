@@ -35,7 +35,7 @@ class LinearPath:
     correlation: Float32[np.ndarray, " content"]
 
     def without_decoders(self) -> LinearPath:
-        """The same encoders beside decoders that say nothing."""
+        """The same encoders, with decoders of zero."""
         return replace(self, decoders={m: np.zeros_like(decoder) for m, decoder in self.decoders.items()})
 
 

@@ -79,7 +79,7 @@ class Preprocessor:
 
     @property
     def signal(self) -> NDArray[np.float64]:
-        """Share of the variance of the training codes that each feature carries, one a feature, adding up to 1."""
+        """Fraction of the variance of the training codes that each feature carries, one per feature, adding up to 1."""
         scale = self.standardisation.scale
         variance = (scale**2 / scale.max()) ** 2
         carried = self.projection.basis.astype(np.float64) ** 2 @ variance

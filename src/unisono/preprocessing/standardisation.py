@@ -14,8 +14,8 @@ class Standardisation:
     """Statistics of one modality's codes over the training cells.
 
     Attributes:
-        mean: of all cells, one a component.
-        scale: one a component: the geometric mean of its standard deviation and of the largest one, so that strong
+        mean: of all cells, one per component.
+        scale: one per component: the geometric mean of its standard deviation and of the largest one, so that strong
             components stay strong and noise is not blown up.
         batches: names of the training batches.
         offsets: batch x component, how far the mean of a batch lies from `mean`, in units of `scale`; drawn towards 0
@@ -119,7 +119,7 @@ class Standardisation:
 def shrinkage_factor(
     codes: Float[np.ndarray, "cell code"], batch: Shaped[np.ndarray, " cell"]
 ) -> Float64[np.ndarray, " code"]:
-    """Of each component, how far the differences of its batch means are believed: max(0, 1 − 1 / F), 0 to 1.
+    """Of each component, the James–Stein factor of the differences of its batch means: max(0, 1 − 1 / F), 0 to 1.
 
     F is the variance between batch means over what the cells of a batch would give by chance. Taken out in full, an
     offset that is only chance would mark all later cells of its batch: on 250 cells a library of cortex chromatin, the

@@ -1,1 +1,1 @@
-"""From training cells to fitted networks: the feed of mini-batches, the loop, and the held-out cells that judge it."""
+"""From training cells to a fitted model: split, mini-batches, loop, validation, selection, fit."""
