@@ -33,7 +33,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     if code == _INTERRUPTED:
-        say("interrupted; a fit goes on from its last checkpoint with --resume, a benchmark when started again")
+        say("interrupted; a fit goes on from its last checkpoint with --resume")
     sys.exit(code)
 
 
