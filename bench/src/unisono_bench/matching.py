@@ -1,0 +1,122 @@
+"""From vectors of two sides to match probabilities, the same for every method; all calls of `un.matching` are here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+import unisono as un
+
+Vectors = NDArray[np.float32]
+LogDepth = NDArray[np.float64]
+Groups = tuple[NDArray[np.str_], NDArray[np.str_]]
+"""The group of each left and of each right cell; no cell is matched out of its group."""
+
+Rule = Literal["soft", "argmax", "one-to-one"]
+
+MAX_PARTNERS = 1000
+"""Entries a row of a match may have: what a matching file may hold."""
+
+_MAX_PAIRS = 1500
+"""Held-out pairs that a density ratio is fitted on, as for Unisono."""
+
+
+class Similarity(NamedTuple):
+    """Vectors of left and right cells; `beta` times an inner product is the log density ratio of a pair.
+
+    Attributes:
+        left: left cell x dimension.
+        right: right cell x dimension.
+        beta: inverse temperature, above 0.
+    """
+
+    left: Vectors
+    right: Vectors
+    beta: float
+
+
+def match_probabilities(similarity: Similarity, rule: Rule, groups: Groups | None = None) -> sparse.csr_matrix:
+    """Left x right, rows sum to 1: nearest candidates, Sinkhorn scaling and a rule, as `unisono match` does."""
+    left, right, beta = similarity
+    return un.matching.couple(left, right, beta=beta, rule=rule, top=MAX_PARTNERS, within=groups).posterior
+
+
+def all_probabilities(similarity: Similarity, groups: Groups | None = None) -> NDArray[np.float64]:
+    """As `match_probabilities`, of every pair and without a rule: each pair has its place in the ranking.
+
+    Args:
+        similarity: as many left as right cells.
+        groups: cells are scaled within groups, each with as many left as right cells; 0 between groups.
+
+    Raises:
+        ValueError: sides differ in size, in all or in a group.
+    """
+    shape = len(similarity.left), len(similarity.right)
+    left, right = groups or (np.zeros(shape[0], dtype=int), np.zeros(shape[1], dtype=int))
+    found = np.zeros(shape)
+    for group in np.union1d(left, right):
+        rows, columns = np.flatnonzero(left == group), np.flatnonzero(right == group)
+        if len(rows) != len(columns):
+            raise ValueError(f"{len(rows)} left and {len(columns)} right cells, expected as many on both sides")
+        scores = _complete(similarity.left[rows] @ similarity.right[columns].T)
+        found[np.ix_(rows, columns)] = un.matching.posterior(scores, similarity.beta).posterior.toarray()
+    return found
+
+
+@dataclass(frozen=True)
+class DensityRatio:
+    """What turns inner products of vectors into log density ratios, learned from the partners of held-out cells.
+
+    Attributes:
+        beta: inverse temperature without depth.
+        with_depth: inverse temperature and weight of depth where depth counts.
+    """
+
+    beta: float
+    with_depth: un.matching.DepthTerm
+
+    @classmethod
+    def fit(
+        cls, left: Vectors, right: Vectors, left_depth: LogDepth, right_depth: LogDepth, batch: NDArray[np.str_]
+    ) -> DensityRatio:
+        """By the likelihood of partners within batches, of 1,500 pairs at most.
+
+        Args:
+            left: held-out cell x dimension; row i of both sides is the same cell.
+            right: held-out cell x dimension.
+            left_depth: log total counts of the left cells.
+            right_depth: log total counts of the right cells.
+            batch: of each cell.
+        """
+        left, right, left_depth, right_depth, batch = (
+            part[:_MAX_PAIRS] for part in (left, right, left_depth, right_depth, batch)
+        )
+        beta = un.matching.fit_beta(left, right, within=batch)
+        term = un.matching.fit_beta_and_depth_weight(left, right, left_depth, right_depth, within=batch, beta=beta)
+        return cls(beta, term)
+
+    def similarity(
+        self,
+        sides: tuple[Vectors, Vectors],
+        log_depths: tuple[LogDepth, LogDepth],
+        *,
+        depth: bool,
+        groups: Groups | None,
+    ) -> Similarity:
+        """The similarity of other cells, with the agreement of their depths, standardised within groups, if asked."""
+        if not depth:
+            return Similarity(*sides, self.beta)
+        labels = groups or (None, None)
+        x, y = (un.matching.standardise_depth(d, group) for d, group in zip(log_depths, labels, strict=True))
+        return Similarity(*un.matching.with_depth(*sides, x, y, self.with_depth), self.with_depth.beta)
+
+
+def _complete(scores: Vectors) -> sparse.csr_matrix:
+    """A dense matrix as CSR in which zeros are stored too, since every pair may be partners."""
+    n_left, n_right = scores.shape
+    indices = np.tile(np.arange(n_right), n_left)
+    return sparse.csr_matrix((scores.ravel(), indices, np.arange(n_left + 1) * n_right), shape=scores.shape)
