@@ -23,7 +23,7 @@ def training():
     return un.datasets.simulate_cells(RECIPE).cells.take(np.arange(N_TRAINING))
 
 
-def tested():
+def unseen():
     return un.datasets.simulate_cells(RECIPE).cells.take(np.arange(N_TRAINING, N_TRAINING + N_TEST))
 
 
@@ -79,7 +79,7 @@ def test_listing_the_baselines_loads_neither_torch_nor_sklearn():
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_method_does_one_task_and_says_none_to_the_other(name):
-    model, views = fitted(name), tested().views
+    model, views = fitted(name), unseen().views
     assert (model.predict(views["rna"], "adt") is None) == (name in MATCHES)
     assert (vectors(model, views["rna"], views["adt"]) is None) == (name in PREDICTS)
     assert model.predict(views["rna"], "rna") is None
@@ -88,7 +88,7 @@ def test_a_method_does_one_task_and_says_none_to_the_other(name):
 @pytest.mark.parametrize("name", PREDICTS)
 @pytest.mark.parametrize(("source", "target"), ORDERED)
 def test_predictions_are_cells_by_training_features_within_the_scale(name, source, target):
-    found = fitted(name).predict(tested().views[source], target)
+    found = fitted(name).predict(unseen().views[source], target)
     assert found.dtype == np.float32
     assert found.shape == (N_TEST, len(training().views[target].features))
     assert found.min() >= 0
@@ -98,8 +98,8 @@ def test_predictions_are_cells_by_training_features_within_the_scale(name, sourc
 @pytest.mark.parametrize("name", PREDICTS[1:])
 @pytest.mark.parametrize(("source", "target"), [("rna", "adt"), ("adt", "rna"), ("atac", "rna")])
 def test_predictions_correlate_with_the_truth_and_not_with_that_of_other_cells(name, source, target):
-    found = fitted(name).predict(tested().views[source], target)
-    truth = un.preprocessing.on_scale(tested().views[target]).toarray()
+    found = fitted(name).predict(unseen().views[source], target)
+    truth = un.preprocessing.on_scale(unseen().views[target]).toarray()
     assert correlation(found, truth) > 0.1
     assert correlation(found, truth) > correlation(found, np.roll(truth, 7, axis=0)) + 0.1
 
@@ -107,7 +107,7 @@ def test_predictions_correlate_with_the_truth_and_not_with_that_of_other_cells(n
 @pytest.mark.parametrize("name", MATCHES)
 @pytest.mark.parametrize(("left", "right"), [("atac", "rna"), ("rna", "adt"), ("adt", "atac")])
 def test_partners_are_nearer_than_chance_and_strangers_are_not(name, left, right):
-    views = tested().views
+    views = unseen().views
     found = vectors(fitted(name), views[left], views[right])
     assert foscttm(found) < 0.4
     assert 0.4 < foscttm(found._replace(right=np.roll(found.right, 7, axis=0))) < 0.6
@@ -115,7 +115,7 @@ def test_partners_are_nearer_than_chance_and_strangers_are_not(name, left, right
 
 @pytest.mark.parametrize("name", MATCHES)
 def test_vectors_are_of_unit_length_and_the_temperature_is_positive(name):
-    views = tested().views
+    views = unseen().views
     found = vectors(fitted(name), views["rna"], views["adt"])
     assert isinstance(found, Similarity)
     assert found.beta > 0
@@ -126,7 +126,7 @@ def test_vectors_are_of_unit_length_and_the_temperature_is_positive(name):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_permuting_the_query_permutes_the_answer(name):
-    model, views = fitted(name), tested().views
+    model, views = fitted(name), unseen().views
     order = np.random.default_rng(1).permutation(N_TEST)
     if name in PREDICTS:
         found = model.predict(views["rna"].take(order), "adt")
@@ -140,7 +140,7 @@ def test_permuting_the_query_permutes_the_answer(name):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_cell_of_a_known_batch_gets_the_same_answer_in_any_company(name):
-    model, views = fitted(name), tested().views
+    model, views = fitted(name), unseen().views
     some = np.array([4, 30, 9])
     if name in PREDICTS:
         found = model.predict(views["rna"].take(some), "adt")
@@ -152,7 +152,7 @@ def test_a_cell_of_a_known_batch_gets_the_same_answer_in_any_company(name):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_nothing_is_learned_from_a_query(name):
-    model, views = fitted(name), tested().views
+    model, views = fitted(name), unseen().views
     strange = replace(views["rna"], batch=np.full(N_TEST, "b9"), counts=views["rna"].counts * 3)
     answers = [
         (model.predict(some, "adt"), vectors(model, some, views["adt"]))
@@ -168,7 +168,7 @@ def test_nothing_is_learned_from_a_query(name):
 @pytest.mark.parametrize("name", PREDICTS)
 @pytest.mark.parametrize(("source", "target"), [("rna", "adt"), ("atac", "rna"), ("adt", "atac")])
 def test_features_of_a_query_are_found_by_name(name, source, target):
-    view = tested().views[source]
+    view = unseen().views[source]
     order = np.random.default_rng(1).permutation(len(view.features))
     model = fitted(name)
     wanted = model.predict(view, target)
@@ -180,7 +180,7 @@ def test_features_of_a_query_are_found_by_name(name, source, target):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_query_may_lack_features(name):
-    model, views = fitted(name), tested().views
+    model, views = fitted(name), unseen().views
     fewer = columns(views["rna"], np.delete(np.arange(47), [3, 11, 40]))
     if name in PREDICTS:
         assert np.isfinite(model.predict(fewer, "adt")).all()
@@ -193,7 +193,7 @@ def test_training_cells_are_paired_by_name_not_by_place(name):
     cells = training()
     order = np.random.default_rng(2).permutation(N_TRAINING)
     shuffled = un.Cells({"rna": cells.views["rna"], "adt": cells.views["adt"].take(order)})
-    model, views = BASELINES[name].fit(shuffled, 0), tested().views
+    model, views = BASELINES[name].fit(shuffled, 0), unseen().views
     if name in PREDICTS:
         assert correlation(model.predict(views["rna"], "adt"), un.preprocessing.on_scale(views["adt"]).toarray()) > 0.2
     else:
@@ -202,7 +202,7 @@ def test_training_cells_are_paired_by_name_not_by_place(name):
 
 @pytest.mark.parametrize("name", ["kernel-ridge", "kernel-ridge-std", *MATCHES])
 def test_a_fit_follows_its_seed(name):
-    views, cells = tested().views, in_one_batch(("rna", "adt"))
+    views, cells = unseen().views, in_one_batch(("rna", "adt"))
     models = [BASELINES[name].fit(cells, seed) for seed in (0, 0, 1)]
     if name in PREDICTS:
         one, same, other = (model.predict(views["rna"], "adt") for model in models)
@@ -217,13 +217,13 @@ def test_a_fit_follows_its_seed(name):
 def test_cells_without_the_target_teach_the_codes_but_no_pair(name):
     cells = training()
     few = un.Cells({**cells.views, "adt": cells.views["adt"].take(np.arange(9))})
-    model, views = BASELINES[name].fit(few, 0), tested().views
+    model, views = BASELINES[name].fit(few, 0), unseen().views
     assert model.predict(views["rna"], "adt") is None
     np.testing.assert_array_equal(model.predict(views["rna"], "atac"), fitted(name).predict(views["rna"], "atac"))
 
 
 def test_match_probabilities_are_those_of_the_package_for_every_method():
-    views = tested().views
+    views = unseen().views
     matched = vectors(fitted("cca"), views["rna"], views["adt"])
     groups = (views["rna"].batch, views["adt"].batch)
     found = match_probabilities(matched, "soft", groups).toarray()

@@ -36,7 +36,7 @@ def training():
     return un.datasets.simulate_cells(RECIPE).cells.take(np.arange(283))
 
 
-def tested():
+def unseen():
     return un.datasets.simulate_cells(RECIPE).cells.take(np.arange(283, 331))
 
 
@@ -266,7 +266,7 @@ def test_projections_are_fitted_again_on_all_training_cells(name):
     codes = {m: InputCodes.fit(training().views[m], 50, 0) for m in ("atac", "rna")}
     pairs = PairedCodes(*(codes[v.modality].standardised(v) for v in training().paired("atac", "rna")))
     projections = BASELINES[name].fit_space(pairs, pairs, 0)
-    views = [tested().views[m] for m in ("atac", "rna")]
+    views = [unseen().views[m] for m in ("atac", "rna")]
     wanted = [unit(p(codes[v.modality].standardised(v))) for p, v in zip(projections, views, strict=True)]
     found = fitted(name).similarity(*views, depth=False, groups=None)
     np.testing.assert_allclose(found.left, wanted[0], atol=1e-4)
@@ -288,7 +288,7 @@ def test_a_method_that_stops_on_held_out_cells_is_fitted_once():
 
 
 def test_depth_adds_to_the_cosine_what_log_totals_say_standardised_within_groups():
-    model, views = fitted(), [tested().views[m] for m in ("atac", "rna")]
+    model, views = fitted(), [unseen().views[m] for m in ("atac", "rna")]
     groups = (views[0].batch, views[1].batch)
     plain = model.similarity(*views, depth=False, groups=groups)
     found = model.similarity(*views, depth=True, groups=groups)
@@ -308,7 +308,7 @@ def test_depth_adds_to_the_cosine_what_log_totals_say_standardised_within_groups
 
 
 def test_depth_without_groups_is_standardised_over_the_whole_side():
-    model, views = fitted(), [tested().views[m] for m in ("atac", "rna")]
+    model, views = fitted(), [unseen().views[m] for m in ("atac", "rna")]
     one_group = (np.full(48, "x"), np.full(48, "x"))
     free, grouped, batched = (
         model.similarity(*views, depth=True, groups=groups)
@@ -319,7 +319,7 @@ def test_depth_without_groups_is_standardised_over_the_whole_side():
 
 
 def test_sides_can_be_swapped():
-    model, views = fitted(), [tested().views[m] for m in ("atac", "rna")]
+    model, views = fitted(), [unseen().views[m] for m in ("atac", "rna")]
     for depth in (False, True):
         one = model.similarity(views[0], views[1], depth=depth, groups=None)
         other = model.similarity(views[1], views[0], depth=depth, groups=None)
@@ -330,11 +330,11 @@ def test_sides_can_be_swapped():
 def test_modalities_with_too_few_cells_in_common_are_not_matched():
     cells = without(training(), "adt", np.arange(11, 283))
     model = BASELINES["cca"].fit(cells, 0)
-    views = tested().views
+    views = unseen().views
     assert model.similarity(views["rna"], views["adt"], depth=False, groups=None) is None
     assert model.similarity(views["atac"], views["rna"], depth=False, groups=None) is not None
 
 
 def test_one_modality_with_itself_is_not_matched():
-    view = tested().views["rna"]
+    view = unseen().views["rna"]
     assert fitted().similarity(view, view, depth=False, groups=None) is None

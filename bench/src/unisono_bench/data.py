@@ -104,7 +104,7 @@ class Fold:
 
     def take(self, cells: un.Cells) -> tuple[un.Cells, un.Cells]:
         """Training and test cells."""
-        rows = (pd.Index(cells.names).get_indexer(side) for side in (self.split.training, self.split.test))
+        rows = (pd.Index(cells.names).get_indexer(pd.Index(side)) for side in (self.split.training, self.split.test))
         training, test = (cells.take(side[side >= 0]) for side in rows)
         return training, test
 

@@ -92,12 +92,10 @@ class DensityRatio:
             right_depth: log total counts of the right cells.
             batch: of each cell.
         """
-        left, right, left_depth, right_depth, batch = (
-            part[:_MAX_PAIRS] for part in (left, right, left_depth, right_depth, batch)
-        )
-        beta = un.matching.fit_beta(left, right, within=batch)
-        term = un.matching.fit_beta_and_depth_weight(left, right, left_depth, right_depth, within=batch, beta=beta)
-        return cls(beta, term)
+        first = slice(0, _MAX_PAIRS)
+        sides, depths, within = (left[first], right[first]), (left_depth[first], right_depth[first]), batch[first]
+        beta = un.matching.fit_beta(*sides, within=within)
+        return cls(beta, un.matching.fit_beta_and_depth_weight(*sides, *depths, within=within, beta=beta))
 
     def similarity(
         self,

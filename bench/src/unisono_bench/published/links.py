@@ -165,6 +165,9 @@ GENES_OF: dict[str, tuple[str, ...]] = {
 """Genes of antibodies that are not called after their gene, in lower case; upper and lower case of genes is one."""
 
 
+_NOWHERE = (np.empty(0, dtype=object), np.empty(0), np.empty(0))
+
+
 class GeneLink(NamedTuple):
     """A feature of another modality and a gene among the training features."""
 
@@ -215,9 +218,7 @@ def peak_links(peaks: Sequence[str], genes: Sequence[str], table: pd.DataFrame) 
     regions = _regions(table[table["gene"].isin(set(genes))])
     found = []
     for peak, place in zip(peaks, places_of(peaks).itertuples(index=False), strict=True):
-        if place.chrom not in regions:
-            continue
-        names, starts, ends = regions[place.chrom]
+        names, starts, ends = regions.get(str(place.chrom), _NOWHERE)
         overlaps = (starts < place.end) & (ends > place.start)
         found += [(peak, gene) for gene in dict.fromkeys(names[overlaps].tolist())]
     return found

@@ -14,7 +14,7 @@ from mudata import MuData
 
 import unisono as un
 from unisono_bench.studies.cells import read, take
-from unisono_bench.studies.report import Row, Settings, Study, figure_table
+from unisono_bench.studies.report import Preset, Row, Settings, Study, figure_table
 from unisono_bench.unisono_method import FittedUnisono
 
 MODALITY_AND_BATCH, CELL_TYPE = 0.05, 0.02
@@ -27,7 +27,7 @@ class Setting:
 
     file: str
     n_cells: int | None
-    preset: str
+    preset: Preset
 
 
 SETS = {
@@ -74,7 +74,11 @@ def of_model(model: un.Unisono, test: MuData) -> Iterator[Row]:
     for each in found.styled:
         about = {"table": "styled", "source": each.source, "target": each.target}
         shares, transfer = each.variance, each.style_transfer
-        figures = {"variance: content": shares.content, "style": shares.style, "interaction": shares.interaction}
+        figures: dict[str, float | None] = {
+            "variance: content": shares.content,
+            "style": shares.style,
+            "interaction": shares.interaction,
+        }
         if transfer is not None:
             figures |= {"swap: towards B": transfer.shift_fraction, "called B, own": transfer.called_b_own}
             figures |= {

@@ -116,9 +116,9 @@ def true_values(simulation: un.datasets.Simulation, target: un.Modality) -> np.n
     if target == "atac":
         return simulation.accessibility
     if target == "rna":
-        return np.log1p(1e4 * simulation.rna_rate / simulation.rna_rate.sum(axis=1, keepdims=True))
+        return np.asarray(np.log1p(1e4 * simulation.rna_rate / simulation.rna_rate.sum(axis=1, keepdims=True)))
     logs = np.log1p(simulation.adt_rate).mean(axis=1, keepdims=True)
-    return np.log1p(simulation.adt_rate / np.exp(logs))
+    return np.asarray(np.log1p(simulation.adt_rate / np.exp(logs)))
 
 
 STUDY = Study("DNA to RNA to protein", (), "default", measure, tell)

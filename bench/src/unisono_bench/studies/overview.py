@@ -30,11 +30,11 @@ def draw(path: Path) -> None:
     model = un.fit(training)
     rna, adt = tested.paired("rna", "adt")
     compared = FittedUnisono(model).similarity(rna, adt, depth=False, groups=None)
-    if compared is None:
+    ridge = BASELINES["ridge"].fit(learning, 0).predict(rna, "adt")
+    if compared is None or ridge is None:
         raise ValueError("the model does not know rna and adt")
     links = model.match(test["rna"], test["adt"], rule="one-to-one")
     truth = un.preprocessing.on_scale(adt).toarray()
-    ridge = BASELINES["ridge"].fit(learning, 0).predict(rna, "adt")
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "text.color": INK}):
         figure = Figure(figsize=(12, 3.8))
         FigureCanvasAgg(figure)

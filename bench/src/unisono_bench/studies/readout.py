@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 BATCH = {"snareseq_cortex": "batch"}
 STARTS = {"snareseq_cortex": "mm10"}
 WAYS = ("networks", "ridge", "correlation")
+DIRECTIONS: tuple[tuple[un.Modality, un.Modality], ...] = (("rna", "atac"), ("atac", "rna"))
 N_TOP, N_CODES = 10, 50
 MOVED = 5_000_000
 """Base pairs that genes are moved by, as a control: no pair is left that lies together, so figures fall to chance."""
@@ -71,15 +73,15 @@ def effects_by_ridge(found: Any, cells: un.Cells) -> Any:
 
 def correlation(source: un.View, target: un.View) -> np.ndarray:
     """Of every source feature with every target feature over cells, within batches: source x target."""
-    batches = [np.flatnonzero(source.batch == name) for name in np.unique(source.batch)]
-    (x, y), total = (un.preprocessing.on_scale(view).astype(np.float64).tocsr() for view in (source, target)), 0.0
-    squares = [0.0, 0.0]
-    for rows in batches:
+    x, y = (un.preprocessing.on_scale(view).astype(np.float64).tocsr() for view in (source, target))
+    total = np.zeros((x.shape[1], y.shape[1]))
+    squares = [np.zeros(part.shape[1]) for part in (x, y)]
+    for name in np.unique(source.batch):
+        rows = np.flatnonzero(source.batch == name)
         means = [np.asarray(part[rows].mean(axis=0)).ravel() for part in (x, y)]
-        total = total + (x[rows].T @ y[rows]).toarray() - len(rows) * np.outer(*means)
-        for side, part in enumerate((x, y)):
-            of_part = np.asarray(part[rows].multiply(part[rows]).sum(axis=0)).ravel()
-            squares[side] = squares[side] + of_part - len(rows) * means[side] ** 2
+        total += (x[rows].T @ y[rows]).toarray() - len(rows) * np.outer(*means)
+        for of_side, part, mean in zip(squares, (x, y), means, strict=True):
+            of_side += np.asarray(part[rows].multiply(part[rows]).sum(axis=0)).ravel() - len(rows) * mean**2
     roots = [np.sqrt(np.maximum(of_side, 1e-12)) for of_side in squares]
     total /= roots[0][:, None]
     total /= roots[1]
@@ -105,16 +107,21 @@ def chromatin(name: str, models: dict[str, un.Unisono], mdata: MuData, cells: un
     pairs = un.interpretation.cis_pairs(genes.tolist(), peaks.tolist(), starts)
     raw = correlation(cells.views["rna"], cells.views["atac"])
     for kind, effects in (("raw", raw), ("standardised", standardised(raw))):
-        found = un.interpretation.cis_enrichment(lambda g, p, of=effects: of[g, p], pairs, np.random.default_rng(0))
-        rows.append({"model": "", "source": "", "target": "", "way": "correlation", "effects": kind, **asdict(found)})
+        made = un.interpretation.cis_enrichment(partial(_at, effects), pairs, np.random.default_rng(0))
+        rows.append({"model": "", "source": "", "target": "", "way": "correlation", "effects": kind, **asdict(made)})
     for label, model in models.items():
-        for source, target in (("rna", "atac"), ("atac", "rna")):
+        for source, target in DIRECTIONS:
             found = model.feature_effects(mdata, source, target)
             for way, feature_effects in (("networks", found), ("ridge", effects_by_ridge(found, cells))):
-                made = enrichments(feature_effects, starts)
                 about = {"model": label, "source": source, "target": target, "way": way}
-                rows += [{**about, "effects": kind, **asdict(one)} for kind, one in made.items()]
+                kinds = enrichments(feature_effects, starts)
+                rows += [{**about, "effects": kind, **asdict(one)} for kind, one in kinds.items()]
     return rows
+
+
+def _at(effects: np.ndarray, genes: np.ndarray, peaks: np.ndarray) -> np.ndarray:
+    """The effect of each pair, of effects that have no factors."""
+    return np.asarray(effects[genes, peaks])
 
 
 def enrichments(feature_effects: Any, starts: pd.DataFrame) -> dict[str, un.interpretation.Enrichment]:
@@ -172,7 +179,7 @@ def chromatin_table(rows: list[Row]) -> str:
     for key, part in frame.groupby(["direction", "way", "effects"], sort=False):
         mean, low, high = part.mean(numeric_only=True), part["auroc"].min(), part["auroc"].max()
         lines.append(
-            f"| {' | '.join(key)} | {mean['n_pairs']:.0f} | {mean['mean']:.3g} | {mean['matched_mean']:.3g} "
+            f"| {' | '.join(map(str, key))} | {mean['n_pairs']:.0f} | {mean['mean']:.3g} | {mean['matched_mean']:.3g} "
             f"| {mean['auroc']:.4f} ({low:.4f}–{high:.4f}) | {mean['absolute_auroc']:.4f} | {mean['top_ratio']:.2f} "
             f"| {part['p'].max():.3f} | {part['absolute_p'].max():.3f} |"
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -20,6 +20,7 @@ FORMAT = 2
 _LIBRARIES = ("unisono", "torch", "numpy", "scipy", "scikit-learn")
 
 Row = dict[str, Any]
+Preset = Literal["fast", "default", "best"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Settings:
 
     data: tuple[str, ...]
     n_seeds: int
-    preset: str
+    preset: Preset
 
     @property
     def said(self) -> str:
@@ -57,7 +58,7 @@ class Study:
 
     title: str
     data: tuple[str, ...]
-    preset: str
+    preset: Preset
     measure: Callable[[Settings], dict[str, list[Row]]]
     tell: Callable[[Mapping[str, list[Row]], Settings], str]
     is_apart: bool = False
@@ -90,15 +91,18 @@ def run_study(
         command: how the study was called, for the record.
 
     Raises:
-        ChoiceError: the study does not know a data set.
+        ChoiceError: the study does not know a data set, or there is no such preset.
     """
     chosen = tuple(study.data if data is None else data)
     unknown = [one for one in chosen if one not in study.data]
     if unknown:
         known = ", ".join(study.data) or "none, it simulates its own"
         raise ChoiceError(f"study {name} does not know the data set {unknown[0]!r}; it knows {known}")
+    presets = {one: one for one in get_args(Preset)}
+    if preset is not None and preset not in presets:
+        raise ChoiceError(f"--preset {preset!r} is unknown; choose {', '.join(presets)}")
     for part in [(one,) for one in chosen] if study.is_apart else [chosen]:
-        settings = Settings(part, n_seeds, preset or study.preset)
+        settings = Settings(part, n_seeds, presets.get(preset or "", study.preset))
         document = {
             "format": FORMAT,
             "study": name,
