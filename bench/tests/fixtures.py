@@ -96,7 +96,7 @@ class FittedFake:
     training: un.Cells
     seed: int
 
-    def predict(self, source: un.View, target: un.Modality) -> np.ndarray | None:
+    def predict(self, source: un.View, target: str) -> np.ndarray | None:
         truth = un.preprocessing.on_scale(replace(source, modality=target)).toarray()
         noise = np.random.default_rng(self.seed).normal(size=truth.shape)
         values = truth + self.fake.noise * noise

@@ -17,7 +17,7 @@ GENES = ["CD4", "MS4A1", "CD3E", "NKG7", "ACTB", "CD19", "LYZ", "GNLY", "KIT", "
 PROTEINS = ["CD4-1", "CD20", "CD3", "IgG1-control", "CD8"]
 
 
-def view(modality: un.Modality, features: list[str], n_cells: int, seed: int, prefix: str) -> un.View:
+def view(modality: str, features: list[str], n_cells: int, seed: int, prefix: str) -> un.View:
     rng = np.random.default_rng(seed)
     counts = sparse.csr_matrix(rng.poisson(2.0, (n_cells, len(features))))
     cells = np.asarray([f"{prefix}{i}" for i in range(n_cells)])

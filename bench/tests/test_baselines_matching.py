@@ -16,6 +16,7 @@ from unisono_bench.baselines.contrastive import clip_loss, fit_clip
 from unisono_bench.baselines.linear import canonical_directions, fit_cca, fit_procrustes
 from unisono_bench.baselines.matcher import Matcher, PairedCodes
 from unisono_bench.baselines.pairs import hold_out, n_paired
+from unisono_bench.data import paired_views
 
 N_CELLS = 1009
 NOBODY = PairedCodes(np.empty((0, 7), np.float32), np.empty((0, 5), np.float32))
@@ -59,7 +60,7 @@ def foscttm(left, right):
 def test_pairs_are_found_by_name_not_by_place():
     cells = training()
     shuffled = cells.views["adt"].take(np.random.default_rng(1).permutation(283)[:101])
-    left, right = un.Cells({"rna": cells.views["rna"], "adt": shuffled}).paired("rna", "adt")
+    left, right = paired_views(un.Cells({"rna": cells.views["rna"], "adt": shuffled}), "rna", "adt")
     assert left.n_cells == 101
     np.testing.assert_array_equal(left.cells, right.cells)
 
@@ -248,9 +249,9 @@ def fitted(name="cca"):
 @pytest.mark.parametrize("name", ["cca", "procrustes"])
 def test_temperature_and_depth_are_fitted_on_vectors_of_cells_that_nothing_has_seen(name):
     learning, held_out = hold_out(two_modalities(), 0)
-    views = held_out.paired("atac", "rna")
+    views = paired_views(held_out, "atac", "rna")
     codes = {m: InputCodes.fit(learning.views[m], 50, 0) for m in ("atac", "rna")}
-    pairs = PairedCodes(*(codes[v.modality].standardised(v) for v in learning.paired("atac", "rna")))
+    pairs = PairedCodes(*(codes[v.modality].standardised(v) for v in paired_views(learning, "atac", "rna")))
     projections = BASELINES[name].fit_space(pairs, pairs, 0)
     vectors = [unit(p(codes[v.modality].standardised(v))) for p, v in zip(projections, views, strict=True)]
     depths = [np.log1p(v.depth) for v in views]
@@ -264,7 +265,7 @@ def test_temperature_and_depth_are_fitted_on_vectors_of_cells_that_nothing_has_s
 @pytest.mark.parametrize("name", ["cca", "procrustes"])
 def test_projections_are_fitted_again_on_all_training_cells(name):
     codes = {m: InputCodes.fit(training().views[m], 50, 0) for m in ("atac", "rna")}
-    pairs = PairedCodes(*(codes[v.modality].standardised(v) for v in training().paired("atac", "rna")))
+    pairs = PairedCodes(*(codes[v.modality].standardised(v) for v in paired_views(training(), "atac", "rna")))
     projections = BASELINES[name].fit_space(pairs, pairs, 0)
     views = [unseen().views[m] for m in ("atac", "rna")]
     wanted = [unit(p(codes[v.modality].standardised(v))) for p, v in zip(projections, views, strict=True)]

@@ -110,7 +110,7 @@ def test_the_truth_of_a_simulation_is_on_the_scale_of_predictions():
     simulation = un.datasets.simulate_cells(
         un.datasets.Recipe(n_cells=211, n_genes=41, n_peaks=67, n_proteins=9, seed=1)
     )
-    for target in un.MODALITIES:
+    for target in un.modalities.registered():
         truth = dogma.true_values(simulation, target)
         measured = un.preprocessing.on_scale(simulation.cells.views[target]).toarray()
         assert truth.shape == measured.shape

@@ -22,7 +22,7 @@ SWITCHED = {
     "no-thinning": {"thinning": (1.0, 1.0)},
     "one-member": {"n_members": 1},
     "no-linear-path": {"architecture.linear_path": False},
-    "no-kernel-member": {"architecture.kernel_member": False},
+    "no-kernel-member": {"architecture.kernel": False},
     "no-refit": {"refit_below": 0},
 }
 

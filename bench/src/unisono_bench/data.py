@@ -175,6 +175,12 @@ def read_file(path: Path) -> MuData:
         return mudata.read_zarr(path) if path.is_dir() else mudata.read_h5mu(path)
 
 
+def paired_views(cells: un.Cells, a: str, b: str) -> tuple[un.View, un.View]:
+    """The views of two modalities over the cells that have both, row i of both the same cell; maybe no cell."""
+    left, right = cells.paired(a, b)
+    return cells.views[a].take(left), cells.views[b].take(right)
+
+
 def to_anndata(view: un.View) -> AnnData:
     """A view as a user would hand it over: counts in X, the batch in obs["batch"]."""
     from anndata import AnnData

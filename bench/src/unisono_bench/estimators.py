@@ -14,7 +14,7 @@ from unisono_bench.matching import Groups, Similarity
 class Fitted(Protocol):
     """An estimator after training; it is given views of other cells, one modality at a time, so no pairing can leak."""
 
-    def predict(self, source: un.View, target: un.Modality) -> NDArray[np.float32] | None:
+    def predict(self, source: un.View, target: str) -> NDArray[np.float32] | None:
         """The target modality of each source cell.
 
         Returns:

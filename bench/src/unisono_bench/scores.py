@@ -120,7 +120,9 @@ def score(tasks: Tasks, outputs: Outputs) -> tuple[Score, ...]:
 def prediction_scores(task: PredictionTask, predicted: np.ndarray) -> dict[str, float]:
     """The metrics of one prediction, as `un.evaluate` gives them."""
     truth = un.preprocessing.on_scale(task.truth)
-    return un.metrics.prediction_figures(truth, predicted, is_binary=task.truth.modality == "atac")
+    return un.metrics.prediction_figures(
+        truth, predicted, is_binary=un.modalities.spec_of(task.truth.modality).is_binary
+    )
 
 
 def matching_scores(task: MatchingTask, setting: Setting, similarity: Similarity) -> dict[str, float]:
@@ -160,7 +162,7 @@ def _rows(question: Question, values: dict[str, float]) -> Iterator[Score]:
 def evaluated(found: Mapping[str, float]) -> tuple[Score, ...]:
     """The scores of `un.evaluate` as rows: each name that a row would have there is looked up."""
     rows: list[Score] = []
-    for a, b in permutations(un.MODALITIES, 2):
+    for a, b in permutations(un.modalities.registered(), 2):
         settings = [Question("matching", a, b, within, depth) for depth in (False, True) for within in (None, "batch")]
         for question in (Question("prediction", a, b), *settings):
             metrics = _PREDICTION_METRICS if question.task == "prediction" else _MATCHING_METRICS

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import unisono as un
+from unisono_bench.data import paired_views
 from unisono_bench.matching import Groups
 
 _MIN_CELLS = 2
@@ -76,8 +77,8 @@ def make_tasks(test: un.Cells, seed: int) -> Tasks:
         ValueError: no two cells have the same two modalities.
     """
     rng = np.random.default_rng([seed, 43])
-    ordered = [test.paired(a, b) for a, b in permutations(test.modalities, 2)]
-    pairs = [test.paired(a, b) for a, b in combinations(test.modalities, 2)]
+    ordered = [paired_views(test, a, b) for a, b in permutations(test.modalities, 2)]
+    pairs = [paired_views(test, a, b) for a, b in combinations(test.modalities, 2)]
     predictions = tuple(PredictionTask(a, b) for a, b in ordered if a.n_cells >= _MIN_CELLS)
     matchings = tuple(_shuffled(a, b, rng) for a, b in pairs if a.n_cells >= _MIN_CELLS)
     if not predictions:

@@ -26,7 +26,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no-thinning": {"thinning": (1.0, 1.0)},
     "one-member": {"n_members": 1},
     "no-linear-path": {"architecture": {"linear_path": False}},
-    "no-kernel-member": {"architecture": {"kernel_member": False}},
+    "no-kernel-member": {"architecture": {"kernel": False}},
     "no-refit": {"refit_below": 0},
 }
 """Part switched off → fields of `FitConfig` that do so; a new switch is one line."""
@@ -60,7 +60,7 @@ class FittedUnisono:
 
     model: un.Unisono
 
-    def predict(self, source: un.View, target: un.Modality) -> NDArray[np.float32] | None:
+    def predict(self, source: un.View, target: str) -> NDArray[np.float32] | None:
         """In average style, as `unisono predict` does; None for a modality that the model does not know."""
         if source.modality == target or not {source.modality, target} <= set(self.model.modalities):
             return None
@@ -70,7 +70,7 @@ class FittedUnisono:
         """As `unisono match` compares them; None for a modality that the model does not know."""
         if not {left.modality, right.modality} <= set(self.model.modalities):
             return None
-        return Similarity(*self.model.match_vectors(left, right, depth=depth, groups=groups))
+        return Similarity(*self.model.fitted.match_vectors(left, right, depth=depth, groups=groups))
 
 
 def full(config: un.FitConfig, device: str) -> EstimatorMethod:

@@ -14,6 +14,9 @@ import unisono as un
 
 Codes = NDArray[np.float32]
 
+PRIOR_CELLS = 20.0
+"""Cells at the training mean that the mean of a new batch is shrunken with."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,7 @@ class InputCodes:
         Stoeckius et al., "Simultaneous epitope and transcriptome measurement in single cells", 2017 (CLR).
     """
 
-    modality: un.Modality
+    modality: str
     features: NDArray[np.str_]
     idf: NDArray[np.float64]
     centre: NDArray[np.float64]
@@ -53,10 +56,10 @@ class InputCodes:
         centre = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
         if view.modality == "atac":
             centre = np.zeros_like(centre)
-        rng = np.random.default_rng([seed, un.MODALITIES.index(view.modality)])
+        rng = np.random.default_rng([seed, un.modalities.spec_of(view.modality).level])
         basis = _basis(view.modality, values, centre, n_codes, rng)
         codes = _project(values, centre, basis)
-        standardisation = un.preprocessing.Standardisation.fit(codes, view.batch, np.log1p(view.depth))
+        standardisation = un.preprocessing.Standardisation.fit(codes, view.batch, np.log1p(view.depth), PRIOR_CELLS)
         return cls(view.modality, view.features, idf, centre, basis, standardisation)
 
     def raw(self, view: un.View) -> Codes:
@@ -113,7 +116,7 @@ class InputCodes:
 
 
 def _normalised(
-    modality: un.Modality, counts: sparse.csr_matrix, idf: NDArray[np.float64], n_features: int
+    modality: str, counts: sparse.csr_matrix, idf: NDArray[np.float64], n_features: int
 ) -> sparse.csr_matrix:
     if modality == "adt":
         return un.preprocessing.clr(counts, n_features)
@@ -132,7 +135,7 @@ def _inverse_document_frequency(view: un.View) -> NDArray[np.float64]:
 
 
 def _basis(
-    modality: un.Modality,
+    modality: str,
     values: sparse.csr_matrix,
     centre: NDArray[np.float64],
     n_codes: int,

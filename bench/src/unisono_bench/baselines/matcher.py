@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 import unisono as un
 from unisono_bench.baselines.codes import Codes, InputCodes
 from unisono_bench.baselines.pairs import MIN_HELD_OUT, MIN_PAIRED, hold_out, n_paired
+from unisono_bench.data import paired_views
 from unisono_bench.matching import DensityRatio, Groups, Similarity
 
-Pair = tuple[un.Modality, un.Modality]
+Pair = tuple[str, str]
 
 Project = Callable[[Codes], NDArray[np.float32]]
 """Codes of cells to the shared space, cell x dimension; each cell on its own, lengths are ignored."""
@@ -78,7 +79,7 @@ class Matcher:
 class Space:
     """Frozen codes, and for each pair of modalities the projections of the two."""
 
-    codes: Mapping[un.Modality, InputCodes]
+    codes: Mapping[str, InputCodes]
     projections: Mapping[Pair, tuple[Project, Project]]
 
     def unit_vectors(self, view: un.View, pair: Pair) -> NDArray[np.float32]:
@@ -101,12 +102,12 @@ class FittedMatcher:
     space: Space
     ratios: Mapping[Pair, DensityRatio]
 
-    def predict(self, source: un.View, target: un.Modality) -> None:
+    def predict(self, source: un.View, target: str) -> None:
         """None: a matcher does not predict."""
 
     def similarity(self, left: un.View, right: un.View, *, depth: bool, groups: Groups | None) -> Similarity | None:
         """Unit vectors of both sides, with depth appended if asked; None where training had too few cells with both."""
-        first, second = sorted((left.modality, right.modality), key=un.MODALITIES.index)
+        first, second = un.modalities.in_order((left.modality, right.modality))
         pair = first, second
         if pair not in self.ratios:
             return None
@@ -115,13 +116,13 @@ class FittedMatcher:
         return self.ratios[pair].similarity(sides, log_depths, depth=depth, groups=groups)
 
 
-def _paired_codes(codes: Mapping[un.Modality, InputCodes], cells: un.Cells, pair: Pair) -> PairedCodes:
-    left, right = cells.paired(*pair)
+def _paired_codes(codes: Mapping[str, InputCodes], cells: un.Cells, pair: Pair) -> PairedCodes:
+    left, right = paired_views(cells, *pair)
     return PairedCodes(codes[pair[0]].standardised(left), codes[pair[1]].standardised(right))
 
 
 def _density_ratio(space: Space, held_out: un.Cells, pair: Pair) -> DensityRatio:
     """Fitted within batches, as Unisono's are."""
-    left, right = held_out.paired(*pair)
+    left, right = paired_views(held_out, *pair)
     vectors = space.unit_vectors(left, pair), space.unit_vectors(right, pair)
     return DensityRatio.fit(*vectors, space.log_depth(left), space.log_depth(right), left.batch)

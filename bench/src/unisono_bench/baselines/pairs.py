@@ -13,7 +13,7 @@ _HELD_OUT = 0.1
 _MIN_HELD_OUT, _MAX_HELD_OUT = 60, 0.2
 
 
-def n_paired(cells: un.Cells, a: un.Modality, b: un.Modality) -> int:
+def n_paired(cells: un.Cells, a: str, b: str) -> int:
     """How many cells have both modalities."""
     return int(((cells.rows[a] >= 0) & (cells.rows[b] >= 0)).sum())
 

@@ -14,9 +14,10 @@ from scipy import sparse
 import unisono as un
 from unisono_bench.baselines.codes import Codes, InputCodes
 from unisono_bench.baselines.pairs import MIN_PAIRED, n_paired
+from unisono_bench.data import paired_views
 from unisono_bench.matching import Groups
 
-Pair = tuple[un.Modality, un.Modality]
+Pair = tuple[str, str]
 
 Regressor = Callable[[Codes], NDArray[np.float32]]
 """Codes of cells to values of features, cell x feature; each cell on its own."""
@@ -53,9 +54,9 @@ class Mean:
 class FittedMean:
     """One value a feature."""
 
-    means: Mapping[un.Modality, NDArray[np.float32]]
+    means: Mapping[str, NDArray[np.float32]]
 
-    def predict(self, source: un.View, target: un.Modality) -> NDArray[np.float32] | None:
+    def predict(self, source: un.View, target: str) -> NDArray[np.float32] | None:
         """The same row for each source cell; None for an unknown target or the source itself."""
         if target not in self.means or target == source.modality:
             return None
@@ -91,8 +92,8 @@ class Regression:
         )
 
     def _regressor(self, training: un.Cells, codes: InputCodes, pair: Pair, seed: int) -> Regressor:
-        source, target = training.paired(*pair)
-        rng = np.random.default_rng([seed, *(un.MODALITIES.index(m) for m in pair)])
+        source, target = paired_views(training, *pair)
+        rng = np.random.default_rng([seed, *(un.modalities.spec_of(m).level for m in pair)])
         return self.fit_regressor(self.read(codes, source), target, rng)
 
 
@@ -101,11 +102,11 @@ class Regression:
 class FittedRegression:
     """Frozen codes and regressors by (source, target)."""
 
-    codes: Mapping[un.Modality, InputCodes]
+    codes: Mapping[str, InputCodes]
     read: Callable[[InputCodes, un.View], Codes]
     regressors: Mapping[Pair, Regressor]
 
-    def predict(self, source: un.View, target: un.Modality) -> NDArray[np.float32] | None:
+    def predict(self, source: un.View, target: str) -> NDArray[np.float32] | None:
         """Cell x feature, clipped to the target's scale; None where training had too few cells with both."""
         pair = source.modality, target
         if pair not in self.regressors:
@@ -153,9 +154,9 @@ def target_space(
     return np.asarray(measured @ basis - mean @ basis), TargetSpace(mean.astype(np.float32), basis)
 
 
-def clipped(values: NDArray[np.float32], target: un.Modality) -> NDArray[np.float32]:
+def clipped(values: NDArray[np.float32], target: str) -> NDArray[np.float32]:
     """Values within the range of the modality's scale: 0 to 1 for atac, 0 and above for rna and adt."""
-    return np.clip(values, 0.0, 1.0 if target == "atac" else None)
+    return np.clip(values, 0.0, 1.0 if un.modalities.spec_of(target).is_binary else None)
 
 
 def fit_ridge(x: Codes, target: un.View, rng: np.random.Generator) -> Regressor:

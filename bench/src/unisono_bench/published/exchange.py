@@ -28,7 +28,7 @@ class PredictionRequest:
     """Predict the target modality of these cells, of which the method sees the source modality alone."""
 
     source: un.View
-    target: un.Modality
+    target: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Request:
             self._check_known(pair.left, pair.right.modality)
             self._check_known(pair.right, pair.left.modality)
 
-    def _check_known(self, view: un.View, other: un.Modality) -> None:
+    def _check_known(self, view: un.View, other: str) -> None:
         for modality in (view.modality, other):
             if modality not in self.training.views:
                 known = ", ".join(self.training.modalities)

@@ -11,6 +11,7 @@ import numpy as np
 
 import unisono as un
 from unisono_bench.baselines.pairs import MIN_HELD_OUT, hold_out
+from unisono_bench.data import paired_views
 from unisono_bench.matching import DensityRatio, LogDepth, Vectors
 from unisono_bench.outputs import Cost, Costs, Outputs, Similarities, keep
 from unisono_bench.published import Published, run_published
@@ -68,7 +69,7 @@ class PublishedMethod:
 
 
 def _pairs(held_out: un.Cells, task: MatchingTask) -> MatchingRequest | None:
-    left, right = held_out.paired(task.left.modality, task.right.modality)
+    left, right = paired_views(held_out, task.left.modality, task.right.modality)
     return MatchingRequest(left, right) if left.n_cells >= MIN_HELD_OUT else None
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from mudata import MuData
 
 import unisono as un
+from unisono_bench.data import paired_views
 from unisono_bench.studies.cells import read, take
 from unisono_bench.studies.report import Preset, Row, Settings, Study, figure_table
 from unisono_bench.unisono_method import FittedUnisono
@@ -94,7 +95,7 @@ def of_model(model: un.Unisono, test: MuData) -> Iterator[Row]:
 def spaces(model: un.Unisono, test: MuData) -> Iterator[Row]:
     """The space of `match` and that of `embed`: how the modalities mix in it, and where partners rank."""
     cells = un.read_cells(test, batch_key="batch")
-    a, b = cells.paired(*cells.modalities[:2])
+    a, b = paired_views(cells, *cells.modalities[:2])
     compared = FittedUnisono(model).similarity(a, b, depth=False, groups=None)
     if compared is None:
         return
@@ -127,7 +128,7 @@ def sections(rows: list[Row], models: list[Row], n_seeds: int) -> Iterator[str]:
     yield f"{n_seeds} seeds, mean (min–max) over seeds; a random fifth of the cells is test.\n"
     about = {model["data"]: model for model in models}
     for name, model in about.items():
-        counts = ", ".join(f"{model[f'n_{m}']:,} {m}" for m in un.MODALITIES if f"n_{m}" in model)
+        counts = ", ".join(f"{model[f'n_{m}']:,} {m}" for m in un.modalities.registered() if f"n_{m}" in model)
         yield f"- {name}: preset {model['preset']}, fitted to {counts}; {model['n_test']:,} test cells."
     yield "\n## The aim, and where it is missed\n"
     yield (

@@ -23,7 +23,7 @@ from unisono_bench.data import to_anndata, to_mudata
 from unisono_bench.studies.report import Row, Settings, Study, figure_table
 
 N_CELLS = 1500
-WAYS: tuple[tuple[un.Modality, un.Modality, un.Modality | None], ...] = (
+WAYS: tuple[tuple[str, str, str | None], ...] = (
     ("rna", "adt", None),
     ("atac", "adt", None),
     ("atac", "adt", "rna"),
@@ -75,7 +75,7 @@ def stripped(cells: un.Cells, rng: np.random.Generator, keeps: int) -> un.Cells:
     """The cells, 60 % of which have kept that many of their modalities."""
     n_cells = len(cells.names)
     is_stripped = rng.random(n_cells) < 0.6
-    rank = rng.random((n_cells, len(un.MODALITIES))).argsort(axis=1)
+    rank = rng.random((n_cells, len(un.modalities.registered()))).argsort(axis=1)
     views = {}
     for place, modality in enumerate(cells.modalities):
         is_kept = ~is_stripped | (rank[:, place] < keeps)
@@ -85,7 +85,7 @@ def stripped(cells: un.Cells, rng: np.random.Generator, keeps: int) -> un.Cells:
 
 def directions(model: un.Unisono, test: un.Cells) -> Iterator[Row]:
     """The correlation of every direction on the test cells."""
-    for source, target in permutations(un.MODALITIES, 2):
+    for source, target in permutations(un.modalities.registered(), 2):
         found = model.predict(to_anndata(test.views[source]), source, target).X
         value = un.metrics.mean_pearson(un.preprocessing.on_scale(test.views[target]).toarray(), found)
         yield {"source": source, "target": target, "metric": "pearson", "value": value}
@@ -111,7 +111,7 @@ def chained(model: un.Unisono, simulation: un.datasets.Simulation, test: np.ndar
         yield from ({**about, "figure": figure, "value": value} for figure, value in figures.items())
 
 
-def true_values(simulation: un.datasets.Simulation, target: un.Modality) -> np.ndarray:
+def true_values(simulation: un.datasets.Simulation, target: str) -> np.ndarray:
     """Expected counts on the scale of the target, cell x feature."""
     if target == "atac":
         return simulation.accessibility

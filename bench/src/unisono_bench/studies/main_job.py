@@ -67,7 +67,7 @@ def commands(
     place: Path, test: MuData, seed: int, preset: str, batch_key: str | None
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Every command once, as a user would call it; the first pair of modalities is predicted and matched."""
-    left, right = [kind for kind in un.MODALITIES if kind in test.mod][-2:]
+    left, right = [kind for kind in un.modalities.registered() if kind in test.mod][-2:]
     model, query = str(place / f"model{seed}"), str(place / "test.h5mu")
     fit = ["fit", str(place / "train.h5mu"), "-o", model, "--seed", str(seed), "--preset", preset]
     yield "fit", with_cost(fit + (["--batch-key", batch_key] if batch_key else []))

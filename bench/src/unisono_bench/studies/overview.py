@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 import unisono as un
 from unisono_bench.baselines import BASELINES
+from unisono_bench.data import paired_views
 from unisono_bench.matching import Similarity
 from unisono_bench.studies.cells import read
 from unisono_bench.unisono_method import FittedUnisono
@@ -28,7 +29,7 @@ def draw(path: Path) -> None:
     training, test = un.splits.random_split(mdata := read("pbmc10k_cite")).take(mdata)
     learning, tested = un.read_cells(training), un.read_cells(test)
     model = un.fit(training)
-    rna, adt = tested.paired("rna", "adt")
+    rna, adt = paired_views(tested, "rna", "adt")
     compared = FittedUnisono(model).similarity(rna, adt, depth=False, groups=None)
     ridge = BASELINES["ridge"].fit(learning, 0).predict(rna, "adt")
     if compared is None or ridge is None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BATCH = {"snareseq_cortex": "batch"}
 STARTS = {"snareseq_cortex": "mm10"}
 WAYS = ("networks", "ridge", "correlation")
-DIRECTIONS: tuple[tuple[un.Modality, un.Modality], ...] = (("rna", "atac"), ("atac", "rna"))
+DIRECTIONS: tuple[tuple[str, str], ...] = (("rna", "atac"), ("atac", "rna"))
 N_TOP, N_CODES = 10, 50
 MOVED = 5_000_000
 """Base pairs that genes are moved by, as a control: no pair is left that lies together, so figures fall to chance."""

@@ -40,7 +40,7 @@ class Settings:
     @property
     def said(self) -> str:
         """For the text of a page."""
-        return f"{self.n_seeds} seeds, mean (min–max)."
+        return f"{self.n_seeds} seed{'' if self.n_seeds == 1 else 's'}, mean (min–max)."
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def transferred(model: un.Unisono, new: MuData, seed: int) -> Iterator[Row]:
                 yield {"source": source, "target": target, "way": way, "figure": figure, "value": value}
 
 
-def compared(truth: un.Cells, target: un.Modality, values: np.ndarray) -> dict[str, float]:
+def compared(truth: un.Cells, target: str, values: np.ndarray) -> dict[str, float]:
     """Correlation and error, or the AUROC of peaks."""
     measured = un.preprocessing.on_scale(truth.views[target])
     if target == "atac":

@@ -22,6 +22,7 @@ from mudata import MuData
 from sklearn.metrics import roc_auc_score
 
 import unisono as un
+from unisono_bench.data import paired_views
 from unisono_bench.studies.cells import of_batches, read, take
 from unisono_bench.studies.report import Row, Settings, Study, figure_table
 
@@ -97,7 +98,7 @@ def intervals(model: un.Unisono, test: MuData) -> Iterator[Row]:
     """Fraction of measured values inside, of every direction that has intervals."""
     cells = un.read_cells(test, batch_key="batch")
     for source, target in permutations(model.modalities, 2):
-        _, truth = cells.paired(source, target)
+        _, truth = paired_views(cells, source, target)
         values = un.preprocessing.on_scale(truth).toarray()
         for coverage in COVERAGES:
             with suppress(un.BadInput):  # a direction without intervals
@@ -163,7 +164,7 @@ def novelty(model: un.Unisono, test: MuData, is_novel: np.ndarray) -> Iterator[R
         yield {"modality": modality, "figure": "others beyond 1", "value": float((found[known & ~is_novel] > 1).mean())}
 
 
-def sides(model: un.Unisono) -> tuple[un.Modality, un.Modality]:
+def sides(model: un.Unisono) -> tuple[str, str]:
     """RNA on the left, what was measured with it on the right."""
     return "rna", next(m for m in model.modalities if m != "rna")
 
