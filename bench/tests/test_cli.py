@@ -79,7 +79,7 @@ def test_run_prints_what_it_writes(folder, compared):
     assert titles["unisono"] == titles["cca"] | titles["mean"]
     printed = [line.split() for line in compared.stdout.splitlines()]
     assert [line[0] for line in printed if line and line[0] in runs] == ["unisono", "mean", "ridge", "unisono", "cca"]
-    for method, metric in (("ridge", "pearson"), ("cca", "foscttm of posterior")):
+    for method, metric in (("ridge", "pearson"), ("cca", "foscttm_of_posterior")):
         value = next(row.value for row in runs[method].scores if row.metric == metric)
         assert f"{value:.4f}" in compared.stdout
         assert f"{value:.4f}" in (folder / "out" / "benchmark.md").read_text()

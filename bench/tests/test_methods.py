@@ -54,8 +54,8 @@ def test_a_published_method_is_scored_with_a_density_ratio_from_held_out_cells(t
     places = [(within, depth) for depth in (False, True) for within in (None, "batch")]
     assert {question for question, _ in one} == {Question("matching", "rna", "adt", *place) for place in places}
     assert one[MATCHING, "foscttm"] < 0.1
-    assert one[MATCHING, "match probability"] > 0.5
-    assert found["1e3"][MATCHING, "match probability"] == pytest.approx(one[MATCHING, "match probability"], abs=0.02)
+    assert one[MATCHING, "match_probability"] > 0.5
+    assert found["1e3"][MATCHING, "match_probability"] == pytest.approx(one[MATCHING, "match_probability"], abs=0.02)
 
 
 def test_a_method_that_fails_says_why_in_one_line(tmp_path, cache, monkeypatch):

@@ -53,14 +53,14 @@ def test_a_perfect_method_has_perfect_figures(done):
     for within, depth in ((None, False), ("batch", False), (None, True), ("batch", True)):
         question = MATCHING._replace(within=within, depth=depth)
         assert median(done, "perfect", question, "foscttm") == pytest.approx(0.0)
-        assert median(done, "perfect", question, "foscttm of posterior") == pytest.approx(0.0)
-        assert median(done, "perfect", question, "one-to-one accuracy") == pytest.approx(1.0)
+        assert median(done, "perfect", question, "foscttm_of_posterior") == pytest.approx(0.0)
+        assert median(done, "perfect", question, "one_to_one_accuracy") == pytest.approx(1.0)
 
 
 def test_a_method_at_chance_has_figures_of_chance(done):
     assert abs(median(done, "chance", PREDICTION, "pearson")) < 0.3
     assert 0.3 < median(done, "chance", MATCHING, "foscttm") < 0.7
-    assert 0.3 < median(done, "chance", MATCHING, "foscttm of posterior") < 0.7
+    assert 0.3 < median(done, "chance", MATCHING, "foscttm_of_posterior") < 0.7
 
 
 def test_the_ranking_is_right_and_where_unisono_is_outperformed_is_said(done):

@@ -65,14 +65,14 @@ def test_a_data_set_that_a_study_does_not_know_is_refused(tmp_path):
             run_study(name, STUDIES[name], tmp_path, ["mars"], 1, None, [])
 
 
-def test_scores_of_evaluate_are_rows_with_its_values(model, test):
+def test_scores_of_evaluate_are_rows_of_the_same_values(model, test):
     found = un.evaluate(model, test)
-    rows = evaluated(found)
-    assert sorted(row.value for row in rows) == pytest.approx(sorted(found.values()))
-    by_row = {(row.question, row.metric): row.value for row in rows}
-    assert by_row[Question("prediction", "rna", "adt"), "pearson"] == pytest.approx(found["rna->adt pearson"])
+    rows = {(row.question, row.metric): row.value for row in evaluated(found)}
+    assert len(rows) == len(found.rows)
+    assert rows[Question("prediction", "rna", "adt"), "pearson"] == pytest.approx(found.value("rna", "adt", "pearson"))
     within = Question("matching", "rna", "adt", "batch", True)
-    assert by_row[within, "recall@5"] == pytest.approx(found["rna~adt recall@5 within batch with depth"])
+    wanted = found.value("rna", "adt", "recall_at_5", within="batch", depth=True)
+    assert rows[within, "recall_at_5"] == pytest.approx(wanted)
 
 
 def test_trust_asks_everything_of_a_model(model, test):

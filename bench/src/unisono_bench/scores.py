@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from itertools import permutations
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,30 +17,7 @@ from unisono_bench.tasks import MatchingTask, PredictionTask, Setting, Tasks
 MAX_PAIRS = 25_000_000
 """Pairs of cells for which the probabilities of all are ranked: 200 MB of float64."""
 
-OF_POSTERIOR = "foscttm of posterior"
-
-_PREDICTION_METRICS = (
-    "pearson",
-    "spearman",
-    "rmse",
-    "mae",
-    "auroc",
-    "auprc",
-    "pearson per cell",
-    "overall pearson",
-    "features without correlation",
-)
-_MATCHING_METRICS = (
-    "foscttm",
-    "recall@1",
-    "recall@5",
-    "recall@10",
-    "match probability",
-    "one-to-one accuracy",
-    "calibration error",
-    "pair auroc",
-    "pair auprc",
-)
+OF_POSTERIOR = "foscttm_of_posterior"
 
 
 class Question(NamedTuple):
@@ -81,7 +57,7 @@ class Score(BaseModel):
         target: modality predicted, or of the right cells.
         within: obs column within whose groups cells were matched; None for all cells and for predictions.
         depth: whether total counts took part in the matching.
-        metric: as `un.metrics.prediction_figures` and `un.metrics.matching_figures` call it.
+        metric: as `un.metrics.prediction_metrics` and `un.metrics.matching_metrics` call it.
         value: finite.
     """
 
@@ -120,7 +96,7 @@ def score(tasks: Tasks, outputs: Outputs) -> tuple[Score, ...]:
 def prediction_scores(task: PredictionTask, predicted: np.ndarray) -> dict[str, float]:
     """The metrics of one prediction, as `un.evaluate` gives them."""
     truth = un.preprocessing.on_scale(task.truth)
-    return un.metrics.prediction_figures(
+    return un.metrics.prediction_metrics(
         truth, predicted, is_binary=un.modalities.spec_of(task.truth.modality).is_binary
     )
 
@@ -129,7 +105,7 @@ def matching_scores(task: MatchingTask, setting: Setting, similarity: Similarity
     """The metrics of one matching, as `un.evaluate` gives them, and the rank of partners among all probabilities."""
     groups = task.groups(setting)
     soft, one_to_one = (match_probabilities(similarity, rule, groups) for rule in ("soft", "one-to-one"))
-    found = un.metrics.matching_figures(similarity.left, similarity.right, soft, one_to_one, task.partner, groups)
+    found = un.metrics.matching_metrics(similarity.left, similarity.right, soft, one_to_one, task.partner, groups)
     if len(similarity.left) * len(similarity.right) > MAX_PAIRS:
         return found
     ordered = all_probabilities(similarity, groups)[:, task.partner]
@@ -159,13 +135,8 @@ def _rows(question: Question, values: dict[str, float]) -> Iterator[Score]:
             yield Score(**question._asdict(), metric=metric, value=float(value))
 
 
-def evaluated(found: Mapping[str, float]) -> tuple[Score, ...]:
-    """The scores of `un.evaluate` as rows: each name that a row would have there is looked up."""
-    rows: list[Score] = []
-    for a, b in permutations(un.modalities.registered(), 2):
-        settings = [Question("matching", a, b, within, depth) for depth in (False, True) for within in (None, "batch")]
-        for question in (Question("prediction", a, b), *settings):
-            metrics = _PREDICTION_METRICS if question.task == "prediction" else _MATCHING_METRICS
-            names = {metric: question.label(metric) for metric in metrics}
-            rows += [Score(**question._asdict(), metric=m, value=found[n]) for m, n in names.items() if n in found]
-    return tuple(rows)
+def evaluated(found: un.Scores) -> tuple[Score, ...]:
+    """The rows of `un.evaluate`, without their values at chance."""
+    names = ("task", "source", "target", "within", "depth", "metric", "value")
+    rows = ({name: getattr(row, name) for name in names} for row in found.rows)
+    return tuple(Score.model_validate(row) for row in rows if math.isfinite(row["value"]))

@@ -15,13 +15,13 @@ REFERENCE = "unisono"
 """The method that others are compared with."""
 
 LOWER_IS_BETTER = frozenset(
-    {"rmse", "mae", "foscttm", "foscttm of posterior", "calibration error", "features without correlation"}
+    {"rmse", "mae", "foscttm", "foscttm_of_posterior", "calibration_error", "n_without_correlation"}
 )
 NOTHING = "–"
 _DIGITS = 4
 _HEADLINE: dict[str, tuple[str, ...]] = {
     "prediction": ("pearson", "auroc"),
-    "matching": ("foscttm", "foscttm of posterior", "match probability"),
+    "matching": ("foscttm", "foscttm_of_posterior", "match_probability"),
 }
 
 

@@ -20,7 +20,7 @@ from scipy import sparse
 import unisono as un
 from unisono_bench.data import join
 from unisono_bench.published.links import places_of
-from unisono_bench.scores import Question, evaluated
+from unisono_bench.scores import Question
 from unisono_bench.studies.cells import of_batches, read, take
 from unisono_bench.studies.report import Row, Settings, Study, figure_table
 
@@ -77,12 +77,11 @@ def asked(model: un.Unisono, cells: MuData) -> Iterator[Row]:
     yield from scores(un.evaluate(model, cells, force=True))
 
 
-def scores(found: Mapping[str, float]) -> Iterator[Row]:
+def scores(found: un.Scores) -> Iterator[Row]:
     """The scores of the table."""
-    values = {(score.question, score.metric): score.value for score in evaluated(found)}
     for question, metric in SCORES:
-        about = {"task": question.task, "source": question.source, "target": question.target}
-        yield {**about, "metric": metric, "value": values[question, metric]}
+        about = {"task": question.task, "source": question.source, "target": question.target, "metric": metric}
+        yield {**about, "value": found.value(question.source, question.target, metric)}
 
 
 def is_refused(model: un.Unisono, cells: MuData) -> bool:
@@ -105,9 +104,11 @@ def measure_peaks(settings: Settings) -> dict[str, list[Row]]:
         rng = np.random.default_rng([seed, 3])
         sets = {"its own": test["atac"], "moved": moved(test["atac"], rng), "merged": merged(test["atac"], rng)}
         for name, atac in sets.items():
-            found = evaluated(un.evaluate(model, join({"rna": test["rna"], "atac": atac})))
-            headline = next(s for s in found if s.task == "matching" and s.metric == "foscttm" and not s.depth)
-            for figure, value in {"FOSCTTM": headline.value, "peaks": float(atac.n_vars)}.items():
+            found = un.evaluate(model, join({"rna": test["rna"], "atac": atac}))
+            for figure, value in {
+                "FOSCTTM": found.value("atac", "rna", "foscttm"),
+                "peaks": float(atac.n_vars),
+            }.items():
                 rows.append({"seed": seed, "peak set": name, "figure": figure, "value": value})
     return {"rows": rows}
 

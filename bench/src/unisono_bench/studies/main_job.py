@@ -26,7 +26,7 @@ from mudata import MuData
 
 import unisono as un
 from unisono_bench.methods import baseline
-from unisono_bench.scores import Question, Score, evaluated, score
+from unisono_bench.scores import Question, Score, score
 from unisono_bench.studies.cells import read
 from unisono_bench.studies.report import Row, Settings, Study, grouped
 from unisono_bench.tasks import make_tasks
@@ -46,8 +46,7 @@ def measure(settings: Settings) -> dict[str, list[Row]]:
             for seed in range(settings.n_seeds):
                 for command, cost in commands(place, test, seed, settings.preset, batch_key):
                     tables["costs"].append({"data": name, "seed": seed, "command": command, **cost})
-                said = json.loads((place / f"scores{seed}" / "metrics.json").read_text(encoding="utf-8"))["scores"]
-                tables["scores"] += [{"data": name, "seed": seed, **row.model_dump()} for row in evaluated(said)]
+                tables["scores"] += [{"data": name, "seed": seed, **row} for row in written(place / f"scores{seed}")]
         tables["linear"] += [{"data": name, **row.model_dump()} for row in linear(training, test, batch_key)]
     return tables
 
@@ -75,6 +74,15 @@ def commands(
     yield "match", with_cost(["match", model, query, "--between", f"{left},{right}", "-o", f"{model}-m.h5ad"])
     yield "embed", with_cost(["embed", model, query, "-o", f"{model}-e.h5mu"])
     yield "evaluate", with_cost(["evaluate", model, query, "-o", str(place / f"scores{seed}")])
+
+
+def written(folder: Path) -> Iterator[Row]:
+    """The rows of metrics.json."""
+    said = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["scores"]
+    for task, rows in said.items():
+        for row in rows:
+            if row["value"] is not None:
+                yield {"task": task, **{name: value for name, value in row.items() if name != "chance"}}
 
 
 def with_cost(arguments: list[str]) -> dict[str, float]:

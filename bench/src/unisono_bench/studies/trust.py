@@ -121,9 +121,9 @@ def across_donors(mdata: MuData, config: un.FitConfig, seed: int) -> Iterator[Ro
 def matches(model: un.Unisono, test: MuData) -> Iterator[Row]:
     """Calibration of the first answer under rule soft, and precision of the surest, all partners being there."""
     found = model.match(test, test, between=sides(model), prior_unmatched=0).to_anndata()
-    correct, stated = un.metrics.top_answers(found.X, np.arange(found.n_obs))
+    correct, stated = un.metrics.top_match(found.X, np.arange(found.n_obs))
     yield {"figure": "calibration error", "value": un.metrics.expected_calibration_error(stated, correct)}
-    yield {"figure": "of luck alone", "value": un.metrics.calibration_error_of_luck(stated)}
+    yield {"figure": "of luck alone", "value": un.metrics.finite_sample_calibration_error(stated)}
     curve = un.metrics.abstention(stated, correct)
     for fraction in (0.01, 0.05, 0.2, 1.0):
         at = np.searchsorted(curve.x, fraction - 1e-9)
