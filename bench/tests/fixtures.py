@@ -14,7 +14,6 @@ from scipy import sparse
 
 import unisono as un
 from unisono_bench.data import join, to_anndata
-from unisono_bench.matching import Similarity
 from unisono_bench.methods import EstimatorMethod
 from unisono_bench.outputs import Cost, Costs
 from unisono_bench.records import Run
@@ -102,8 +101,10 @@ class FittedFake:
         values = truth + self.fake.noise * noise
         return np.full_like(values, np.nan) if self.fake.fault == "nan" else values.astype(np.float32)
 
-    def similarity(self, left: un.View, right: un.View, *, depth: bool, groups: object) -> Similarity | None:
-        return Similarity(self._unit(left, 1), self._unit(right, 2), 50.0)
+    def similarity(
+        self, left: un.View, right: un.View, *, depth: bool, groups: object
+    ) -> un.matching.Similarity | None:
+        return un.matching.Similarity(self._unit(left, 1), self._unit(right, 2), 50.0)
 
     def _unit(self, view: un.View, side: int) -> np.ndarray:
         values = view.counts.toarray().astype(float)

@@ -10,7 +10,7 @@ import pytest
 
 import unisono as un
 from unisono_bench.baselines import BASELINES, contrastive
-from unisono_bench.matching import Similarity, match_probabilities
+from unisono_bench.matching import match_probabilities
 
 RECIPE = un.datasets.Recipe(n_cells=331, n_genes=47, n_peaks=71, n_proteins=9, batch_effect=0.8, seed=3)
 N_TRAINING, N_TEST = 283, 48
@@ -110,14 +110,14 @@ def test_partners_are_nearer_than_chance_and_strangers_are_not(name, left, right
     views = unseen().views
     found = vectors(fitted(name), views[left], views[right])
     assert foscttm(found) < 0.4
-    assert 0.4 < foscttm(found._replace(right=np.roll(found.right, 7, axis=0))) < 0.6
+    assert 0.4 < foscttm(replace(found, right=np.roll(found.right, 7, axis=0))) < 0.6
 
 
 @pytest.mark.parametrize("name", MATCHES)
 def test_vectors_are_of_unit_length_and_the_temperature_is_positive(name):
     views = unseen().views
     found = vectors(fitted(name), views["rna"], views["adt"])
-    assert isinstance(found, Similarity)
+    assert isinstance(found, un.matching.Similarity)
     assert found.beta > 0
     for side in (found.left, found.right):
         assert side.dtype == np.float32
@@ -227,8 +227,8 @@ def test_match_probabilities_are_those_of_the_package_for_every_method():
     matched = vectors(fitted("cca"), views["rna"], views["adt"])
     groups = (views["rna"].batch, views["adt"].batch)
     found = match_probabilities(matched, "soft", groups).toarray()
-    wanted = un.matching.couple(*matched[:2], beta=matched.beta, rule="soft", within=groups)
-    np.testing.assert_allclose(found, wanted.posterior.toarray(), atol=1e-6)
+    wanted = un.matching.match_cells(matched, rule="soft", within=groups)
+    np.testing.assert_allclose(found, wanted.probabilities.toarray(), atol=1e-6)
     assert not found[groups[0][:, None] != groups[1][None]].any()
     hard = match_probabilities(matched, "one-to-one")
     np.testing.assert_array_equal(hard.sum(axis=0), 1.0)

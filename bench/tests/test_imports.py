@@ -59,12 +59,20 @@ def used(source: str) -> Iterator[str]:
 def hidden(source: str) -> list[str]:
     """The names that are not public; what hangs on a public class or function is public with it."""
     public, found = surface(), []
+    tree = ast.parse(source)
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+    inner = {m for m in modules if m.startswith("unisono.") and m.removeprefix("unisono.") not in ROOMS}
     for name in used(source):
         parts = name.split(".")
         steps = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
         is_module = [step == "unisono" or step.removeprefix("unisono.") in ROOMS for step in steps]
         open_steps = steps[: is_module.index(False) + 1] if False in is_module else steps
-        if not set(open_steps) <= public or any(part.startswith("_") and part != "__file__" for part in parts):
+        is_inner = any(name.startswith(f"{module}.") for module in inner)
+        if (
+            is_inner
+            or not set(open_steps) <= public
+            or any(part.startswith("_") and part != "__file__" for part in parts)
+        ):
             found.append(name)
     return sorted(set(found))
 
@@ -108,8 +116,8 @@ FAULTS = {
     "import unisono as un\nx: un.types.View": "unisono.types.View",
     "import unisono as un\nun.metrics.arrays": "unisono.metrics.arrays",
     "import unisono as un\nun.matching._MIN": "unisono.matching._MIN",
-    "from unisono.matching.sinkhorn import posterior": "unisono.matching.sinkhorn.posterior",
-    "from unisono import matching\nmatching.sinkhorn.posterior(x)": "unisono.matching.sinkhorn.posterior",
+    "from unisono.matching.sinkhorn import solve": "unisono.matching.sinkhorn.solve",
+    "from unisono import matching\nmatching.rules.apply_rule(x)": "unisono.matching.rules.apply_rule",
     "from unisono.metrics import _secret": "unisono.metrics._secret",
     "from importlib import import_module\nimport_module('unisono.io')": "unisono.io",
     "from importlib import import_module\nimport_module(name)": "unisono.?",

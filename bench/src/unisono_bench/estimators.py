@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import unisono as un
-from unisono_bench.matching import Groups, Similarity
+from unisono_bench.matching import Groups
 
 
 class Fitted(Protocol):
@@ -23,7 +23,9 @@ class Fitted(Protocol):
         """
         ...
 
-    def similarity(self, left: un.View, right: un.View, *, depth: bool, groups: Groups | None) -> Similarity | None:
+    def similarity(
+        self, left: un.View, right: un.View, *, depth: bool, groups: Groups | None
+    ) -> un.matching.Similarity | None:
         """How alike left and right cells are.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,51 +19,39 @@ Groups = tuple[NDArray[np.str_], NDArray[np.str_]]
 Rule = Literal["soft", "argmax", "one-to-one"]
 
 MAX_PARTNERS = 1000
-"""Entries a row of a match may have: what a matching file may hold."""
+"""Entries per row of a match: what a matching file may hold."""
 
 _MAX_PAIRS = 1500
 """Held-out pairs that a density ratio is fitted on, as for Unisono."""
 
 
-class Similarity(NamedTuple):
-    """Vectors of left and right cells; `beta` times an inner product is the log density ratio of a pair.
-
-    Attributes:
-        left: left cell x dimension.
-        right: right cell x dimension.
-        beta: inverse temperature, above 0.
-    """
-
-    left: Vectors
-    right: Vectors
-    beta: float
-
-
-def match_probabilities(similarity: Similarity, rule: Rule, groups: Groups | None = None) -> sparse.csr_matrix:
+def match_probabilities(
+    similarity: un.matching.Similarity, rule: Rule, groups: Groups | None = None
+) -> sparse.csr_matrix:
     """Left x right, rows sum to 1: nearest candidates, Sinkhorn scaling and a rule, as `unisono match` does."""
-    left, right, beta = similarity
-    return un.matching.couple(left, right, beta=beta, rule=rule, top=MAX_PARTNERS, within=groups).posterior
+    return un.matching.match_cells(similarity, rule=rule, max_partners=MAX_PARTNERS, within=groups).probabilities
 
 
-def all_probabilities(similarity: Similarity, groups: Groups | None = None) -> NDArray[np.float64]:
-    """As `match_probabilities`, of every pair and without a rule: each pair has its place in the ranking.
+def all_log_probabilities(similarity: un.matching.Similarity, groups: Groups | None = None) -> NDArray[np.float64]:
+    """Logs of the probabilities of every pair, left x right, without a rule: each pair has its place in the ranking.
 
     Args:
         similarity: as many left as right cells.
-        groups: cells are scaled within groups, each with as many left as right cells; 0 between groups.
+        groups: cells are scaled within groups, each with as many left as right cells; −inf between groups.
 
     Raises:
         ValueError: sides differ in size, in all or in a group.
     """
     shape = len(similarity.left), len(similarity.right)
     left, right = groups or (np.zeros(shape[0], dtype=int), np.zeros(shape[1], dtype=int))
-    found = np.zeros(shape)
+    found = np.full(shape, -np.inf)
     for group in np.union1d(left, right):
         rows, columns = np.flatnonzero(left == group), np.flatnonzero(right == group)
         if len(rows) != len(columns):
             raise ValueError(f"{len(rows)} left and {len(columns)} right cells, expected as many on both sides")
-        scores = _complete(similarity.left[rows] @ similarity.right[columns].T)
-        found[np.ix_(rows, columns)] = un.matching.posterior(scores, similarity.beta).posterior.toarray()
+        log_ratio = similarity.take(rows, columns).log_ratio()
+        potentials = un.matching.solve(un.matching.MatchingProblem.one_to_one(log_ratio))
+        found[np.ix_(rows, columns)] = log_ratio + potentials.left[:, None] + potentials.right
     return found
 
 
@@ -104,17 +92,7 @@ class DensityRatio:
         *,
         depth: bool,
         groups: Groups | None,
-    ) -> Similarity:
+    ) -> un.matching.Similarity:
         """The similarity of other cells, with the agreement of their depths, standardised within groups, if asked."""
-        if not depth:
-            return Similarity(*sides, self.beta)
-        labels = groups or (None, None)
-        x, y = (un.matching.standardise_depth(d, group) for d, group in zip(log_depths, labels, strict=True))
-        return Similarity(*un.matching.with_depth(*sides, x, y, self.with_depth), self.with_depth.beta)
-
-
-def _complete(scores: Vectors) -> sparse.csr_matrix:
-    """A dense matrix as CSR in which zeros are stored too, since every pair may be partners."""
-    n_left, n_right = scores.shape
-    indices = np.tile(np.arange(n_right), n_left)
-    return sparse.csr_matrix((scores.ravel(), indices, np.arange(n_left + 1) * n_right), shape=scores.shape)
+        similarity = un.matching.Similarity(*sides, self.beta)
+        return similarity.with_depth(self.with_depth, log_depths, groups) if depth else similarity

@@ -18,14 +18,14 @@ from pydantic import BaseModel, ConfigDict
 
 import unisono as un
 from unisono_bench.estimators import Estimator, Fitted
-from unisono_bench.matching import Similarity, match_probabilities
+from unisono_bench.matching import match_probabilities
 from unisono_bench.tasks import MatchingTask, Setting, Tasks
 
 T = TypeVar("T")
 
 _STATUS, _PEAK_RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
-Similarities = Mapping[Setting, Similarity]
+Similarities = Mapping[Setting, un.matching.Similarity]
 
 
 class Cost(BaseModel):
@@ -150,5 +150,5 @@ def _similarities(fitted: Fitted, task: MatchingTask) -> Similarities | None:
     return offered or None
 
 
-def _similarity(fitted: Fitted, task: MatchingTask, setting: Setting) -> Similarity | None:
+def _similarity(fitted: Fitted, task: MatchingTask, setting: Setting) -> un.matching.Similarity | None:
     return fitted.similarity(task.left, task.right, depth=setting.depth, groups=task.groups(setting))

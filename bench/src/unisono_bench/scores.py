@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 import unisono as un
-from unisono_bench.matching import Similarity, all_probabilities, match_probabilities
+from unisono_bench.matching import all_log_probabilities, match_probabilities
 from unisono_bench.outputs import Outputs, Similarities
 from unisono_bench.tasks import MatchingTask, PredictionTask, Setting, Tasks
 
@@ -101,14 +101,14 @@ def prediction_scores(task: PredictionTask, predicted: np.ndarray) -> dict[str, 
     )
 
 
-def matching_scores(task: MatchingTask, setting: Setting, similarity: Similarity) -> dict[str, float]:
+def matching_scores(task: MatchingTask, setting: Setting, similarity: un.matching.Similarity) -> dict[str, float]:
     """The metrics of one matching, as `un.evaluate` gives them, and the rank of partners among all probabilities."""
     groups = task.groups(setting)
     soft, one_to_one = (match_probabilities(similarity, rule, groups) for rule in ("soft", "one-to-one"))
-    found = un.metrics.matching_metrics(similarity.left, similarity.right, soft, one_to_one, task.partner, groups)
+    found = un.metrics.matching_metrics(*similarity.vectors, soft, one_to_one, task.partner, groups)
     if len(similarity.left) * len(similarity.right) > MAX_PAIRS:
         return found
-    ordered = all_probabilities(similarity, groups)[:, task.partner]
+    ordered = all_log_probabilities(similarity, groups)[:, task.partner]
     of_posterior = un.metrics.foscttm_of_scores(ordered, None if groups is None else groups[0])
     return {"foscttm": found["foscttm"], OF_POSTERIOR: of_posterior} | found
 
@@ -121,7 +121,7 @@ def _of_matching(task: MatchingTask, similarities: Similarities) -> Iterator[Sco
             yield from _rows(question, matching_scores(task, setting, similarities[setting]))
 
 
-def _check(question: Question, task: MatchingTask, similarity: Similarity) -> None:
+def _check(question: Question, task: MatchingTask, similarity: un.matching.Similarity) -> None:
     for side, view, vectors in (("left", task.left, similarity.left), ("right", task.right, similarity.right)):
         if len(vectors) != view.n_cells:
             raise ValueError(f"{question.title}: {len(vectors)} vectors of {view.n_cells} {side} cells")

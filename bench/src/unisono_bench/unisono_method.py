@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import unisono as un
 from unisono_bench.data import to_anndata, to_mudata
-from unisono_bench.matching import Groups, Similarity
+from unisono_bench.matching import Groups
 from unisono_bench.methods import EstimatorMethod
 
 NAME = "unisono"
@@ -66,11 +66,13 @@ class FittedUnisono:
             return None
         return np.asarray(self.model.predict(to_anndata(source), source.modality, target).X)
 
-    def similarity(self, left: un.View, right: un.View, *, depth: bool, groups: Groups | None) -> Similarity | None:
+    def similarity(
+        self, left: un.View, right: un.View, *, depth: bool, groups: Groups | None
+    ) -> un.matching.Similarity | None:
         """As `unisono match` compares them; None for a modality that the model does not know."""
         if not {left.modality, right.modality} <= set(self.model.modalities):
             return None
-        return Similarity(*self.model.fitted.match_vectors(left, right, depth=depth, groups=groups))
+        return self.model.fitted.similarity(left, right, depth=depth, groups=groups)
 
 
 def full(config: un.FitConfig, device: str) -> EstimatorMethod:

@@ -14,7 +14,7 @@ import unisono as un
 from unisono_bench.baselines.codes import Codes, InputCodes
 from unisono_bench.baselines.pairs import MIN_HELD_OUT, MIN_PAIRED, hold_out, n_paired
 from unisono_bench.data import paired_views
-from unisono_bench.matching import DensityRatio, Groups, Similarity
+from unisono_bench.matching import DensityRatio, Groups
 
 Pair = tuple[str, str]
 
@@ -105,7 +105,9 @@ class FittedMatcher:
     def predict(self, source: un.View, target: str) -> None:
         """None: a matcher does not predict."""
 
-    def similarity(self, left: un.View, right: un.View, *, depth: bool, groups: Groups | None) -> Similarity | None:
+    def similarity(
+        self, left: un.View, right: un.View, *, depth: bool, groups: Groups | None
+    ) -> un.matching.Similarity | None:
         """Unit vectors of both sides, with depth appended if asked; None where training had too few cells with both."""
         first, second = un.modalities.in_order((left.modality, right.modality))
         pair = first, second

@@ -101,7 +101,7 @@ def spaces(model: un.Unisono, test: MuData) -> Iterator[Row]:
         return
     embedded = model.embed(test.copy())
     sides = [embedded[view.modality][view.cells].obsm["X_unisono"] for view in (a, b)]
-    for space, (x, y) in {"match": (compared.left, compared.right), "embed": sides}.items():
+    for space, (x, y) in {"match": compared.vectors, "embed": sides}.items():
         figures = {"other modality among 15 neighbours": mixing(x, y)}
         figures["FOSCTTM"] = un.metrics.foscttm(x, y)
         figures["FOSCTTM within batch"] = un.metrics.foscttm(x, y, groups=a.batch)

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 import unisono as un
 from unisono_bench.baselines import BASELINES
 from unisono_bench.data import paired_views
-from unisono_bench.matching import Similarity
 from unisono_bench.studies.cells import read
 from unisono_bench.unisono_method import FittedUnisono
 
@@ -42,7 +41,7 @@ def draw(path: Path) -> None:
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.1, 1.3, 1.0))
         draw_types(left, links, test["rna"].obs["cell_type"].astype(str))
         draw_prediction(middle, truth, np.asarray(model.predict(test, "rna", "adt").X), ridge, adt.features)
-        draw_ranks(right, compared, un.metrics.foscttm(compared.left, compared.right))
+        draw_ranks(right, compared, un.metrics.foscttm(*compared.vectors))
         figure.tight_layout()
         figure.savefig(path, dpi=110)
 
@@ -78,11 +77,11 @@ def draw_prediction(axes: Axes, truth: np.ndarray, ours: np.ndarray, ridge: np.n
     axes.legend(frameon=False, loc="upper left")
 
 
-def draw_ranks(axes: Axes, similarity: Similarity, foscttm: float) -> None:
+def draw_ranks(axes: Axes, similarity: un.matching.Similarity, foscttm: float) -> None:
     """Share of cells whose partner is among the k most alike."""
     n_cells = len(similarity.left)
     ks = np.unique(np.geomspace(1, n_cells, 40).astype(int))
-    recall = un.metrics.recall_at(similarity.left, similarity.right, ks=tuple(int(k) for k in ks))
+    recall = un.metrics.recall_at(*similarity.vectors, ks=tuple(int(k) for k in ks))
     axes.plot(ks, [recall[int(k)] for k in ks], color=COLOURS["rna"], label=f"Unisono, FOSCTTM {foscttm:.3f}")
     axes.plot(ks, ks / n_cells, color="#999999", ls=":", label="chance")
     axes.set(title="RNA matched to protein", xscale="log", ylim=(0, 1.3))
