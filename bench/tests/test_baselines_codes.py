@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 from scipy.stats import f_oneway
 
+import unisono as un
 from unisono_bench.baselines.codes import InputCodes
-from unisono.types import View
 
 N_CELLS = 97
 RECIPES = {"rna": 41, "adt": 29, "atac": 53}
@@ -24,7 +24,7 @@ def view(modality, n_cells=N_CELLS, n_features=None, seed=0):
     counts = rng.poisson(0.8 * gain * np.exp(0.7 * rng.normal(size=(n_cells, 3)) @ loadings)).astype(np.int32)
     counts[:, 0] += 1
     cells = np.array([f"c{i}" for i in range(n_cells)])
-    return View(modality, sparse.csr_matrix(counts), cells, np.array([f"f{j}" for j in range(n_features)]), batch)
+    return un.View(modality, sparse.csr_matrix(counts), cells, np.array([f"f{j}" for j in range(n_features)]), batch)
 
 
 def columns(some, order):

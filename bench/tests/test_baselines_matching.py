@@ -9,20 +9,20 @@ import pytest
 import torch
 from sklearn.cross_decomposition import CCA
 
-from unisono.datasets.simulator import Recipe, simulate_cells
-from unisono_bench.baselines import BASELINES, canonical, contrastive
-from unisono_bench.baselines.canonical import canonical_directions, fit_cca
+import unisono as un
+from unisono_bench.baselines import BASELINES, contrastive, linear
 from unisono_bench.baselines.codes import InputCodes
 from unisono_bench.baselines.contrastive import clip_loss, fit_clip
-from unisono_bench.baselines.matching import Matcher, PairedCodes
-from unisono_bench.baselines.pairs import n_paired, paired, split
-from unisono_bench.baselines.procrustes import fit_procrustes
-from unisono.matching import fit_beta, fit_beta_and_depth_weight
-from unisono.types import Cells
+from unisono_bench.baselines.linear import canonical_directions, fit_cca, fit_procrustes
+from unisono_bench.baselines.matcher import Matcher, PairedCodes
+from unisono_bench.baselines.pairs import hold_out, n_paired
+from unisono_bench.data import paired_views
 
 N_CELLS = 1009
 NOBODY = PairedCodes(np.empty((0, 7), np.float32), np.empty((0, 5), np.float32))
-RECIPE = Recipe(n_cells=331, n_genes=47, n_peaks=71, n_proteins=9, batch_effect=0.8, shared_depth=0.9, seed=3)
+RECIPE = un.datasets.Recipe(
+    n_cells=331, n_genes=47, n_peaks=71, n_proteins=9, batch_effect=0.8, shared_depth=0.9, seed=3
+)
 
 
 def planted(n_cells=N_CELLS, rho=0.9, seed=0):
@@ -34,17 +34,17 @@ def planted(n_cells=N_CELLS, rho=0.9, seed=0):
 
 
 def training():
-    return simulate_cells(RECIPE).cells.take(np.arange(283))
+    return un.datasets.simulate_cells(RECIPE).cells.take(np.arange(283))
 
 
-def leave_one_out_codes():
-    return simulate_cells(RECIPE).cells.take(np.arange(283, 331))
+def unseen():
+    return un.datasets.simulate_cells(RECIPE).cells.take(np.arange(283, 331))
 
 
 def without(cells, modality, rows):
     """The cells, of which some lack a modality."""
     kept = np.setdiff1d(np.arange(cells.views[modality].n_cells), rows)
-    return Cells({**cells.views, modality: cells.views[modality].take(kept)})
+    return un.Cells({**cells.views, modality: cells.views[modality].take(kept)})
 
 
 def unit(x):
@@ -60,33 +60,33 @@ def foscttm(left, right):
 def test_pairs_are_found_by_name_not_by_place():
     cells = training()
     shuffled = cells.views["adt"].take(np.random.default_rng(1).permutation(283)[:101])
-    left, right = paired(Cells({"rna": cells.views["rna"], "adt": shuffled}), "rna", "adt")
+    left, right = paired_views(un.Cells({"rna": cells.views["rna"], "adt": shuffled}), "rna", "adt")
     assert left.n_cells == 101
     np.testing.assert_array_equal(left.cells, right.cells)
 
 
 def test_held_out_cells_are_a_tenth_or_60_or_a_fifth():
     for n_cells, wanted in ((283, 56), (331, 60), (701, 70)):
-        cells = simulate_cells(replace(RECIPE, n_cells=n_cells)).cells
-        learning, held_out = split(cells, 0)
+        cells = un.datasets.simulate_cells(replace(RECIPE, n_cells=n_cells)).cells
+        learning, held_out = hold_out(cells, 0)
         assert (len(learning.names), len(held_out.names)) == (n_cells - wanted, wanted)
         assert set(learning.names) | set(held_out.names) == set(cells.names)
 
 
 def test_cells_with_one_modality_are_never_held_out():
-    cells = without(Cells({m: training().views[m] for m in ("rna", "adt")}), "adt", np.arange(0, 283, 2))
-    _, held_out = split(cells, 0)
+    cells = without(un.Cells({m: training().views[m] for m in ("rna", "adt")}), "adt", np.arange(0, 283, 2))
+    _, held_out = hold_out(cells, 0)
     assert n_paired(held_out, "rna", "adt") == len(held_out.names) == 28
 
 
 def test_another_seed_holds_out_other_cells():
-    names = [set(split(training(), seed)[1].names) for seed in (0, 0, 1)]
+    names = [set(hold_out(training(), seed)[1].names) for seed in (0, 0, 1)]
     assert names[0] == names[1]
     assert names[0] != names[2]
 
 
 def test_cca_finds_the_one_planted_dimension_and_its_correlation(monkeypatch):
-    monkeypatch.setattr(canonical, "PENALTY", 1e-9)
+    monkeypatch.setattr(linear, "PENALTY", 1e-9)
     left, right, rho = canonical_directions(*planted(20_011), 5)
     assert rho[0] == pytest.approx(0.9, abs=0.01)
     assert rho[1:].max() < 0.05
@@ -95,7 +95,7 @@ def test_cca_finds_the_one_planted_dimension_and_its_correlation(monkeypatch):
 
 
 def test_cca_without_penalty_is_that_of_sklearn(monkeypatch):
-    monkeypatch.setattr(canonical, "PENALTY", 1e-9)
+    monkeypatch.setattr(linear, "PENALTY", 1e-9)
     x, y = (side - side.mean(axis=0) for side in planted(307))
     left, right, rho = canonical_directions(x, y, 2)
     u, v = CCA(2, scale=False, tol=1e-12, max_iter=100_000).fit_transform(x.astype(float), y.astype(float))
@@ -106,7 +106,7 @@ def test_cca_without_penalty_is_that_of_sklearn(monkeypatch):
 
 
 def test_canonical_variates_are_white_and_paired_one_to_one(monkeypatch):
-    monkeypatch.setattr(canonical, "PENALTY", 1e-9)
+    monkeypatch.setattr(linear, "PENALTY", 1e-9)
     x, y = planted(307)
     left, right, rho = canonical_directions(x, y, 5)
     u, v = x @ left, y @ right
@@ -122,7 +122,7 @@ def test_the_penalty_lowers_correlations_that_few_cells_make_up():
 
 
 def test_cca_weighs_each_variate_by_its_correlation(monkeypatch):
-    monkeypatch.setattr(canonical, "PENALTY", 1e-9)
+    monkeypatch.setattr(linear, "PENALTY", 1e-9)
     pairs = planted()
     left, right = fit_cca(pairs, NOBODY, 0)
     rho = canonical_directions(*pairs, 5)[2]
@@ -238,7 +238,7 @@ def test_dropout_is_off_once_training_is_over(monkeypatch):
 
 
 def two_modalities():
-    return Cells({m: training().views[m] for m in ("atac", "rna")})
+    return un.Cells({m: training().views[m] for m in ("atac", "rna")})
 
 
 @cache
@@ -248,16 +248,16 @@ def fitted(name="cca"):
 
 @pytest.mark.parametrize("name", ["cca", "procrustes"])
 def test_temperature_and_depth_are_fitted_on_vectors_of_cells_that_nothing_has_seen(name):
-    learning, held_out = split(two_modalities(), 0)
-    views = paired(held_out, "atac", "rna")
+    learning, held_out = hold_out(two_modalities(), 0)
+    views = paired_views(held_out, "atac", "rna")
     codes = {m: InputCodes.fit(learning.views[m], 50, 0) for m in ("atac", "rna")}
-    pairs = PairedCodes(*(codes[v.modality].standardised(v) for v in paired(learning, "atac", "rna")))
+    pairs = PairedCodes(*(codes[v.modality].standardised(v) for v in paired_views(learning, "atac", "rna")))
     projections = BASELINES[name].fit_space(pairs, pairs, 0)
     vectors = [unit(p(codes[v.modality].standardised(v))) for p, v in zip(projections, views, strict=True)]
     depths = [np.log1p(v.depth) for v in views]
-    terms = fitted(name).terms["atac", "rna"]
-    assert terms.beta == pytest.approx(fit_beta(*vectors, within=views[0].batch), rel=1e-3)
-    wanted = fit_beta_and_depth_weight(*vectors, *depths, within=views[0].batch)
+    terms = fitted(name).ratios["atac", "rna"]
+    assert terms.beta == pytest.approx(un.matching.fit_beta(*vectors, within=views[0].batch), rel=1e-3)
+    wanted = un.matching.fit_beta_and_depth_weight(*vectors, *depths, within=views[0].batch)
     assert terms.with_depth.weight == wanted.weight
     assert terms.with_depth.r == pytest.approx(wanted.r, rel=1e-3)
 
@@ -265,11 +265,11 @@ def test_temperature_and_depth_are_fitted_on_vectors_of_cells_that_nothing_has_s
 @pytest.mark.parametrize("name", ["cca", "procrustes"])
 def test_projections_are_fitted_again_on_all_training_cells(name):
     codes = {m: InputCodes.fit(training().views[m], 50, 0) for m in ("atac", "rna")}
-    pairs = PairedCodes(*(codes[v.modality].standardised(v) for v in paired(training(), "atac", "rna")))
+    pairs = PairedCodes(*(codes[v.modality].standardised(v) for v in paired_views(training(), "atac", "rna")))
     projections = BASELINES[name].fit_space(pairs, pairs, 0)
-    views = [leave_one_out_codes().views[m] for m in ("atac", "rna")]
+    views = [unseen().views[m] for m in ("atac", "rna")]
     wanted = [unit(p(codes[v.modality].standardised(v))) for p, v in zip(projections, views, strict=True)]
-    found = fitted(name).vectors(*views, depth=False, groups=None)
+    found = fitted(name).similarity(*views, depth=False, groups=None)
     np.testing.assert_allclose(found.left, wanted[0], atol=1e-4)
     np.testing.assert_allclose(found.right, wanted[1], atol=1e-4)
 
@@ -281,7 +281,7 @@ def test_a_method_that_stops_on_held_out_cells_is_fitted_once():
         seen.append((len(learning.left), len(held_out.left)))
         return fit_cca(learning, held_out, seed)
 
-    cells = Cells({m: training().views[m] for m in ("rna", "adt")})
+    cells = un.Cells({m: training().views[m] for m in ("rna", "adt")})
     Matcher("once", 5, fit_space, stops_early=True).fit(cells, 0)
     assert seen == [(227, 56)]
     Matcher("twice", 5, fit_space, stops_early=False).fit(cells, 0)
@@ -289,11 +289,11 @@ def test_a_method_that_stops_on_held_out_cells_is_fitted_once():
 
 
 def test_depth_adds_to_the_cosine_what_log_totals_say_standardised_within_groups():
-    model, views = fitted(), [leave_one_out_codes().views[m] for m in ("atac", "rna")]
+    model, views = fitted(), [unseen().views[m] for m in ("atac", "rna")]
     groups = (views[0].batch, views[1].batch)
-    plain = model.vectors(*views, depth=False, groups=groups)
-    found = model.vectors(*views, depth=True, groups=groups)
-    term = model.terms["atac", "rna"].with_depth
+    plain = model.similarity(*views, depth=False, groups=groups)
+    found = model.similarity(*views, depth=True, groups=groups)
+    term = model.ratios["atac", "rna"].with_depth
     assert term.weight > 0
     assert found.beta == term.beta
     x, y = (np.log1p(v.depth) for v in views)
@@ -305,37 +305,37 @@ def test_depth_adds_to_the_cosine_what_log_totals_say_standardised_within_groups
     x, y = x[:, None], y[None]
     ratio = -0.5 * np.log(1 - r**2) + r * x * y / (1 - r**2) - 0.5 * r**2 / (1 - r**2) * (x**2 + y**2)
     wanted = term.beta * plain.left @ plain.right.T + term.weight * ratio
-    np.testing.assert_allclose(found.beta * found.left @ found.right.T, wanted, atol=1e-3)
+    np.testing.assert_allclose(found.log_ratio(), wanted, atol=1e-3)
 
 
 def test_depth_without_groups_is_standardised_over_the_whole_side():
-    model, views = fitted(), [leave_one_out_codes().views[m] for m in ("atac", "rna")]
+    model, views = fitted(), [unseen().views[m] for m in ("atac", "rna")]
     one_group = (np.full(48, "x"), np.full(48, "x"))
     free, grouped, batched = (
-        model.vectors(*views, depth=True, groups=groups)
+        model.similarity(*views, depth=True, groups=groups)
         for groups in (None, one_group, (views[0].batch, views[1].batch))
     )
-    np.testing.assert_array_equal(free.left, grouped.left)
-    assert np.abs(free.left - batched.left).max() > 1e-3
+    np.testing.assert_array_equal(free.vectors[0], grouped.vectors[0])
+    assert np.abs(free.vectors[0] - batched.vectors[0]).max() > 1e-3
 
 
 def test_sides_can_be_swapped():
-    model, views = fitted(), [leave_one_out_codes().views[m] for m in ("atac", "rna")]
+    model, views = fitted(), [unseen().views[m] for m in ("atac", "rna")]
     for depth in (False, True):
-        one = model.vectors(views[0], views[1], depth=depth, groups=None)
-        other = model.vectors(views[1], views[0], depth=depth, groups=None)
+        one = model.similarity(views[0], views[1], depth=depth, groups=None)
+        other = model.similarity(views[1], views[0], depth=depth, groups=None)
         assert one.beta == other.beta
-        np.testing.assert_allclose(one.left @ one.right.T, (other.left @ other.right.T).T, atol=1e-5)
+        np.testing.assert_allclose(one.log_ratio(), other.log_ratio().T, atol=1e-3)
 
 
 def test_modalities_with_too_few_cells_in_common_are_not_matched():
     cells = without(training(), "adt", np.arange(11, 283))
     model = BASELINES["cca"].fit(cells, 0)
-    views = leave_one_out_codes().views
-    assert model.vectors(views["rna"], views["adt"], depth=False, groups=None) is None
-    assert model.vectors(views["atac"], views["rna"], depth=False, groups=None) is not None
+    views = unseen().views
+    assert model.similarity(views["rna"], views["adt"], depth=False, groups=None) is None
+    assert model.similarity(views["atac"], views["rna"], depth=False, groups=None) is not None
 
 
 def test_one_modality_with_itself_is_not_matched():
-    view = leave_one_out_codes().views["rna"]
-    assert fitted().vectors(view, view, depth=False, groups=None) is None
+    view = unseen().views["rna"]
+    assert fitted().similarity(view, view, depth=False, groups=None) is None

@@ -6,44 +6,61 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unisono import datasets, metrics, modalities, pl
+    from unisono import datasets, interpretation, matching, metrics, modalities, pl, preprocessing, splits
     from unisono.api import fit, load
     from unisono.config import FitConfig
     from unisono.evaluation.disentanglement import disentanglement
     from unisono.evaluation.scores import Scores, evaluate
+    from unisono.io.fingerprint import fingerprint
     from unisono.io.matching import Matching
     from unisono.messages import BadInput, InputWarning
     from unisono.model.unisono import Unisono
+    from unisono.reading import check, read_cells
+    from unisono.types import Cells, View
 
 __all__ = [
     "BadInput",
+    "Cells",
     "FitConfig",
     "InputWarning",
     "Matching",
     "Scores",
     "Unisono",
+    "View",
+    "check",
     "datasets",
     "disentanglement",
     "evaluate",
+    "fingerprint",
     "fit",
+    "interpretation",
     "load",
+    "matching",
     "metrics",
     "modalities",
     "pl",
+    "preprocessing",
+    "read_cells",
+    "splits",
 ]
 
-_ROOMS = ("datasets", "metrics", "modalities", "pl")
+_ROOMS = ("datasets", "interpretation", "matching", "metrics", "modalities", "pl", "preprocessing", "splits")
 _HOMES = {
     "BadInput": "unisono.messages",
+    "Cells": "unisono.types",
     "FitConfig": "unisono.config",
     "InputWarning": "unisono.messages",
     "Matching": "unisono.io.matching",
     "Scores": "unisono.evaluation.scores",
     "Unisono": "unisono.model.unisono",
+    "View": "unisono.types",
+    "check": "unisono.reading",
     "disentanglement": "unisono.evaluation.disentanglement",
     "evaluate": "unisono.evaluation.scores",
+    "fingerprint": "unisono.io.fingerprint",
     "fit": "unisono.api",
     "load": "unisono.api",
+    "read_cells": "unisono.reading",
 }
 
 

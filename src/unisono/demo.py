@@ -7,8 +7,6 @@ from itertools import combinations, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from unisono.api import fit
 from unisono.config import FitConfig
 from unisono.evaluation.scores import Scores, evaluate
@@ -17,13 +15,13 @@ from unisono.io.tables import write_prediction
 from unisono.io.write import write_json
 from unisono.messages import bad_input
 from unisono.model.unisono import Unisono
+from unisono.splits import random_split
 from unisono.training.loop import OnEpoch
 
 if TYPE_CHECKING:
     from mudata import MuData
 
 _N_CELLS = 1200
-_TEST_SHARE = 0.2
 
 
 def run(
@@ -40,7 +38,7 @@ def run(
 ) -> Scores:
     """Fit on four fifths of the cells, predict, match and score the rest; everything lands in the folder `out`.
 
-    The test cells are the first fifth of `numpy.random.default_rng(0).permutation(n)`.
+    The test cells are those of `unisono.splits.random_split`.
 
     Raises:
         BadInput: the file cannot be used, or `out` holds something and `force` is not set.
@@ -57,7 +55,7 @@ def run(
         batch_key = batch_key or "batch"
     else:
         mdata, source_name = read_mudata(data), data.name
-    training, test = split(mdata)
+    training, test = random_split(mdata, modalities=modalities).take(mdata)
     say(f"fitting on {training.n_obs:,} of {mdata.n_obs:,} cells")
     model = fit(
         training,
@@ -76,13 +74,6 @@ def run(
     write_json(out / "metrics.json", {"scores": scores.to_dict()})
     say(f"model, predictions, matchings and metrics are in {out}")
     return scores
-
-
-def split(mdata: MuData) -> tuple[MuData, MuData]:
-    """Training and test cells: the first fifth of a fixed permutation is test."""
-    order = np.random.default_rng(0).permutation(mdata.n_obs)
-    n_test = int(_TEST_SHARE * mdata.n_obs)
-    return mdata[np.sort(order[n_test:])].copy(), mdata[np.sort(order[:n_test])].copy()
 
 
 def _write_outputs(model: Unisono, test: MuData, out: Path, source_name: str, force: bool) -> None:

@@ -111,8 +111,6 @@ MESSAGES = (
     Message(
         "E058", "All cells are of one batch or donor: none can be left out.", "name another column, or split at random"
     ),
-    Message("E059", "The name of a split is unknown.", "use random, leave-one-batch-out or leave-one-donor-out"),
-    Message("E060", "Donors are missing, or not one per cell.", "give the donor of each cell"),
     Message("E061", "There are too few cells to split.", "give more cells, or ask for fewer training cells"),
     Message(
         "E062", "Test batches are not named, not there, or named twice (unisono-bench).", "name batches of the data"

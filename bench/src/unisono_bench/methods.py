@@ -1,70 +1,66 @@
-"""The interface of the benchmark: what a method must offer to be compared, ours and others alike; holds no method."""
+"""A method of a benchmark: it has a name, can be sent to another process, and gives outputs for all tasks of a fold."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from unisono.matching import Rule, Similarity, match_cells
-from unisono.types import Cells, MatchPosterior, Modality, View
-
-Groups = tuple[NDArray[np.str_], NDArray[np.str_]]
-"""The group of each left and of each right cell; nobody is matched out of its group."""
-
-MAX_PARTNERS = 1000
-"""Entries a row of a match may have, for every method alike: what a matching file may hold."""
-
-
-class Matched(NamedTuple):
-    """Cells of both sides, cell x dimension, and the inverse temperature of their inner products."""
-
-    left: NDArray[np.float32]
-    right: NDArray[np.float32]
-    beta: float
-
-
-class Fitted(Protocol):
-    """A method after training; it is given views of other cells, one modality at a time, so no pairing can leak."""
-
-    def predict(self, source: View, target: Modality) -> NDArray[np.float32] | None:
-        """The target modality of each source cell.
-
-        Returns:
-            Cell x feature of the training view of `target`, in its order and on its documented scale (see
-            `unisono.preprocessing.projection.on_scale`); None where the method does not predict `target` from this source.
-        """
-        ...
-
-    def vectors(self, left: View, right: View, *, depth: bool, groups: Groups | None) -> Matched | None:
-        """Vectors whose inner products are similarities of left and right cells.
-
-        Args:
-            left: cells of one modality.
-            right: cells of another, in any order, as many or not.
-            depth: add the agreement of log total counts, standardised within the groups.
-            groups: labels of left and of right cells.
-
-        Returns:
-            None where the method does not match these two modalities.
-        """
-        ...
+import unisono as un
+from unisono_bench.baselines import BASELINES
+from unisono_bench.estimators import Estimator
+from unisono_bench.outputs import Outputs, outputs_of
+from unisono_bench.tasks import Tasks
 
 
 class Method(Protocol):
-    """A way to predict, to match, or both."""
+    """What a benchmark can run; can be pickled."""
 
     @property
     def name(self) -> str:
         """What tables call it."""
         ...
 
-    def fit(self, training: Cells, seed: int) -> Fitted:
-        """Learn from training cells alone; equal seeds give equal results."""
+    @property
+    def settings(self) -> str:
+        """All choices behind the name, as text: another text is another method."""
+        ...
+
+    def outputs(self, training: un.Cells, tasks: Tasks, seed: int, folder: Path) -> Outputs:
+        """Learn from training cells and do the tasks; files go into the folder.
+
+        Raises:
+            Exception: whatever goes wrong; its message becomes the row of the table.
+        """
         ...
 
 
-def posterior(matched: Matched, rule: Rule, groups: Groups | None = None) -> MatchPosterior:
-    """Match probabilities by the same candidates, Sinkhorn scaling and rule for every method."""
-    return match_cells(Similarity(*matched), rule=rule, max_partners=MAX_PARTNERS, within=groups)
+@final
+@dataclass(frozen=True)
+class EstimatorMethod:
+    """An estimator that runs in our environment.
+
+    Attributes:
+        name: what tables call it.
+        make: gives the estimator, in the process that runs it.
+        settings: all choices behind the name, as text.
+    """
+
+    name: str
+    make: Callable[[], Estimator]
+    settings: str = ""
+
+    def outputs(self, training: un.Cells, tasks: Tasks, seed: int, folder: Path) -> Outputs:
+        """See `Method.outputs`."""
+        return outputs_of(self.make(), training, tasks, seed, folder)
+
+
+def baseline(name: str) -> EstimatorMethod:
+    """A baseline as a method; it is sent by name, since functions made inside functions cannot be pickled."""
+    return EstimatorMethod(name, partial(_baseline, name))
+
+
+def _baseline(name: str) -> Estimator:
+    return BASELINES[name]

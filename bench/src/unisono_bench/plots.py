@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unisono_bench.record import Run
-from unisono_bench.table import Column, headline_columns
-from unisono.io.write import write_atomically
-from unisono.pl.canvas import require_matplotlib
+from unisono_bench.records import Run
+from unisono_bench.tables import Column, headline_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,18 +18,12 @@ _OURS, _OTHERS = "#c0392b", "#34495e"
 
 
 def draw_benchmark(runs: Sequence[Run], folder: Path) -> tuple[Path, ...]:
-    """Write prediction.png and matching.png, those of tasks that a method did.
-
-    Raises:
-        BadInput: E063 matplotlib is missing.
-    """
-    require_matplotlib()
+    """Write prediction.png and matching.png, those of tasks that a method did."""
     columns = headline_columns(runs)
-    return tuple(
-        _draw(runs, [column for column in columns if sign in column.title], folder / f"{name}.png")
-        for name, sign in (("prediction", "->"), ("matching", "~"))
-        if any(sign in column.title for column in columns)
-    )
+    tasks = {
+        task: [c for c in columns if c.question and c.question.task == task] for task in ("prediction", "matching")
+    }
+    return tuple(_draw(runs, own, folder / f"{task}.png") for task, own in tasks.items() if own)
 
 
 def _draw(runs: Sequence[Run], columns: Sequence[Column], path: Path) -> Path:
@@ -53,10 +45,9 @@ def _draw(runs: Sequence[Run], columns: Sequence[Column], path: Path) -> Path:
     for panel in panels[len(columns) :]:
         panel.set_axis_off()
 
-    def write(place: Path) -> None:
-        figure.savefig(place, format="png", dpi=150)
-
-    write_atomically(path, write, force=True)
+    unfinished = path.with_name(f".{path.name}.tmp")
+    figure.savefig(unfinished, format="png", dpi=150)
+    unfinished.replace(path)
     return path
 
 

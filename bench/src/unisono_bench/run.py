@@ -1,4 +1,4 @@
-"""The benchmark from a data file to a report: rounds, contenders, one process a run; prints nothing."""
+"""The benchmark from a data file to a report: folds, methods, one process for each run; prints nothing."""
 
 from __future__ import annotations
 
@@ -15,43 +15,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from unisono_bench.apart import Failed, apart
-from unisono_bench.dataset import Dataset
-from unisono_bench.runs import Runs
-from unisono_bench.source import source_mark
-from unisono_bench.ablation import ablation_table
-from unisono_bench.contenders import Contender
-from unisono_bench.costs import Costs
-from unisono_bench.exam import exam
-from unisono_bench.judge import Figures, figures
-from unisono_bench.markdown import markdown
-from unisono_bench.record import Run
-from unisono_bench.rounds import Round, rounds
-from unisono_bench.table import REFERENCE, Table, cost_table, overviews, task_tables
-from unisono.messages import bad_input, warn
-from unisono.io.fingerprint import fingerprint
-from unisono.io.write import write_atomically, write_json
-from unisono.types import Cells
+import unisono as un
+import unisono_bench
+from unisono_bench import ChoiceError
+from unisono_bench.data import Dataset, Fold, Protocol, make_folds
+from unisono_bench.methods import Method
+from unisono_bench.outputs import Costs
+from unisono_bench.records import Run, RunFolder, json_text, write_text
+from unisono_bench.scores import Score, score
+from unisono_bench.subprocesses import Failed, run_in_subprocess
+from unisono_bench.tables import REFERENCE, Table, ablation_table, cost_table, markdown, overviews, score_tables
+from unisono_bench.tasks import make_tasks
 
 _LIBRARIES = ("unisono", "torch", "numpy", "scipy", "anndata", "mudata")
-FORMAT = 1
+FORMAT = 2
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """Which cells are test: see `unisono_bench.rounds`."""
-
-    split: str = "random"
-    n_seeds: int = 3
-    donor_key: str | None = None
-    training_batches: tuple[str, ...] | None = None
-    test_batches: tuple[str, ...] | None = None
-    n_training: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +46,17 @@ class Report:
     document: dict[str, Any]
     runs: tuple[Run, ...]
     ablations: tuple[Run, ...]
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Report:
+        """The report of a benchmark.json."""
+        runs = [Run.model_validate(run) for run in document["runs"]]
+        reduced = {run.method for run in runs if run.method.startswith(f"{REFERENCE}-")}
+        return cls(
+            document,
+            tuple(run for run in runs if run.method not in reduced),
+            tuple(run for run in runs if run.method in reduced),
+        )
 
     @property
     def overviews(self) -> tuple[Table, ...]:
@@ -89,13 +79,12 @@ class Report:
             f"unisono {self.document['versions']['unisono']}, {self.document['cores']} cores. A figure is the median "
             f"(least–most) over runs; the best of a column is bold. A method of which a run failed is not ranked.\n\n"
         )
-        sources = sorted({run.source for run in (*self.runs, *self.ablations)})
+        sources = sorted({run.source_hash for run in (*self.runs, *self.ablations)})
         if len(sources) > 1:
-            head += f"These runs come from {len(sources)} states of the package's files: {', '.join(sources)}.\n\n"
+            head += f"These runs come from {len(sources)} states of the source files: {', '.join(sources)}.\n\n"
         ablation = [] if self.ablation is None else [self.ablation]
-        return (
-            head + markdown([*self.overviews, *ablation, *task_tables(self.runs), cost_table(self.runs)]) + self._notes
-        )
+        tables = [*self.overviews, *ablation, *score_tables(self.runs), cost_table(self.runs)]
+        return head + markdown(tables) + self._notes
 
     @property
     def _notes(self) -> str:
@@ -106,21 +95,21 @@ class Report:
 def benchmark(
     out: Path,
     dataset: Dataset,
-    contenders: Sequence[Contender],
+    methods: Sequence[Method],
     protocol: Protocol,
     *,
-    ablations: Sequence[Contender] = (),
-    command: Sequence[str] = ("unisono", "benchmark"),
+    ablations: Sequence[Method] = (),
+    command: Sequence[str] = ("unisono-bench", "run"),
     force: bool = False,
     say: Say,
 ) -> Report:
-    """Run every contender through every round, one run at a time, and write benchmark.json and benchmark.md.
+    """Run every method through every fold, one run at a time, and write benchmark.json and benchmark.md.
 
     Args:
-        out: folder; a benchmark that is there is taken up again, runs that ended well are not repeated where method,
-            cells, split, seed and version of the package are the same.
+        out: folder; a benchmark that is there is resumed, runs that ended well are not repeated where method, cells,
+            split, seed and version of the package are the same.
         dataset: the cells.
-        contenders: rows of the tables; of the same name only one.
+        methods: rows of the tables; of the same name only one.
         protocol: splits and seeds.
         ablations: rows of a table of their own.
         command: how the benchmark was called, for the record.
@@ -128,19 +117,20 @@ def benchmark(
         say: told what is going on, a line at a time.
 
     Raises:
-        BadInput: the data cannot be read or split so, or the folder holds other things.
+        ChoiceError: the folder holds other things, or see `make_folds`.
+        un.BadInput: the data cannot be read or split so.
     """
     _refuse_foreign(out, force)
     plan = _plan(dataset, protocol)
-    store = Runs(out / "runs")
+    folder = RunFolder(out / "runs")
     found: dict[str, list[Run]] = {}
-    total = len(plan.rounds) * (len(contenders) + len(ablations))
+    total = len(plan.folds) * (len(methods) + len(ablations))
     number = 0
-    for turn in plan.rounds:
-        for contender in (*contenders, *ablations):
+    for fold in plan.folds:
+        for method in (*methods, *ablations):
             number += 1
-            run = _run(contender, dataset, turn, plan, store, force, partial(_say_numbered, say, number, total))
-            found.setdefault(contender.name, []).append(run)
+            run = _run(method, dataset, fold, plan, folder, force, partial(_say_numbered, say, number, total))
+            found.setdefault(method.name, []).append(run)
     document = {
         "format": FORMAT,
         "command": shlex.join(command),
@@ -150,126 +140,102 @@ def benchmark(
         "data": {"file": dataset.path.name, **plan.data},
         "runs": [run.model_dump(mode="json") for runs in found.values() for run in runs],
     }
-    report = Report(document, _of(contenders, found), _of(ablations, found))
-    write_json(out / "benchmark.json", document)
-    _write_text(out / "benchmark.md", report.markdown)
+    report = Report(document, _of(methods, found), _of(ablations, found))
+    write_text(out / "benchmark.json", json_text(document))
+    write_text(out / "benchmark.md", report.markdown)
     return report
 
 
 class _Plan(NamedTuple):
-    """All that is to be known of the data once they are put away again."""
+    """All that has to be known of the data once they are put away again."""
 
-    rounds: tuple[Round, ...]
-    marks: dict[str, str]
+    folds: tuple[Fold, ...]
     data: dict[str, Any]
 
 
 def _plan(dataset: Dataset, protocol: Protocol) -> _Plan:
-    cells, findings = dataset.read()
-    warn(findings)
-    donor = None if protocol.donor_key is None else dataset.donors(protocol.donor_key)
-    turns = rounds(
-        cells,
-        protocol.split,
-        protocol.n_seeds,
-        donor=donor,
-        training=protocol.training_batches,
-        test=protocol.test_batches,
-        n_training=protocol.n_training,
-    )
-    mark = fingerprint(cells)
-    data = {"fingerprint": mark, "n_cells": len(cells.names), "modalities": list(cells.modalities)}
-    return _Plan(turns, {_label(turn): _mark(cells, turn, mark) for turn in turns}, data)
+    mdata = dataset.read()
+    cells = dataset.cells(mdata)
+    data = {"fingerprint": un.fingerprint(cells), "n_cells": len(cells.names), "modalities": list(cells.modalities)}
+    return _Plan(make_folds(mdata, dataset, protocol), data)
 
 
-def _mark(cells: Cells, turn: Round, mark: str) -> str:
-    """SHA-256 of the data and of which cells are training and test."""
-    digest = hashlib.sha256(mark.encode())
-    for rows in (turn.split.training, turn.split.test):
-        digest.update(f"{len(rows)};".encode() + rows.astype("<i8").tobytes())
-    return digest.hexdigest()
-
-
-def _run(contender: Contender, dataset: Dataset, turn: Round, plan: _Plan, store: Runs, force: bool, say: Say) -> Run:
+def _run(method: Method, dataset: Dataset, fold: Fold, plan: _Plan, folder: RunFolder, force: bool, say: Say) -> Run:
     """The run that is there already, or a new one, kept at once."""
-    said = [contender.name, contender.settings, plan.marks[_label(turn)], turn.seed, version("unisono")]
-    key = hashlib.sha256(json.dumps(said).encode()).hexdigest()
-    known = None if force else store.find(contender.name, turn.name, turn.seed, key)
-    what = f"{contender.name}, {_label(turn)}"
+    of_fold = fold.fingerprint(plan.data["fingerprint"])
+    parts = [method.name, method.settings, of_fold, fold.seed, version("unisono"), version("unisono-bench")]
+    fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    known = None if force else folder.find(method.name, fold.name, fold.seed, fingerprint)
+    what = f"{method.name}, {fold.label}"
     if known is not None:
-        is_same = known.source == source_mark()
-        say(f"{what}: there already{'' if is_same else ', made by other files of the package; --force repeats it'}")
+        is_same = known.source_hash == source_hash()
+        say(f"{what}: there already{'' if is_same else ', made by other source files; --force repeats it'}")
         return known
-    store.folder.mkdir(parents=True, exist_ok=True)
-    log = store.place(contender.name, turn.name, turn.seed).with_suffix(".log")
-    work = partial(answered, contender, dataset.cells, turn.split.training, turn.split.test, turn.seed)
+    folder.folder.mkdir(parents=True, exist_ok=True)
+    log = folder.path(method.name, fold.name, fold.seed).with_suffix(".log")
     started = Run(
-        method=contender.name,
-        split=turn.name,
-        seed=turn.seed,
-        key=key,
-        source=source_mark(),
-        n_training=len(turn.split.training),
-        n_test=len(turn.split.test),
+        method=method.name,
+        split=fold.name,
+        seed=fold.seed,
+        fingerprint=fingerprint,
+        source_hash=source_hash(),
+        n_training=len(fold.split.training),
+        n_test=len(fold.split.test),
     )
-    outcome = apart(work, log)
-    if isinstance(outcome, Failed):
-        run = started.model_copy(update={"failure": outcome.reason})
-        say(f"{what}: failed: {outcome.reason}")
+    result = run_in_subprocess(partial(scored, method, dataset, fold), log)
+    if isinstance(result, Failed):
+        run = started.model_copy(update={"failure": result.reason})
+        say(f"{what}: failed: {result.reason}")
     else:
-        run = started.model_copy(update=outcome._asdict())
-        say(f"{what}: {outcome.costs.total.seconds:.1f} s, {outcome.costs.peak_bytes / 2**30:.2f} GB")
-    store.keep(run)
+        run = started.model_copy(update=result._asdict())
+        say(f"{what}: {result.costs.total.seconds:.1f} s, {result.costs.peak_bytes / 2**30:.2f} GB")
+    folder.keep(run)
     return run
 
 
-class Answered(NamedTuple):
+class Scored(NamedTuple):
     """What the process of a run sends back."""
 
-    figures: Figures
+    scores: tuple[Score, ...]
     costs: Costs
     notes: tuple[str, ...]
 
 
-def answered(
-    contender: Contender,
-    read: Callable[[], Cells],
-    training: NDArray[np.intp],
-    test: NDArray[np.intp],
-    seed: int,
-) -> Answered:
-    """One run: read the cells, learn from some, answer about others, be judged."""
-    cells = read()
-    learning, asked = cells.take(training), exam(cells.take(test), seed)
-    del cells
+def scored(method: Method, dataset: Dataset, fold: Fold) -> Scored:
+    """One run: read the cells, learn from some, do the tasks of others, and be scored."""
+    training, test = fold.take(dataset.cells())
+    tasks = make_tasks(test, fold.seed)
     with tempfile.TemporaryDirectory(prefix="unisono-run-") as folder:
-        answers = contender.answers(learning, asked, seed, Path(folder))
-        return Answered(figures(asked, answers), answers.costs, answers.notes)
+        outputs = method.outputs(training, tasks, fold.seed, Path(folder))
+        return Scored(score(tasks, outputs), outputs.costs, outputs.notes)
+
+
+def source_hash() -> str:
+    """SHA-256 of the names and texts of the Python files of unisono and of the benchmark, in 12 characters.
+
+    A version may stand for several states while the package is worked on.
+    """
+    digest = hashlib.sha256()
+    for module in (un, unisono_bench):
+        package = Path(str(module.__file__)).parent
+        for path in sorted(package.rglob("*.py")):
+            digest.update(f"{path.relative_to(package).as_posix()};".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _refuse_foreign(out: Path, force: bool) -> None:
     if out.exists() and not out.is_dir():
-        raise bad_input("E055", str(out), "is a file, wanted a folder.", "give another folder with -o")
+        raise ChoiceError(f"{out} is a file, expected a folder; pass another folder with -o")
     is_ours = (out / "runs").is_dir() or not out.exists() or not any(out.iterdir())
     if not is_ours and not force:
-        what = "holds other things and no benchmark."
-        raise bad_input("E055", str(out), what, "give --force to write into it, or another folder with -o")
+        raise ChoiceError(
+            f"{out} holds other things and no benchmark; pass --force to write into it, or another folder with -o"
+        )
 
 
-def _of(contenders: Sequence[Contender], found: dict[str, list[Run]]) -> tuple[Run, ...]:
-    return tuple(run for contender in contenders for run in found[contender.name])
-
-
-def _label(turn: Round) -> str:
-    return f"{turn.name}, seed {turn.seed}"
+def _of(methods: Sequence[Method], found: dict[str, list[Run]]) -> tuple[Run, ...]:
+    return tuple(run for method in methods for run in found[method.name])
 
 
 def _say_numbered(say: Say, number: int, total: int, line: str) -> None:
     say(f"[{number}/{total}] {line}")
-
-
-def _write_text(path: Path, text: str) -> None:
-    def write(place: Path) -> None:
-        place.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write, force=True)

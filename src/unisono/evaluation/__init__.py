@@ -1,1 +1,1 @@
-"""Evaluation: scores, their report, splits, probes and style effects; never trains the model that it evaluates."""
+"""Evaluation: scores, their report, probes and style effects; never trains the model that it evaluates."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from unisono_bench.baselines.canonical import fit_cca
 from unisono_bench.baselines.codes import InputCodes
-from unisono_bench.baselines.constant import Mean
 from unisono_bench.baselines.contrastive import fit_clip
 from unisono_bench.baselines.kernel import kernel_ridge, scaled_per_cell, scaled_per_component
-from unisono_bench.baselines.matching import Matcher
-from unisono_bench.baselines.neighbours import nearest
-from unisono_bench.baselines.procrustes import fit_procrustes
-from unisono_bench.baselines.regression import Regression
-from unisono_bench.baselines.ridge import fit_ridge
-from unisono_bench.methods import Method
+from unisono_bench.baselines.linear import fit_cca, fit_procrustes
+from unisono_bench.baselines.matcher import Matcher
+from unisono_bench.baselines.regression import Mean, Regression, fit_ridge, nearest
+from unisono_bench.estimators import Estimator
 
-_METHODS: tuple[Method, ...] = (
+_ALL: tuple[Estimator, ...] = (
     Mean(),
     Regression("ridge", 100, InputCodes.centred, fit_ridge),
     Regression("knn-25", 50, InputCodes.raw, nearest(25)),
@@ -26,4 +22,4 @@ _METHODS: tuple[Method, ...] = (
     Matcher("clip-mlp", 50, fit_clip, stops_early=True),
 )
 
-BASELINES: dict[str, Method] = {method.name: method for method in _METHODS}
+BASELINES: dict[str, Estimator] = {estimator.name: estimator for estimator in _ALL}

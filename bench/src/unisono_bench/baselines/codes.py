@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.modalities import Known, normalise, registered
-from unisono.preprocessing.align import align, aligned_counts
-from unisono.preprocessing.standardisation import Standardisation
-from unisono.preprocessing.svd import truncated_svd
-from unisono.types import Modality, View
+import unisono as un
 
 Codes = NDArray[np.float32]
+
+PRIOR_CELLS = 20.0
+"""Cells at the training mean that the mean of a new batch is shrunken with."""
 
 
 @final
@@ -41,28 +41,28 @@ class InputCodes:
         Stoeckius et al., "Simultaneous epitope and transcriptome measurement in single cells", 2017 (CLR).
     """
 
-    modality: Modality
+    modality: str
     features: NDArray[np.str_]
     idf: NDArray[np.float64]
     centre: NDArray[np.float64]
     basis: NDArray[np.float32]
-    standardisation: Standardisation
+    standardisation: un.preprocessing.Standardisation
 
     @classmethod
-    def fit(cls, view: View, n_codes: int, seed: int) -> InputCodes:
+    def fit(cls, view: un.View, n_codes: int, seed: int) -> InputCodes:
         """Codes of a training view, at most `n_codes` and fewer than it has cells."""
         idf = _inverse_document_frequency(view) if view.modality == "atac" else np.ones(len(view.features))
         values = _normalised(view.modality, view.counts, idf, len(view.features))
         centre = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
         if view.modality == "atac":
             centre = np.zeros_like(centre)
-        rng = np.random.default_rng([seed, registered().index(view.modality)])
+        rng = np.random.default_rng([seed, un.modalities.spec_of(view.modality).level])
         basis = _basis(view.modality, values, centre, n_codes, rng)
         codes = _project(values, centre, basis)
-        standardisation = Standardisation.fit(codes, view.batch, np.log1p(view.depth))
+        standardisation = un.preprocessing.Standardisation.fit(codes, view.batch, np.log1p(view.depth), PRIOR_CELLS)
         return cls(view.modality, view.features, idf, centre, basis, standardisation)
 
-    def raw(self, view: View) -> Codes:
+    def raw(self, view: un.View) -> Codes:
         """Codes with the offset of the batch still in them, cell x code.
 
         Raises:
@@ -72,7 +72,15 @@ class InputCodes:
         values = _normalised(self.modality, counts, self.idf, int(is_present.sum()))
         return _project(values, np.where(is_present, self.centre, 0.0), self.basis)
 
-    def standardised(self, view: View) -> Codes:
+    def deviation(self, view: un.View) -> NDArray[np.float64]:
+        """Standard deviation over cells of each normalised feature of the training view."""
+        counts, is_present = self._aligned(view)
+        values = _normalised(self.modality, counts, self.idf, int(is_present.sum())).astype(np.float64)
+        mean = np.asarray(values.mean(axis=0)).ravel()
+        square = np.asarray(values.multiply(values).mean(axis=0)).ravel()
+        return np.sqrt(np.maximum(square - mean**2, 0.0))
+
+    def standardised(self, view: un.View) -> Codes:
         """Codes without the offset of the batch, each component divided by √(its deviation · the largest one).
 
         The offset of a training batch is the one stored; that of a new batch is the mean of its cells here, shrunken
@@ -81,51 +89,63 @@ class InputCodes:
         scaled = self.standardisation.scaled(self.raw(view))
         return np.asarray(scaled - self.standardisation.offset_of(scaled, view.batch), dtype=np.float32)
 
-    def centred(self, view: View) -> Codes:
+    def centred(self, view: un.View) -> Codes:
         """Codes without the offset of the batch, on the scale of the singular values."""
         return np.asarray(self.standardised(view) * self.standardisation.scale, dtype=np.float32)
 
-    def log_depth(self, view: View) -> NDArray[np.float64]:
+    def log_depth(self, view: un.View) -> NDArray[np.float64]:
         """Log of 1 + the cell's total over training features."""
         counts, _ = self._aligned(view)
         return np.log1p(np.asarray(counts.sum(axis=1), dtype=np.float64).ravel())
 
-    def _aligned(self, view: View) -> tuple[sparse.csr_matrix, NDArray[np.bool_]]:
+    def _aligned(self, view: un.View) -> tuple[sparse.csr_matrix, NDArray[np.bool_]]:
+        """Counts over the training features, by name, and which of these the view has."""
         if view.modality != self.modality:
             raise ValueError(f"codes of {self.modality} were given a view of {view.modality}")
-        alignment = align(self.modality, Known(self.features), view.features)
-        if not alignment.is_present.any():
+        if np.array_equal(view.features, self.features):
+            return view.counts, np.ones(len(self.features), dtype=bool)
+        columns = pd.Index(view.features).get_indexer(pd.Index(self.features))
+        is_present = columns >= 0
+        if not is_present.any():
             raise ValueError(f"{self.modality}: none of the {len(view.features)} features is in the training view")
-        return aligned_counts(view, alignment), alignment.is_present
+        shape = len(view.features), len(self.features)
+        place = columns[is_present], np.flatnonzero(is_present)
+        return sparse.csr_matrix(
+            view.counts @ sparse.csr_matrix((np.ones_like(place[0]), place), shape=shape)
+        ), is_present
 
 
 def _normalised(
-    modality: Modality, counts: sparse.csr_matrix, idf: NDArray[np.float64], n_features: int
+    modality: str, counts: sparse.csr_matrix, idf: NDArray[np.float64], n_features: int
 ) -> sparse.csr_matrix:
     if modality == "adt":
-        return normalise.clr(counts, n_features)
+        return un.preprocessing.clr(counts, n_features)
     total = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     if modality == "rna":
-        return normalise.log1p_cp10k(counts, total)
+        return un.preprocessing.log1p_cp10k(counts, total)
     per_count = np.divide(1e4, total, out=np.zeros_like(total), where=total > 0)
     weighted = counts.data * np.repeat(per_count, np.diff(counts.indptr)) * idf[counts.indices]
     return sparse.csr_matrix((np.log1p(weighted).astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
 
 
-def _inverse_document_frequency(view: View) -> NDArray[np.float64]:
-    """Cells / total counts of each peak; 0 for a peak never seen."""
+def _inverse_document_frequency(view: un.View) -> NDArray[np.float64]:
+    """un.Cells / total counts of each peak; 0 for a peak never seen."""
     seen = np.asarray(view.counts.sum(axis=0), dtype=np.float64).ravel()
     return np.divide(view.n_cells, seen, out=np.zeros_like(seen), where=seen > 0)
 
 
 def _basis(
-    modality: Modality, values: sparse.csr_matrix, centre: NDArray[np.float64], n_codes: int, rng: np.random.Generator
+    modality: str,
+    values: sparse.csr_matrix,
+    centre: NDArray[np.float64],
+    n_codes: int,
+    rng: np.random.Generator,
 ) -> NDArray[np.float32]:
     if modality == "adt" and values.shape[1] <= n_codes:
         return np.eye(values.shape[1], dtype=np.float32)
     n_dropped = 1 if modality == "atac" else 0
     rank = min(n_codes + n_dropped, *(side - 1 for side in values.shape))
-    return truncated_svd(values, centre, rank, rng)[:, n_dropped:]
+    return un.preprocessing.truncated_svd(values, centre, rank, rng)[:, n_dropped:]
 
 
 def _project(values: sparse.csr_matrix, centre: NDArray[np.float64], basis: NDArray[np.float32]) -> Codes:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono_bench.baselines.codes import Codes
-from unisono_bench.baselines.matching import PairedCodes, Project
+from unisono_bench.baselines.matcher import PairedCodes, Project
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -9,10 +9,9 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+import unisono as un
 from unisono_bench.baselines.codes import Codes
-from unisono_bench.baselines.regression import FitRegressor
-from unisono_bench.baselines.targets import TargetSpace, target_space
-from unisono.types import View
+from unisono_bench.baselines.regression import FitRegressor, TargetSpace, target_space
 
 LENGTH_SCALE = 10.0
 GAMMA = 1.0 / (2.0 * LENGTH_SCALE**2)
@@ -60,7 +59,7 @@ def kernel_ridge(fit_scale: Callable[[Codes], Scale]) -> FitRegressor:
         Lance et al., "Multimodal single cell data integration challenge", 2022 (team Guanlab-dengkw).
     """
 
-    def fit_kernel_ridge(x: Codes, target: View, rng: np.random.Generator) -> KernelMachine:
+    def fit_kernel_ridge(x: Codes, target: un.View, rng: np.random.Generator) -> KernelMachine:
         from sklearn.kernel_ridge import KernelRidge
 
         y, space = target_space(target, N_COMPONENTS, rng)

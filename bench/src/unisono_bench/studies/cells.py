@@ -1,26 +1,32 @@
-"""Cells taken from a MuData: some rows, some batches, some modalities; fits nothing and writes nothing."""
+"""Cells of the development sets for studies: read by name, some rows, some batches; fits nothing."""
 
 from __future__ import annotations
 
-import warnings
+import os
+from pathlib import Path
 
-import mudata
 import numpy as np
+from mudata import MuData
+
+from unisono_bench.data import join, read_file
 
 
-def of_batches(mdata: mudata.MuData, batches: tuple[str, ...]) -> mudata.MuData:
+def data_folder() -> Path:
+    """UNISONO_DATA, else shared/data next to the repository."""
+    return Path(os.environ.get("UNISONO_DATA", Path(__file__).resolve().parents[5] / "shared" / "data"))
+
+
+def read(name: str) -> MuData:
+    """A development set by its name."""
+    return read_file(data_folder() / f"{name}.h5mu")
+
+
+def of_batches(mdata: MuData, batches: tuple[str, ...]) -> MuData:
     """The cells of some batches."""
     first = next(iter(mdata.mod.values()))
-    return taken(mdata, np.flatnonzero(first.obs["batch"].isin(batches).to_numpy()))
+    return take(mdata, np.flatnonzero(first.obs["batch"].isin(batches).to_numpy()))
 
 
-def taken(mdata: mudata.MuData, rows: np.ndarray) -> mudata.MuData:
+def take(mdata: MuData, rows: np.ndarray) -> MuData:
     """Some cells in every modality, which hold the same cells in the same order."""
-    return whole({name: part[rows].copy() for name, part in mdata.mod.items()})
-
-
-def whole(parts: dict[str, object]) -> mudata.MuData:
-    """A MuData of tables, without columns of its own."""
-    with mudata.set_options(pull_on_update=False), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return mudata.MuData(parts)
+    return join({name: part[rows].copy() for name, part in mdata.mod.items()})

@@ -1,34 +1,22 @@
 """How well content and style are kept apart in cells that a model has not seen: probes, shares of variance, swaps.
 
-    python benchmarks/disentanglement.py --seeds 3 --out docs/benchmarks/disentanglement
-
-For each data set and seed a random fifth of the cells is test. Presets and sizes are those of `SETS`. Beside the
-embedding stands the space of `match`, which it was before its modalities were tuned to each other.
+For each data set and seed a random fifth of the cells is test. Presets and sizes are those of `SETS`. The embedding is
+compared with the space of `match`.
 """
 
 from __future__ import annotations
 
-import argparse
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mudata import MuData
-from transfer import taken
-from written import DATA, figure_table, write_report
 
 import unisono as un
-from unisono.evaluation.disentanglement import Disentanglement
-from unisono.config import FitConfig, Preset
-from unisono import metrics
-from unisono.evaluation.probes import class_probes
-from unisono.messages import InputWarning
-from unisono.model.query import query_cells
-from unisono.model.unisono import Unisono
-from unisono.io.read import read_mudata
+from unisono_bench.data import paired_views
+from unisono_bench.studies.cells import read, take
+from unisono_bench.studies.report import Preset, Row, Settings, Study, figure_table
+from unisono_bench.unisono_method import FittedUnisono
 
 MODALITY_AND_BATCH, CELL_TYPE = 0.05, 0.02
 """What the aim is: content within five points of chance, cell type within two points of the best code."""
@@ -49,82 +37,74 @@ SETS = {
     "snareseq_cortex": Setting("snareseq_cortex", None, "fast"),
     "snareseq_cortex, 2,500 cells": Setting("snareseq_cortex", 2500, "fast"),
 }
-Row = dict[str, Any]
 
 
-def main() -> None:
-    """Fit, probe, print and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--names", nargs="+", default=list(SETS), selection=list(SETS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore", InputWarning)
+def measure(settings: Settings) -> dict[str, list[Row]]:
+    """Fit and probe."""
     rows: list[Row] = []
-    about: dict[str, Row] = {}
-    for name in arguments.names:
+    about: list[Row] = []
+    for name in settings.data:
         setting = SETS[name]
-        mdata = read_mudata(DATA / f"{setting.file}.h5mu")
-        for seed in range(arguments.seeds):
+        mdata = read(setting.file)
+        for seed in range(settings.n_seeds):
             model, test = fitted(mdata, setting, seed)
-            found = un.disentanglement(model, test)
-            figures = of_model(model, test, found)
-            rows += [{"data": name, "seed": seed, **row, "value": round(row["value"], 5)} for row in figures]
-            marks = about.setdefault(name, {"preset": setting.preset, "n_cells": {}, "fingerprints": []})
-            marks["n_cells"] = {"train": model.record.n_cells, "test": test.n_obs}
-            marks["fingerprints"].append(model.record.fingerprint)
-    text = "\n".join(sections(rows, about, arguments.seeds))
-    write_report(arguments.out, "disentanglement", "Disentanglement", text, {"data": about, "rows": rows})
+            rows += [
+                {"data": name, "seed": seed, **row, "value": round(row["value"], 5)} for row in of_model(model, test)
+            ]
+            counts = {f"n_{m}": n for m, n in model.record.n_cells.items()}
+            marks = {"preset": setting.preset, "n_test": test.n_obs, "fingerprint": model.record.fingerprint}
+            about.append({"data": name, "seed": seed, **marks, **counts})
+    return {"models": about, "rows": rows}
 
 
-def fitted(mdata: MuData, setting: Setting, seed: int) -> tuple[Unisono, MuData]:
+def fitted(mdata: MuData, setting: Setting, seed: int) -> tuple[un.Unisono, MuData]:
     """A model of four fifths of the cells, and the others."""
     order = np.random.default_rng(seed).permutation(mdata.n_obs)[: setting.n_cells]
     n_test = len(order) // 5
-    config = FitConfig.preset(setting.preset, seed=seed)
-    model = un.fit(taken(mdata, np.sort(order[n_test:])), batch_key="batch", config=config)
-    return model, taken(mdata, np.sort(order[:n_test]))
+    config = un.FitConfig.preset(setting.preset, seed=seed)
+    model = un.fit(take(mdata, np.sort(order[n_test:])), batch_key="batch", config=config)
+    return model, take(mdata, np.sort(order[:n_test]))
 
 
-def of_model(model: Unisono, test: MuData, found: Disentanglement) -> Iterator[Row]:
+def of_model(model: un.Unisono, test: MuData) -> Iterator[Row]:
     """Every figure of one model as a row: table, space, modality, label, how, value, chance."""
+    found = un.disentanglement(model, test)
     for probe in found.probes:
         key = {"space": probe.space, "modality": probe.modality, "label": probe.label, "how": probe.how}
         yield {"table": "probe", **key, "value": probe.score, "chance": probe.chance, "n_classes": probe.n_classes}
     for each in found.styled:
-        way = f"{each.source}->{each.target}"
-        shares, style_transfer = each.variance, each.style_transfer
-        figures = {"variance: content": shares.content, "style": shares.style, "interaction": shares.interaction}
-        if style_transfer is not None:
-            figures |= {"swap: towards B": style_transfer.shift_fraction, "called B, own": style_transfer.called_b_own}
+        about = {"table": "styled", "source": each.source, "target": each.target}
+        shares, transfer = each.variance, each.style_transfer
+        figures: dict[str, float | None] = {
+            "variance: content": shares.content,
+            "style": shares.style,
+            "interaction": shares.interaction,
+        }
+        if transfer is not None:
+            figures |= {"swap: towards B": transfer.shift_fraction, "called B, own": transfer.called_b_own}
             figures |= {
-                "called B, swapped": style_transfer.called_b_swapped,
-                "called B, measured": style_transfer.called_b_measured,
+                "called B, swapped": transfer.called_b_swapped,
+                "called B, measured": transfer.called_b_measured,
             }
-            figures |= {"type, own": style_transfer.type_own, "type, swapped": style_transfer.type_swapped}
+            figures |= {"type, own": transfer.type_own, "type, swapped": transfer.type_swapped}
             figures |= {"mean change": each.change}
-        yield from (
-            {"table": "styled", "way": way, "figure": k, "value": v} for k, v in figures.items() if v is not None
-        )
-    yield from moment_alignment(model, test)
+        yield from ({**about, "figure": k, "value": v} for k, v in figures.items() if v is not None)
+    yield from spaces(model, test)
 
 
-def moment_alignment(model: Unisono, test: MuData) -> Iterator[Row]:
-    """Vectors of content and what `embed` writes: who can be told apart in them, and where partners rank."""
-    cells = query_cells(test, model.preprocessors, model.record, "test")
-    a, b = (cells.views[m] for m in cells.modalities)
-    types = test[a.modality].obs["cell_type"].astype(str).reindex(a.cells).to_numpy()
-    for space, of in (("content", model.vectors_of), ("embed", model.embedded)):
-        x, y = of(a), of(b)
-        names, twice = np.repeat([a.modality, b.modality], [len(x), len(y)]), np.concatenate([a.cells, b.cells])
-        asked = class_probes(space, "both", "modality", np.concatenate([x, y]), names, twice)
-        figures = {f"modality, {probe.how}": probe.score for probe in asked}
-        figures["other modality among 15 neighbours"] = mixing(x, y)
-        for view, vectors in ((a, x), (b, y)):
-            asked = class_probes(space, view.modality, "cell type", vectors, types, view.cells)
-            figures |= {f"cell type of {view.modality}, {probe.how}": probe.score for probe in asked}
-        figures["FOSCTTM"] = metrics.foscttm(x, y)
-        figures["FOSCTTM within batch"] = metrics.foscttm(x, y, groups=a.batch)
+def spaces(model: un.Unisono, test: MuData) -> Iterator[Row]:
+    """The space of `match` and that of `embed`: how the modalities mix in it, and where partners rank."""
+    cells = un.read_cells(test, batch_key="batch")
+    a, b = paired_views(cells, *cells.modalities[:2])
+    compared = FittedUnisono(model).similarity(a, b, depth=False, groups=None)
+    if compared is None:
+        return
+    embedded = model.embed(test.copy())
+    sides = [embedded[view.modality][view.cells].obsm["X_unisono"] for view in (a, b)]
+    for space, (x, y) in {"match": compared.vectors, "embed": sides}.items():
+        figures = {"other modality among 15 neighbours": mixing(x, y)}
+        figures["FOSCTTM"] = un.metrics.foscttm(x, y)
+        figures["FOSCTTM within batch"] = un.metrics.foscttm(x, y, groups=a.batch)
         yield from ({"table": "tuning", "space": space, "figure": k, "value": v} for k, v in figures.items())
 
 
@@ -138,12 +118,18 @@ def mixing(x: np.ndarray, y: np.ndarray, k: int = 15) -> float:
     return float(np.mean((nearest < n) != (rows < n)[:, None]))
 
 
-def sections(rows: list[Row], about: dict[str, Row], n_seeds: int) -> Iterator[str]:
-    """The report: the aim against what was found, then every table."""
+def tell(results: Mapping[str, list[Row]], settings: Settings) -> str:
+    """The aim against what was found, then every table."""
+    return "\n".join(sections(results["rows"], results["models"], settings.n_seeds))
+
+
+def sections(rows: list[Row], models: list[Row], n_seeds: int) -> Iterator[str]:
+    """The parts of the page."""
     yield f"{n_seeds} seeds, mean (min–max) over seeds; a random fifth of the cells is test.\n"
-    for name, marks in about.items():
-        counts = ", ".join(f"{n:,} {m}" for m, n in marks["n_cells"]["train"].items())
-        yield f"- {name}: preset {marks['preset']}, fitted to {counts}; {marks['n_cells']['test']:,} test cells."
+    about = {model["data"]: model for model in models}
+    for name, model in about.items():
+        counts = ", ".join(f"{model[f'n_{m}']:,} {m}" for m in un.modalities.registered() if f"n_{m}" in model)
+        yield f"- {name}: preset {model['preset']}, fitted to {counts}; {model['n_test']:,} test cells."
     yield "\n## The aim, and where it is missed\n"
     yield (
         "From content, modality and batch are to be read no better than five points above chance, cell type no worse "
@@ -167,12 +153,13 @@ def sections(rows: list[Row], about: dict[str, Row], n_seeds: int) -> Iterator[s
         "probe of measured codes takes the cell for one of B, balanced accuracy of cell type, and the mean absolute "
         "change.\n"
     )
-    yield figure_table(of_table(rows, "styled"), ("data", "way"), digits=3)
-    yield "\n## Alignment of the embedding\n"
+    styled = [{**row, "way": f"{row['source']}->{row['target']}"} for row in of_table(rows, "styled")]
+    yield figure_table(styled, ("data", "way"), digits=3)
+    yield "\n## Moment alignment of the embedding\n"
     yield (
-        "The first space is content alone, which `match` adds potentials to; `embed` writes the second: content with "
-        "one mean and covariance for all modalities, and the potentials, by statistics of 200 held-out cells or more "
-        "where there are, else of training cells as if unseen.\n"
+        "`match` compares in the first space, `embed` writes the second: each modality's mean and covariance brought "
+        "to the average, by statistics of 200 held-out cells or more where there are, else of training cells as if "
+        "unseen.\n"
     )
     for name in about:
         some = [row for row in of_table(rows, "tuning") if row["data"] == name]
@@ -219,5 +206,4 @@ def _said(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-if __name__ == "__main__":
-    main()
+STUDY = Study("Disentanglement", tuple(SETS), "default", measure, tell)

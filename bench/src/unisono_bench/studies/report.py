@@ -1,0 +1,153 @@
+"""What a study is, the page and the JSON that it leaves, and a table of figures over seeds; measures nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from unisono_bench import ChoiceError
+from unisono_bench.records import json_text, write_text
+
+FORMAT = 2
+_LIBRARIES = ("unisono", "torch", "numpy", "scipy", "scikit-learn")
+
+Row = dict[str, Any]
+Preset = Literal["fast", "default", "best"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a study is repeated with.
+
+    Attributes:
+        data: names of data sets, read from the folder UNISONO_DATA.
+        n_seeds: seeds 0, 1, ...
+        preset: of Unisono.
+    """
+
+    data: tuple[str, ...]
+    n_seeds: int
+    preset: Preset
+
+    @property
+    def said(self) -> str:
+        """For the text of a page."""
+        return f"{self.n_seeds} seed{'' if self.n_seeds == 1 else 's'}, mean (min–max)."
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study and how it is told.
+
+    Attributes:
+        title: of its page; {data} stands for the data sets.
+        data: data sets it knows; none for a study of simulations.
+        preset: by default.
+        measure: from settings to tables of rows, by name.
+        tell: from these tables to the text of the page.
+        is_apart: one page for each data set, called after it.
+    """
+
+    title: str
+    data: tuple[str, ...]
+    preset: Preset
+    measure: Callable[[Settings], dict[str, list[Row]]]
+    tell: Callable[[Mapping[str, list[Row]], Settings], str]
+    is_apart: bool = False
+
+    def page(self, document: Mapping[str, Any]) -> str:
+        """The page of a document, as Markdown."""
+        settings = Settings(**document["settings"] | {"data": tuple(document["settings"]["data"])})
+        title = self.title.format(data=", ".join(settings.data))
+        return f"# {title}\n\n`{document['command']}`\n\n{self.tell(document['results'], settings)}"
+
+
+def run_study(
+    name: str,
+    study: Study,
+    out: Path | None,
+    data: Sequence[str] | None,
+    n_seeds: int,
+    preset: str | None,
+    command: Sequence[str],
+) -> None:
+    """Measure, print the page, and under `out` write it with its rows as NAME.md and NAME.json.
+
+    Args:
+        name: of the study.
+        study: which one.
+        out: folder of the pages; None for none.
+        data: data sets, all that the study knows by default.
+        n_seeds: seeds 0, 1, ...
+        preset: that of the study by default.
+        command: how the study was called, for the record.
+
+    Raises:
+        ChoiceError: the study does not know a data set, or there is no such preset.
+    """
+    chosen = tuple(study.data if data is None else data)
+    unknown = [one for one in chosen if one not in study.data]
+    if unknown:
+        known = ", ".join(study.data) or "none, it simulates its own"
+        raise ChoiceError(f"study {name} does not know the data set {unknown[0]!r}; it knows {known}")
+    presets = {one: one for one in get_args(Preset)}
+    if preset is not None and preset not in presets:
+        raise ChoiceError(f"--preset {preset!r} is unknown; choose {', '.join(presets)}")
+    for part in [(one,) for one in chosen] if study.is_apart else [chosen]:
+        settings = Settings(part, n_seeds, presets.get(preset or "", study.preset))
+        document = {
+            "format": FORMAT,
+            "study": name,
+            "command": shlex.join(command),
+            "settings": asdict(settings),
+            "versions": {library: version(library) for library in _LIBRARIES},
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "results": study.measure(settings),
+        }
+        page = study.page(document)
+        print(page)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            file = part[0] if study.is_apart else name
+            write_text(out / f"{file}.json", json_text(document))
+            write_text(out / f"{file}.md", page)
+
+
+def figure_table(rows: Iterable[Row], by: tuple[str, ...], across: str = "figure", digits: int = 4) -> str:
+    """Markdown: a line for each combination of `by`, a column for each value of `across`, mean (min–max) of `value`."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(row[across] for row in rows))
+    found: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for row in rows:
+        line = found.setdefault(tuple(str(row[name]) for name in by), {})
+        line.setdefault(row[across], []).append(float(row["value"]))
+    lines = [f"| {' | '.join([*by, *columns])} |", "|" + " --- |" * (len(by) + len(columns))]
+    for key, line in found.items():
+        cells = [*key, *(spread(line.get(name, []), digits) for name in columns)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Mean (min–max), the value alone where there is one, nothing where there is none."""
+    if not values:
+        return ""
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], tuple[str, ...]]) -> dict[tuple[str, ...], list[Row]]:
+    """Rows by a key, in the order of first appearance."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
