@@ -51,6 +51,6 @@ def test_a_check_lists_errors_and_raises_none(mdata):
 def test_reading_splitting_and_scoring_load_no_torch():
     code = (
         "import sys, unisono as un; un.read_cells, un.check, un.splits.random_split, un.metrics.matching_metrics, "
-        "un.matching.couple, un.preprocessing.on_scale, un.fingerprint; print('torch' in sys.modules)"
+        "un.matching.match_cells, un.preprocessing.on_scale, un.fingerprint; print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

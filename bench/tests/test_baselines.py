@@ -139,7 +139,7 @@ def test_permuting_the_query_permutes_the_answer(name):
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_a_cell_of_a_known_batch_gets_the_same_answer_in_any_company(name):
+def test_a_cell_of_a_known_batch_gets_the_same_answer_whatever_else_is_asked(name):
     model, views = fitted(name), unseen().views
     some = np.array([4, 30, 9])
     if name in PREDICTS:

@@ -1,4 +1,4 @@
-"""Input codes are the field's formulas projected by an exact SVD, read by name and free of the company."""
+"""Input codes are the field's formulas projected by an exact SVD, read by name and free of what else is asked."""
 
 from dataclasses import replace
 
@@ -177,7 +177,7 @@ def test_a_component_is_scaled_to_the_root_of_its_share_of_the_largest_deviation
     np.testing.assert_allclose(within[1].std(axis=0), np.sqrt(deviation / deviation.max()), rtol=1e-3)
 
 
-def test_a_cell_of_a_training_batch_is_read_alike_in_any_company():
+def test_a_cell_of_a_training_batch_is_read_alike_whatever_else_is_read():
     codes, other = InputCodes.fit(view("rna"), 5, 0), view("rna", n_cells=13, seed=1)
     alone = codes.standardised(other.take(np.array([4])))
     np.testing.assert_allclose(alone[0], codes.standardised(other)[4], atol=1e-5)

@@ -233,7 +233,7 @@ def test_kernel_ridge_of_many_features_goes_through_their_svd(monkeypatch):
     assert np.linalg.matrix_rank(found - values_of(target(x)).mean(axis=0), tol=1e-3) == 2
 
 
-def test_no_fit_of_kernel_ridge_sees_more_cells_than_allowed(monkeypatch):
+def test_no_kernel_ridge_fit_sees_more_cells_than_allowed(monkeypatch):
     monkeypatch.setattr(kernel, "MAX_CELLS", 7)
     monkeypatch.setattr(kernel, "N_REPEATS", 1)
     machine = kernel_ridge(scaled_per_cell)(codes(), target(codes()), rng())

@@ -86,7 +86,7 @@ def test_a_protein_belongs_to_the_genes_that_code_for_it(protein, genes, wanted)
     assert protein_links([protein], genes) == [(protein, gene) for gene in wanted]
 
 
-def test_names_of_antibodies_are_in_lower_case():
+def test_antibodies_are_named_in_lower_case():
     assert [name for name in GENES_OF if name != name.lower()] == []
 
 

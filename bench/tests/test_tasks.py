@@ -34,7 +34,7 @@ def test_right_cells_stand_in_another_order_with_each_seed():
     assert not np.array_equal(partners[0], np.arange(N_CELLS))
 
 
-def test_names_of_cells_to_match_pair_nothing():
+def test_cell_names_of_a_match_pair_nothing():
     (task,) = make_tasks(twin_cells(), seed=0).matchings
     assert not set(task.left.cells) & set(task.right.cells)
     assert not set(task.right.cells) & set(twin_cells().names)

@@ -108,12 +108,10 @@ MESSAGES = (
     Message("E055", "The output exists already.", "give --force to replace it, or another name"),
     Message("E056", "The output's folder is missing or not writable.", "create it, or choose another"),
     Message("E057", "Cells to be matched have no cells on the other side.", "give cells on both sides"),
-    Message(
-        "E058", "All cells are of one batch or donor: none can be left out.", "name another column, or split at random"
-    ),
+    Message("E058", "All cells are of one group: none can be left out.", "name another column, or split at random"),
     Message("E061", "There are too few cells to split.", "give more cells, or ask for fewer training cells"),
     Message(
-        "E062", "Test batches are not named, not there, or named twice (unisono-bench).", "name batches of the data"
+        "E062", "Groups to split by are not there, or named on both sides.", "name values of the column, each once"
     ),
     Message("E063", "An optional package is missing.", "install it"),
     Message("W063", "The report was not written, as a package is missing.", "pip install unisono[report]"),

@@ -1,4 +1,4 @@
-"""Pictures of a benchmark, one a task: a point for each run of each method; matplotlib is loaded only here."""
+"""Pictures of a benchmark, one per task: a point for each run of each method; matplotlib is loaded only here."""
 
 from __future__ import annotations
 

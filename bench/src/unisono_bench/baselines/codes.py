@@ -31,7 +31,7 @@ class InputCodes:
 
     Attributes:
         features: of the training view.
-        idf: one a feature, 1 but for ATAC.
+        idf: one per feature, 1 but for ATAC.
         centre: training mean of each normalised feature; 0 for ATAC.
         basis: feature x code, orthonormal columns.
         standardisation: offsets of batches and scales of components.

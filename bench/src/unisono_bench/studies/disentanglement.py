@@ -105,7 +105,7 @@ def spaces(model: un.Unisono, test: MuData) -> Iterator[Row]:
         figures = {"other modality among 15 neighbours": mixing(x, y)}
         figures["FOSCTTM"] = un.metrics.foscttm(x, y)
         figures["FOSCTTM within batch"] = un.metrics.foscttm(x, y, groups=a.batch)
-        yield from ({"table": "tuning", "space": space, "figure": k, "value": v} for k, v in figures.items())
+        yield from ({"table": "spaces", "space": space, "figure": k, "value": v} for k, v in figures.items())
 
 
 def mixing(x: np.ndarray, y: np.ndarray, k: int = 15) -> float:
@@ -162,7 +162,7 @@ def sections(rows: list[Row], models: list[Row], n_seeds: int) -> Iterator[str]:
         "unseen.\n"
     )
     for name in about:
-        some = [row for row in of_table(rows, "tuning") if row["data"] == name]
+        some = [row for row in of_table(rows, "spaces") if row["data"] == name]
         yield f"\n{name}:\n\n" + figure_table(some, ("figure",), across="space")
 
 

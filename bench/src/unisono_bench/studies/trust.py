@@ -6,9 +6,9 @@ A random fifth of the cells is test, and a model is fitted to the others (of the
   s1d1 and asked about s1d2, as it comes and after `calibrate` with 100 cells of s1d2; the others are test.
 - matches: expected calibration error of the first answer, and its precision where only the surest are answered.
 - missing partners: right cells are taken away, at random or a whole cell type; p_unmatched of left cells whose partner
-  is gone and of the others, and the AUROC of telling them apart. `min(n)`: the left side has been cut, too, so that
+  is gone and of the others, and the AUROC of separating them. `min(n)`: the left side has been cut, too, so that
   the sizes of the sides tell nothing.
-- novelty: a cell type is left out of training; AUROC of telling its test cells from the others.
+- novelty: a cell type is left out of training; AUROC of separating its test cells from the others.
 """
 
 from __future__ import annotations
