@@ -1,5 +1,5 @@
-"""What a fitted model has learnt about features: effects of source on target features, and where they are enriched."""
+"""What a fitted model has learnt about features: the effects of source features on target features."""
 
-from unisono.interpretation.enrichment import Effects, Enrichment, cis_enrichment, cis_pairs
+from unisono.interpretation.feature_effects import FeatureEffects
 
-__all__ = ["Effects", "Enrichment", "cis_enrichment", "cis_pairs"]
+__all__ = ["FeatureEffects"]

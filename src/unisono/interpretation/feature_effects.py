@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.inference.predictor import Predictor
-from unisono.interpretation.enrichment import Effects, Enrichment, cis_enrichment, cis_pairs
-from unisono.messages import bad_input
-from unisono.modalities import spec_of
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.types import Modality, View
@@ -61,36 +58,6 @@ class FeatureEffects:
         """The effects of some source features on some target features (all by default), source x target."""
         block: Matrix = self.pushes[sources] @ self.loadings[targets].T
         return block
-
-    def enrichment(self, starts: pd.DataFrame, *, n_draws: int = 200, seed: int = 0) -> Enrichment:
-        """Whether genes and peaks within 100 kb have larger effects than distance-matched random pairs.
-
-        Effects are standardised first, see `unisono.interpretation.enrichment`.
-
-        Args:
-            starts: a row for each start of transcription, with the columns gene, chrom and tss.
-            n_draws: times that all genes are swapped.
-            seed: of the swaps.
-
-        Raises:
-            BadInput: E053, the table lacks a column.
-            ValueError: source and target are not rna and atac, or no gene lies within 100 kb of a peak.
-        """
-        sides = {
-            spec_of(self.source).features: (self.source_features, self.pushes),
-            spec_of(self.target).features: (self.target_features, self.loadings),
-        }
-        if set(sides) != {"genes", "peaks"}:
-            raise ValueError(f"{self.source} to {self.target}: enrichment is of genes and peaks, wanted rna and atac")
-        missing = {"gene", "chrom", "tss"} - set(starts.columns)
-        if missing:
-            what = f"no column {', '.join(sorted(missing))} (there are: {', '.join(map(str, starts.columns[:8]))})."
-            raise bad_input("E053", "gene starts", what, "give a table with the columns gene, chrom and tss")
-        (genes, of_genes), (peaks, of_peaks) = sides["genes"], sides["peaks"]
-        pairs = cis_pairs(genes.tolist(), peaks.tolist(), starts)
-        return cis_enrichment(
-            Effects(of_genes, of_peaks).standardised().of, pairs, np.random.default_rng(seed), n_draws
-        )
 
     def table(self, top: int, per: Literal["target", "source"] = "target") -> pd.DataFrame:
         """The strongest pairs, one per row: source, target, effect.

@@ -22,6 +22,7 @@ import unisono as un
 from unisono_bench.baselines.codes import InputCodes
 from unisono_bench.published.links import protein_links
 from unisono_bench.studies.cells import data_folder, read
+from unisono_bench.studies.enrichment import Effects, Enrichment, cis_enrichment, cis_pairs
 from unisono_bench.studies.report import Row, Settings, Study
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def correlation(source: un.View, target: un.View) -> np.ndarray:
 
 
 def standardised(dense: np.ndarray, n_rounds: int = 20) -> np.ndarray:
-    """As `un.interpretation.Effects.standardised`, of effects that have no factors."""
+    """As `Effects.standardised`, of effects that have no factors."""
     dense = dense.copy()
     for _ in range(n_rounds):
         dense -= dense.mean(axis=1, keepdims=True)
@@ -104,10 +105,10 @@ def chromatin(name: str, models: dict[str, un.Unisono], mdata: MuData, cells: un
     """Enrichment of neighbours in both directions, effects as they are and standardised."""
     starts = pd.read_csv(data_folder() / "annotation" / f"{STARTS[name]}_tss_symbol.tsv.gz", sep="\t")
     rows, (genes, peaks) = [], (cells.views[m].features for m in ("rna", "atac"))
-    pairs = un.interpretation.cis_pairs(genes.tolist(), peaks.tolist(), starts)
+    pairs = cis_pairs(genes.tolist(), peaks.tolist(), starts)
     raw = correlation(cells.views["rna"], cells.views["atac"])
     for kind, effects in (("raw", raw), ("standardised", standardised(raw))):
-        made = un.interpretation.cis_enrichment(partial(_at, effects), pairs, np.random.default_rng(0))
+        made = cis_enrichment(partial(_at, effects), pairs, np.random.default_rng(0))
         rows.append({"model": "", "source": "", "target": "", "way": "correlation", "effects": kind, **asdict(made)})
     for label, model in models.items():
         for source, target in DIRECTIONS:
@@ -124,12 +125,12 @@ def _at(effects: np.ndarray, genes: np.ndarray, peaks: np.ndarray) -> np.ndarray
     return np.asarray(effects[genes, peaks])
 
 
-def enrichments(feature_effects: Any, starts: pd.DataFrame) -> dict[str, un.interpretation.Enrichment]:
+def enrichments(feature_effects: Any, starts: pd.DataFrame) -> dict[str, Enrichment]:
     """Of the effects as they are, standardised, and standardised with all genes moved along their chromosomes."""
     sides = {feature_effects.source: (feature_effects.source_features, feature_effects.pushes)}
     sides[feature_effects.target] = feature_effects.target_features, feature_effects.loadings
     (genes, of_genes), (peaks, of_peaks) = sides["rna"], sides["atac"]
-    effects, moved = un.interpretation.Effects(of_genes, of_peaks), starts.assign(tss=starts["tss"] + MOVED)
+    effects, moved = Effects(of_genes, of_peaks), starts.assign(tss=starts["tss"] + MOVED)
     fair = effects.standardised()
     kinds = {
         "raw": (effects, starts),
@@ -137,9 +138,7 @@ def enrichments(feature_effects: Any, starts: pd.DataFrame) -> dict[str, un.inte
         f"standardised, genes moved by {MOVED / 1e6:.0f} Mb": (fair, moved),
     }
     return {
-        kind: un.interpretation.cis_enrichment(
-            one.of, un.interpretation.cis_pairs(genes.tolist(), peaks.tolist(), table), np.random.default_rng(0)
-        )
+        kind: cis_enrichment(one.of, cis_pairs(genes.tolist(), peaks.tolist(), table), np.random.default_rng(0))
         for kind, (one, table) in kinds.items()
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unisono.features.peaks import places_of
+from unisono_bench.published.links import places_of
 
 Positions = NDArray[np.intp]
 Values = NDArray[np.float64]
@@ -181,7 +181,7 @@ def cis_pairs(genes: Sequence[str], peaks: Sequence[str], table: pd.DataFrame, w
 
 def peak_places(peaks: Sequence[str]) -> pd.DataFrame:
     """Position, chromosome and centre of every peak whose name says where it lies."""
-    places = places_of(np.array(peaks, dtype=str))
+    places = places_of(peaks).dropna()
     centre = ((places["start"] + places["end"]) / 2).to_numpy()
     return pd.DataFrame({"peak": places.index.to_numpy(), "chrom": places["chrom"].to_numpy(), "centre": centre})
 

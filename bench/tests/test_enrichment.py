@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unisono.interpretation.enrichment import (
+from unisono_bench.studies.enrichment import (
     CisPairs,
     Effects,
     auroc,
