@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from unisono.features.proteins import _rows, canonical_protein, match_proteins
+from unisono.features.proteins import _read, _rows, _with_aliases, match_proteins
+
+
+def meaning_of(name, aliases=None):
+    """The one name of the protein that is read in an antibody's name."""
+    return _read(name, _with_aliases(aliases or {})).canonical
 
 
 def listed(text: str) -> list[str]:
@@ -84,7 +89,7 @@ SPELLINGS_OF_CD3 = [
 
 
 def test_every_spelling_of_cd3_is_cd3():
-    assert [name for name in SPELLINGS_OF_CD3 if canonical_protein(name) != "CD3"] == []
+    assert [name for name in SPELLINGS_OF_CD3 if meaning_of(name) != "CD3"] == []
 
 
 PROTEIN_OF_NAME = {
@@ -128,7 +133,7 @@ PROTEIN_OF_NAME = {
 
 
 def test_a_name_leads_to_its_protein():
-    assert {name: canonical_protein(name) for name in PROTEIN_OF_NAME} == PROTEIN_OF_NAME
+    assert {name: meaning_of(name) for name in PROTEIN_OF_NAME} == PROTEIN_OF_NAME
 
 
 DIFFERENT = [
@@ -153,7 +158,7 @@ DIFFERENT = [
 
 
 def test_proteins_that_differ_stay_apart():
-    confused = [group for group in DIFFERENT if len({canonical_protein(name) for name in group}) < len(group)]
+    confused = [group for group in DIFFERENT if len({meaning_of(name) for name in group}) < len(group)]
     assert confused == []
     for group in DIFFERENT:
         tags = {name: f"ADT_{name}_A0034" for name in group}
@@ -166,7 +171,7 @@ def test_every_name_of_the_table_leads_to_its_row_and_to_no_other():
         (spell(name), canonical)
         for name, canonical in TABLE_NAMES
         for spell in spellings
-        if canonical_protein(spell(name)) != canonical
+        if meaning_of(spell(name)) != canonical
     ]
     assert len(TABLE_NAMES) > 1600
     assert lost == []
@@ -241,8 +246,8 @@ def test_names_of_the_user_go_over_the_table():
     assert partners(["my marker"], ["CD19"], {"My-Marker": "CD19"}) == {"my marker": "CD19"}
     assert partners(["PD-1"], ["CD279", "CD4"], {"PD1": "CD4"}) == {"PD-1": "CD4"}
     assert partners(["CD8"], ["CD8a"], {"CD8": "CD8"}) == {}
-    assert canonical_protein("tag_TotalSeqB", {"tag": "PD-1"}) == "CD279"
-    assert canonical_protein("PD-1") == "CD279"
+    assert meaning_of("tag_TotalSeqB", {"tag": "PD-1"}) == "CD279"
+    assert meaning_of("PD-1") == "CD279"
 
 
 @pytest.mark.parametrize("panel", [PBMC10K, PANEL224, BMMC, MOUSE], ids=["pbmc10k", "panel224", "bmmc", "mouse"])
@@ -345,9 +350,9 @@ def test_a_panel_of_mouse_meets_one_of_human():
         "ADT_CD93(AA4.1_earlyBlineage)_A0113": "CD93",
         "ADT_integrinb7_A0214": "integrinB7",
     }
-    assert canonical_protein("ADT_CD90.2_A0075") == "CD90.2"
-    assert canonical_protein("ADT_TCRVb5.1_5.2_A0354") == "tcrvb5.1.5.2"
-    assert canonical_protein("ADT_NK-1.1_A0118") == "NK-1.1"
+    assert meaning_of("ADT_CD90.2_A0075") == "CD90.2"
+    assert meaning_of("ADT_TCRVb5.1_5.2_A0354") == "tcrvb5.1.5.2"
+    assert meaning_of("ADT_NK-1.1_A0118") == "NK-1.1"
 
 
 def test_no_names_are_no_error():

@@ -48,15 +48,6 @@ _ALLELES = {name.casefold(): name for name in ("CD45.1", "CD45.2", "CD90.1", "CD
 """Mouse alleles by key, which read like one of several antibodies to one protein."""
 
 
-def canonical_protein(name: str, aliases: Mapping[str, str] = _NO_ALIASES) -> str:
-    """The one name of the protein that an antibody's name stands for, such as CD279 for anti-PD-1 or PDCD1_TotalSeqB.
-
-    A name in no table comes back in lower case, without prefix, suffix and punctuation. `aliases`, name to name, go
-    over the built-in ones; a name that is an alias of itself stays apart.
-    """
-    return _read(name, _with_aliases(aliases)).canonical
-
-
 def match_proteins(
     wanted: NDArray[np.str_], found: NDArray[np.str_], aliases: Mapping[str, str] | None = None
 ) -> NDArray[np.intp]:

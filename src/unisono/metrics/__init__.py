@@ -1,7 +1,13 @@
-"""Metrics as functions of arrays: prediction, matching, calibration, shared space; never a model or names."""
+"""Metrics as functions of arrays: prediction, matching, calibration; never a model or names."""
 
-from unisono.metrics.calibration import expected_calibration_error, finite_sample_calibration_error
-from unisono.metrics.curves import Curve, abstention, reliability, wilson
+from unisono.metrics.calibration import (
+    Curve,
+    abstention,
+    expected_calibration_error,
+    finite_sample_calibration_error,
+    reliability,
+    wilson,
+)
 from unisono.metrics.matching import (
     accuracy,
     foscttm,
@@ -32,7 +38,6 @@ from unisono.metrics.prediction import (
     spearman_per_feature,
 )
 from unisono.metrics.ranking import Areas, areas_of_ties
-from unisono.metrics.shared_space import shared_space
 from unisono.metrics.tasks import (
     PredictionDetails,
     matching_chance,
@@ -78,7 +83,6 @@ __all__ = [
     "reliability",
     "require_finite",
     "rmse",
-    "shared_space",
     "spearman",
     "spearman_per_feature",
     "top_match",

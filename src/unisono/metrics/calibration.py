@@ -1,8 +1,11 @@
-"""Whether stated probabilities come true, as a function of predictions; never sees what the predictions are about."""
+"""Whether stated probabilities and intervals hold, as errors and curves; never sees what the predictions are about."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from unisono.metrics.arrays import Flags, Floats
 
@@ -18,10 +21,7 @@ def expected_calibration_error(probability: Floats, correct: Flags | Floats, bin
     References:
         Guo et al., "On calibration of modern neural networks", ICML 2017.
     """
-    if len(probability) == 0 or len(probability) != len(correct):
-        raise ValueError(
-            f"{len(probability)} probabilities for {len(correct)} outcomes, expected as many and at least 1"
-        )
+    _require_outcomes(probability, correct)
     place = np.clip(np.ceil(np.asarray(probability) * bins).astype(int) - 1, 0, bins - 1)
     gap = np.bincount(place, weights=np.asarray(correct, dtype=np.float64) - probability, minlength=bins)
     return float(np.abs(gap).sum() / len(probability))
@@ -45,3 +45,74 @@ def finite_sample_calibration_error(probability: Floats, bins: int = 15, draws: 
     stated = np.asarray(probability, dtype=np.float64)
     errors = [expected_calibration_error(stated, rng.random(len(stated)) < stated, bins) for _ in range(draws)]
     return float(np.mean(errors))
+
+
+Counts = NDArray[np.intp]
+
+
+class Curve(NamedTuple):
+    """Points of a curve from left to right, and the number of predictions behind each."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    n: Counts
+
+
+def reliability(probability: Floats, correct: Flags | Floats, bins: int = 15) -> Curve:
+    """Share of right predictions over mean stated probability, in bins of as many predictions each.
+
+    Bins of equal width, as of `expected_calibration_error`, would hold nearly all predictions in the first one, since a
+    match among thousands of cells is rarely likely.
+
+    Args:
+        probability: stated probability of each prediction, 0 to 1.
+        correct: whether it was right, or the chance that it was where several predictions tie.
+        bins: points of the curve, fewer where there are fewer predictions.
+
+    Returns:
+        x the mean probability of a bin, y the share of right predictions in it; on the diagonal if probabilities hold.
+    """
+    _require_outcomes(probability, correct)
+    order = np.argsort(probability, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    x, y = (
+        np.array([np.mean(np.asarray(v, dtype=np.float64)[part]) for part in parts]) for v in (probability, correct)
+    )
+    return Curve(x, y, np.array([len(part) for part in parts]))
+
+
+def abstention(probability: Floats, correct: Flags | Floats, points: int = 100) -> Curve:
+    """Precision over the share of cells that get a prediction, when the least sure are left without one.
+
+    Args:
+        probability: stated probability of each prediction.
+        correct: whether it was right, or the chance that it was.
+        points: most points of the curve.
+
+    Returns:
+        x the share with a prediction, up to 1, y the share of right predictions among those.
+    """
+    _require_outcomes(probability, correct)
+    order = np.argsort(-np.asarray(probability), kind="stable")
+    right = np.cumsum(np.asarray(correct, dtype=np.float64)[order])
+    n = np.unique(np.ceil(np.linspace(0, 1, points + 1)[1:] * len(order)).astype(int))
+    return Curve(n / len(order), right[n - 1] / n, n)
+
+
+def wilson(share: Floats, n: Counts, z: float = 1.96) -> tuple[Floats, Floats]:
+    """Between which shares the true one lies with 95 % confidence (z = 1.96), for shares of n predictions each.
+
+    References:
+        Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    scale = 1 + z**2 / n
+    middle = (share + z**2 / (2 * n)) / scale
+    half = z / scale * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return np.minimum(middle - half, share), np.maximum(middle + half, share)
+
+
+def _require_outcomes(probability: Floats, correct: Flags | Floats) -> None:
+    if len(probability) == 0 or len(probability) != len(correct):
+        raise ValueError(
+            f"{len(probability)} probabilities for {len(correct)} outcomes, expected as many and at least 1"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -28,9 +28,7 @@ def foscttm(left: Vectors, right: Vectors, groups: Labels | None = None) -> floa
     References:
         Liu et al., "Jointly embedding multiple single-cell omics measurements", WABI 2019.
     """
-    ahead = _share_above(left, right, groups)
-    back = _share_above(right, left, groups)
-    return float(np.mean([np.nanmean(ahead), np.nanmean(back)]))
+    return _mean_share(len(left), (_others_above(left, right, groups), _others_above(right, left, groups)))
 
 
 def foscttm_of_scores(scores: Values, groups: Labels | None = None) -> float:
@@ -42,20 +40,11 @@ def foscttm_of_scores(scores: Values, groups: Labels | None = None) -> float:
     """
     if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or len(scores) == 0:
         raise ValueError(f"scores are {scores.shape}, expected as many left as right cells and at least 1")
-    labels = np.zeros(len(scores), dtype=int) if groups is None else np.asarray(groups)
-    if len(labels) != len(scores):
-        raise ValueError(f"groups: {len(labels)} labels for {len(scores)} cells")
-    shares = [np.full(len(scores), np.nan) for _ in range(2)]
-    for group in np.unique(labels):
-        cells = np.flatnonzero(labels == group)
-        block = scores[np.ix_(cells, cells)]
-        partner = np.diagonal(block)
-        for share, direction in zip(shares, (block, block.T), strict=True):
-            n_above = (direction > partner[:, None]).sum(axis=1)
-            n_ties = (direction == partner[:, None]).sum(axis=1) - 1
-            if len(cells) > 1:
-                share[cells] = (n_above + 0.5 * n_ties) / (len(cells) - 1)
-    return float(np.mean([np.nanmean(share) for share in shares]))
+    counts = (
+        ((cells, _above(direction[np.ix_(cells, cells)])) for cells in _by_group(len(scores), groups))
+        for direction in (scores, scores.T)
+    )
+    return _mean_share(len(scores), counts)
 
 
 def recall_at(
@@ -75,13 +64,16 @@ def recall_at(
     return {k: float(np.mean(place < k)) for k in ks}
 
 
-def _share_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Floats:
-    """For each query cell the share of others that score above its partner; NaN if there are no others."""
-    share = np.full(len(query), np.nan)
-    for cells, above in _others_above(query, reference, groups):
-        if len(cells) > 1:
-            share[cells] = above / (len(cells) - 1)
-    return share
+def _mean_share(n_cells: int, directions: Iterable[Iterable[tuple[Rows, Floats]]]) -> float:
+    """Mean over directions of the mean share of others above the partner; cells without others are left out."""
+    means = []
+    for direction in directions:
+        share = np.full(n_cells, np.nan)
+        for cells, above in direction:
+            if len(cells) > 1:
+                share[cells] = above / (len(cells) - 1)
+        means.append(np.nanmean(share))
+    return float(np.mean(means))
 
 
 def _others_above(query: Vectors, reference: Vectors, groups: Labels | None) -> Iterator[tuple[Rows, Floats]]:
@@ -89,25 +81,25 @@ def _others_above(query: Vectors, reference: Vectors, groups: Labels | None) -> 
     if len(query) == 0:
         raise ValueError("0 cells: a metric of matching needs at least one pair")
     check_shapes(query, reference)
-    labels = np.zeros(len(query), dtype=int) if groups is None else np.asarray(groups)
-    if len(labels) != len(query):
-        raise ValueError(f"groups: {len(labels)} labels for {len(query)} cells")
-    for group in np.unique(labels):
-        cells = np.flatnonzero(labels == group)
-        yield cells, _count_above(query[cells], reference[cells])
+    for cells in _by_group(len(query), groups):
+        own, others, size = query[cells], reference[cells], max(1, _BLOCK_ENTRIES // len(cells))
+        blocks = (_above(own[s : s + size] @ others.T, s) for s in range(0, len(cells), size))
+        yield cells, np.concatenate(list(blocks))
 
 
-def _count_above(query: Vectors, reference: Vectors) -> Floats:
-    n_cells = len(query)
-    size = max(1, _BLOCK_ENTRIES // n_cells)
-    count = np.empty(n_cells)
-    for start in range(0, n_cells, size):
-        score = query[start : start + size] @ reference.T
-        own = np.arange(len(score))
-        partner = score[own, start + own][:, None]
-        n_ties = (score == partner).sum(axis=1) - 1
-        count[start : start + size] = (score > partner).sum(axis=1) + 0.5 * n_ties
-    return count
+def _by_group(n_cells: int, groups: Labels | None) -> Iterator[Rows]:
+    labels = np.zeros(n_cells, dtype=int) if groups is None else np.asarray(groups)
+    if len(labels) != n_cells:
+        raise ValueError(f"groups: {len(labels)} labels for {n_cells} cells")
+    yield from (np.flatnonzero(labels == group) for group in np.unique(labels))
+
+
+def _above(score: Values, start: int = 0) -> Floats:
+    """How many others of each row score above its partner, in column `start` plus the row; a tie counts half."""
+    rows = np.arange(len(score))
+    partner = score[rows, start + rows][:, None]
+    n_ties = (score == partner).sum(axis=1) - 1
+    return np.asarray((score > partner).sum(axis=1) + 0.5 * n_ties)
 
 
 def within_groups(posterior: sparse.csr_matrix, groups: Groups | None) -> sparse.csr_matrix:
@@ -159,8 +151,7 @@ def match_probability(posterior: sparse.csr_matrix, partner: Rows, groups: Group
 
 def accuracy(posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None) -> float:
     """The share of left cells with a partner whose most probable right cell it is; a tie counts its share."""
-    inside = within_groups(posterior, groups)
-    correct, _ = top_match(inside, partner)
+    correct, _ = top_match(within_groups(posterior, groups), partner)
     return float(np.mean(correct[partner >= 0]))
 
 
