@@ -13,7 +13,7 @@ from model_fixtures import PAIRS, assert_same, counts, late_model, on_scale, reb
 from scipy import sparse
 
 from unisono.evaluation import details as room
-from unisono.evaluation import space as space_room
+from unisono.evaluation import report_data as space_room
 from unisono.evaluation.details import evaluation_report
 from unisono.evaluation.scores import evaluate
 

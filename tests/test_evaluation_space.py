@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from model_fixtures import rebuilt, small_model, test_cells
 
-from unisono.evaluation.space import labels_of
+from unisono.evaluation.report_data import labels_of
 from unisono.model.query import query_cells
 
 

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from io_fixtures import real
 
-from unisono.features import genome
-from unisono.features.genome import Genome, genome_of
-from unisono.features.peaks import overlap_weights, parse_peaks
+from unisono.features import peaks as room
+from unisono.features.peaks import Genome, genome_of, overlap_weights, parse_peaks
 from unisono.messages import BadInput
 
 WHERE = "q.h5mu, atac"
@@ -285,7 +284,7 @@ def test_builds_are_told_without_a_network(monkeypatch):
     def no_network(*_, **__):
         raise OSError("no network")
 
-    genome._lengths.cache_clear()
+    room._lengths.cache_clear()
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(f"socket.{name}", no_network)
     assert genome_of(parse_peaks(names(*HG38), WHERE), WHERE).builds == ("hg38",)

@@ -17,7 +17,7 @@ from report_fixtures import HOSTILE, PROBES, report
 from unisono.messages import BadInput
 from unisono.metrics import Curve
 from unisono.report import figures, page, tables, words
-from unisono.report.layout import plane
+from unisono.report.payload import plane
 
 
 class Elements(HTMLParser):

@@ -10,8 +10,7 @@ import pytest
 from report_fixtures import report
 
 from unisono.report import payload as room
-from unisono.report.layout import plane
-from unisono.report.payload import coded, packed, payload, quantised
+from unisono.report.payload import coded, packed, payload, plane, quantised
 
 
 def unpacked(each):

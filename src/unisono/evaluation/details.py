@@ -10,9 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.evaluation.outputs import Matched, Predicted, matchings, predictions
-from unisono.evaluation.report_data import Direction, EvaluationReport, Pairing, Sample
+from unisono.evaluation.report_data import Direction, EvaluationReport, Numbers, Pairing, Sample, sampled, space_of
 from unisono.evaluation.scores import Score, details_of, matching_rows, prediction_rows, read_test, table_of
-from unisono.evaluation.space import Numbers, sampled, space_of
 from unisono.io.check import check
 from unisono.io.fingerprint import fingerprint
 from unisono.messages import Finding

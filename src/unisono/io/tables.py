@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from unisono.types import Prediction
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+Rows = Callable[[slice], NDArray[np.float32]]
 
 SPREAD = "spread"
 """Layer of the standard deviation over draws."""
@@ -42,15 +44,13 @@ def prediction_to_anndata(prediction: Prediction) -> AnnData:
     `obs["novelty"]`.
     """
     table = _without_values(prediction)
-    table.X = np.empty(prediction.shape, dtype=np.float32)
-    _fill(table.X, prediction.dense, CHUNK)
-    if prediction.draws is not None:
-        table.layers[SPREAD] = np.empty(prediction.shape, dtype=np.float32)
-        _fill(table.layers[SPREAD], prediction.spread, CHUNK)
-    if prediction.bounds is not None:
-        for end, name in enumerate(ENDS):
-            table.layers[name] = np.empty(prediction.shape, dtype=np.float32)
-            _fill(table.layers[name], partial(_end, prediction, end), CHUNK)
+    for name, rows_of in _matrices(prediction):
+        values = np.empty(prediction.shape, dtype=np.float32)
+        _fill(values, rows_of, CHUNK)
+        if name is None:
+            table.X = values
+        else:
+            table.layers[name] = values
     return table
 
 
@@ -89,13 +89,18 @@ def _write(prediction: Prediction, path: Path, chunk: int) -> None:
     with h5py.File(path, "r+") as file:
         if "X" in file:
             del file["X"]
-        _fill(_dataset(file, "X", prediction.shape, chunk), prediction.dense, chunk)
-        if prediction.draws is not None:
-            _fill(_dataset(file, f"layers/{SPREAD}", prediction.shape, chunk), prediction.spread, chunk)
-        if prediction.bounds is not None:
-            for end, name in enumerate(ENDS):
-                place = _dataset(file, f"layers/{name}", prediction.shape, chunk)
-                _fill(place, partial(_end, prediction, end), chunk)
+        for name, rows_of in _matrices(prediction):
+            place = "X" if name is None else f"layers/{name}"
+            _fill(_dataset(file, place, prediction.shape, chunk), rows_of, chunk)
+
+
+def _matrices(prediction: Prediction) -> Iterator[tuple[str | None, Rows]]:
+    """X (None) and each layer that there is, with what makes some of its rows."""
+    yield None, prediction.dense
+    if prediction.draws is not None:
+        yield SPREAD, prediction.spread
+    if prediction.bounds is not None:
+        yield from ((name, partial(_end, prediction, end)) for end, name in enumerate(ENDS))
 
 
 def _end(prediction: Prediction, end: int, rows: slice) -> NDArray[np.float32]:
@@ -108,7 +113,7 @@ def _dataset(file: Any, name: str, shape: tuple[int, int], chunk: int) -> Any:
     return values
 
 
-def _fill(values: Any, rows_of: Callable[[slice], NDArray[np.float32]], chunk: int) -> None:
+def _fill(values: Any, rows_of: Rows, chunk: int) -> None:
     """Write into `values`, an array in memory or in a file, some rows at a time."""
     for start in range(0, len(values), chunk):
         rows = slice(start, min(start + chunk, len(values)))

@@ -11,8 +11,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from unisono.io.processes import is_alive
 from unisono.messages import bad_input
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of this number, ours to signal or not."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
 
 MANIFEST = "manifest.json"
 """What makes a folder a model folder of ours."""

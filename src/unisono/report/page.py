@@ -16,8 +16,7 @@ from unisono.io.write import write_atomically
 from unisono.messages import Finding
 from unisono.modalities import spec_of
 from unisono.report import figures, tables, words
-from unisono.report.layout import plane
-from unisono.report.payload import MAX_FEATURES, payload
+from unisono.report.payload import MAX_FEATURES, payload, plane
 
 _NEEDED = {"jinja2": "jinja2", "plotly": "plotly", "umap": "umap-learn"}
 

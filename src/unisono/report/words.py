@@ -13,39 +13,32 @@ class Meaning(NamedTuple):
 
     name: str
     sentence: str
-    better: str
+    better: str = "higher"
 
 
 PREDICTION: dict[str, Meaning] = {
     "pearson": Meaning(
         "Correlation by feature",
         "Does a feature go up and down over cells as measured? Pearson correlation, mean over features.",
-        "higher",
     ),
     "spearman": Meaning(
         "Rank correlation by feature",
         "The same with ranks in place of values, so that a few extreme cells do not decide.",
-        "higher",
     ),
     "auroc": Meaning(
         "AUROC by peak",
         "How often a cell in which a peak is open is ranked above one in which it is closed, mean over peaks.",
-        "higher",
     ),
     "auprc": Meaning(
-        "AUPRC by peak",
-        "Precision of finding the cells in which a peak is open, over all cut-offs, mean over peaks.",
-        "higher",
+        "AUPRC by peak", "Precision of finding the cells in which a peak is open, over all cut-offs, mean over peaks."
     ),
     "pearson_per_cell": Meaning(
         "Correlation by cell",
         "Does the profile of a cell look as measured? High for the average cell too: compare with the grey number.",
-        "higher",
     ),
     "overall_pearson": Meaning(
         "Correlation over all values",
         "All cells and features as one list. High for the average cell too: compare with the grey number.",
-        "higher",
     ),
     "rmse": Meaning(
         "Root mean squared error",
@@ -53,9 +46,7 @@ PREDICTION: dict[str, Meaning] = {
         "lower",
     ),
     "mae": Meaning(
-        "Mean absolute error",
-        "Mean distance of prediction and measurement, on the scale of the target.",
-        "lower",
+        "Mean absolute error", "Mean distance of prediction and measurement, on the scale of the target.", "lower"
     ),
     "n_without_correlation": Meaning(
         "Features without a correlation",
@@ -71,35 +62,23 @@ MATCHING: dict[str, Meaning] = {
         "lower",
     ),
     "one_to_one_accuracy": Meaning(
-        "Right partner, one to one",
-        "Share of cells that get their own partner when each cell may be given only once.",
-        "higher",
+        "Right partner, one to one", "Share of cells that get their own partner when each cell may be given only once."
     ),
     "match_probability": Meaning(
-        "Probability of the true partner",
-        "Probability that the model gives to a cell's own partner, mean over cells.",
-        "higher",
+        "Probability of the true partner", "Probability that the model gives to a cell's own partner, mean over cells."
     ),
-    "recall_at_1": Meaning("Partner ranked first", "Share of cells whose partner is the closest cell.", "higher"),
-    "recall_at_5": Meaning("Partner in the first 5", "Share of cells whose partner is among the 5 closest.", "higher"),
-    "recall_at_10": Meaning(
-        "Partner in the first 10", "Share of cells whose partner is among the 10 closest.", "higher"
-    ),
+    "recall_at_1": Meaning("Partner ranked first", "Share of cells whose partner is the closest cell."),
+    "recall_at_5": Meaning("Partner in the first 5", "Share of cells whose partner is among the 5 closest."),
+    "recall_at_10": Meaning("Partner in the first 10", "Share of cells whose partner is among the 10 closest."),
     "calibration_error": Meaning(
         "Calibration error",
         "How far stated probabilities are from how often they are right. 0 where they are equal.",
         "lower",
     ),
     "pair_auroc": Meaning(
-        "AUROC of pairs",
-        "How often a true pair of cells is given more probability than a pair drawn at random.",
-        "higher",
+        "AUROC of pairs", "How often a true pair of cells is given more probability than a pair drawn at random."
     ),
-    "pair_auprc": Meaning(
-        "AUPRC of pairs",
-        "Precision of finding the true pairs among all pairs, over all cut-offs.",
-        "higher",
-    ),
+    "pair_auprc": Meaning("AUPRC of pairs", "Precision of finding the true pairs among all pairs, over all cut-offs."),
 }
 
 
