@@ -19,7 +19,7 @@ from model_fixtures import N_TEST, counts, rebuilt, small_model, take, test_cell
 
 from unisono import cli
 from unisono.api import load
-from unisono.cli.commands.match import match
+from unisono.cli.commands.answers import match
 from unisono.evaluation import probes
 from unisono.evaluation.disentanglement import disentanglement
 from unisono.evaluation.scores import evaluate
@@ -364,7 +364,7 @@ def test_check_with_a_model_compares_features(unisono, store):
 
 def test_demo_runs_on_a_file(unisono, store, monkeypatch):
     monkeypatch.setattr(
-        "unisono.cli.commands.demo.config_of", lambda *_: tiny(max_epochs=1, validation={"fraction": 0})
+        "unisono.cli.commands.models.config_of", lambda *_: tiny(max_epochs=1, validation={"fraction": 0})
     )
     ended = unisono(
         "demo -o shown --data @unusual.h5mu --modalities 'gene stuff=rna,tags=adt' --batch-key batch --device cpu"

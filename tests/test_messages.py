@@ -15,7 +15,7 @@ from model_fixtures import small_model, test_cells
 from mudata import MuData
 
 import unisono
-from unisono.io.zarr_store import require_sound_zarr
+from unisono.io.container import require_sound_zarr
 from unisono.messages import MESSAGES, REGISTER, BadInput, Finding, InputWarning, bad_input, codes_page, warn
 
 _ROOT = Path(__file__).resolve().parents[1]

@@ -42,14 +42,12 @@ MESSAGES = (
     Message(
         "E007",
         "A modality is missing, unknown, or claimed by two names.",
-        "say which name is which kind, with --modalities gex=rna,ab=adt or modalities={...}",
+        "name the kind of each: --modalities gex=rna",
     ),
     Message("I007", "A modality was recognised under another name, or is ignored."),
     Message("E008", "Training needs two modalities and has fewer.", "add the second modality, or name it"),
     Message("E009", "There are no cells, no features, or no counts.", "loosen the filter that removed them"),
-    Message(
-        "E010", "A modality lacks the layer that was named.", "name a layer that every modality has, or leave it out"
-    ),
+    Message("E010", "A modality lacks the layer that was named.", "name a layer that all have, or none"),
     Message("E011", "X is empty and no layer was named.", "name the layer of the raw counts"),
     Message("E012", "Values are not integers.", "give the raw counts"),
     Message("E013", "Values look log-normalised.", "give the raw counts"),
@@ -65,26 +63,16 @@ MESSAGES = (
     Message("I024", "Two modalities share feature names; they are kept apart by modality."),
     Message("I025", "Two modalities hold the same cells in another order; they are joined by name."),
     Message("W026", "Some cells have one modality only and are used unpaired."),
-    Message(
-        "E027", "No cell, or too few cells, have two modalities.", "give each cell the same name in every modality"
-    ),
+    Message("E027", "No cell, or too few cells, have two modalities.", "give a cell one name in all of them"),
     Message("E028", "Cells have default names 0..n, which cannot pair them.", "set barcodes as obs_names"),
     Message("E029", "No obs table has the column that was named.", "name one of the columns that are there"),
     Message("I029", "Where the batch column was found, and its levels."),
     Message("W029", "A query lacks the batch column of the training data; its cells count as one new batch.", "add it"),
     Message("E030", "The batch of a cell differs between tables.", "make the tables agree, or drop the wrong column"),
-    Message(
-        "E031", "A column has missing values, or no such level.", "fill the column in, or name a level that exists"
-    ),
-    Message(
-        "W032", "The batch column has one level, or levels of very few cells.", "name another column, or merge levels"
-    ),
+    Message("E031", "A column has missing values, or no such level.", "fill it in, or name a level that exists"),
+    Message("W032", "The batch column has one level, or levels of few cells.", "name another, or merge levels"),
     Message("E033", "The batch column looks like a measurement.", "name a column of samples, donors or sites"),
-    Message(
-        "W034",
-        "Batches of a query were not in training; they are standardised by their own statistics.",
-        "give reference cells as style, or adapt the model",
-    ),
+    Message("W034", "Batches are new: they are standardised by their own values.", "give reference cells, or adapt"),
     Message("I035", "The query's features are in another order than the model's; they are matched by name."),
     Message("E036", "The query covers too little of what the model reads.", f"{_ALL_FEATURES}, or use --force"),
     Message("W036", "The query lacks some features of the model; they are treated as not measured.", _ALL_FEATURES),
@@ -98,9 +86,7 @@ MESSAGES = (
     Message("E043", "The model lacks a modality that was asked for.", "use one of the model's modalities"),
     Message("E046", "There are too few cells or features to fit.", "give at least 3 cells and 2 features"),
     Message("E047", "A file holds pickled values, which are never read.", "give the folder that save() wrote"),
-    Message(
-        "E048", "A model was written in a newer format, or an unknown one.", "upgrade unisono, or fit the model again"
-    ),
+    Message("E048", "A model was written in a newer format, or an unknown one.", "upgrade unisono, or fit again"),
     Message("E049", "A model folder or checkpoint is incomplete or was changed.", _RESTORE),
     Message("E052", "The device cannot be used.", "use auto or cpu"),
     Message("E053", "An argument, option or setting has no valid value.", "see unisono COMMAND --help"),
@@ -110,14 +96,10 @@ MESSAGES = (
     Message("E057", "Cells to be matched have no cells on the other side.", "give cells on both sides"),
     Message("E058", "All cells are of one group: none can be left out.", "name another column, or split at random"),
     Message("E061", "There are too few cells to split.", "give more cells, or ask for fewer training cells"),
-    Message(
-        "E062", "Groups to split by are not there, or named on both sides.", "name values of the column, each once"
-    ),
+    Message("E062", "Groups to split by are not there, or named on both sides.", "name values, each once"),
     Message("E063", "An optional package is missing.", "install it"),
     Message("W063", "The report was not written, as a package is missing.", "pip install unisono[report]"),
-    Message(
-        "W064", "Test cells were seen in the fit, without their labels.", "compare on cells that no model has seen"
-    ),
+    Message("W064", "Test cells were seen in the fit, without their labels.", "compare on unseen cells"),
     Message("E065", "There is no new batch to adapt to.", "name the new batch in the batch column"),
     Message("W066", "Content and style were not probed, as scikit-learn is missing.", "pip install scikit-learn"),
     Message("W067", "Cells lack the column by which intervals were calibrated.", "add the column"),

@@ -1,19 +1,17 @@
-"""Application: the commands in the order in which help lists them; runs none."""
+"""Application: the commands in the order in which help lists them, and how a run ends."""
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 import typer
 
-from unisono.cli.commands.adapt import adapt
-from unisono.cli.commands.calibrate import calibrate
-from unisono.cli.commands.check import check
-from unisono.cli.commands.demo import demo
-from unisono.cli.commands.embed import embed
-from unisono.cli.commands.evaluate import evaluate
-from unisono.cli.commands.feature_effects import feature_effects
-from unisono.cli.commands.fit import fit
-from unisono.cli.commands.match import match
-from unisono.cli.commands.predict import predict
+from unisono.cli.commands.answers import embed, match, predict
+from unisono.cli.commands.inspect import check, evaluate, feature_effects
+from unisono.cli.commands.models import adapt, calibrate, demo, fit
+from unisono.cli.console import say, show_warning
+from unisono.messages import BadInput, InputWarning, bad_input
 
 app = typer.Typer(
     name="unisono",
@@ -24,3 +22,34 @@ app = typer.Typer(
 
 for command in (check, fit, predict, match, embed, adapt, calibrate, feature_effects, evaluate, demo):
     app.command()(command)
+
+
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""What the parser raises for a wrong command line, under one name in every version of typer."""
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point: 0 done, 2 bad input with one line on stderr, 1 unexpected, 130 interrupted."""
+    warnings.showwarning = show_warning
+    warnings.simplefilter("ignore", FutureWarning)
+    warnings.simplefilter("always", InputWarning)
+    try:
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+    except BadInput as error:
+        say(str(error))
+        sys.exit(2)
+    except _UsageError as error:
+        say(str(bad_input("E053", "command line", _one_line(error), "see unisono --help")))
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        say("interrupted; unisono fit --resume continues from the last checkpoint")
+    sys.exit(code)
+
+
+def _one_line(error: Exception) -> str:
+    message = getattr(error, "format_message", error.__str__)()
+    return " ".join(str(message).split())

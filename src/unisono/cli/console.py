@@ -1,14 +1,18 @@
-"""Console: lines and warnings on stderr, tables on stdout; draws no progress."""
+"""Console: lines, warnings and the bar of a fit on stderr, tables on stdout, and the words that were typed."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unisono.messages import InputWarning
 
 if TYPE_CHECKING:
     from unisono.evaluation.scores import Scores
+    from unisono.training.loop import Epoch
 
 PIPED_WIDTH = 180
 """Columns of a wide table where the output is no terminal."""
@@ -57,8 +61,44 @@ def print_scores(scores: Scores) -> None:
     print_table([("task", "source", "target", "within", "depth", "metric", "value", "chance"), *rows])
 
 
-def styled(text: str, is_best: bool) -> str:
-    """A cell of a table, bold where it is the best of its column."""
-    from rich.markup import escape
+@contextmanager
+def progress(max_epochs: int, device: str) -> Iterator[Any]:
+    """A bar on stderr with the two numbers that a user understands; it appears, with the device, at the first epoch."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    return f"[bold]{escape(text)}[/bold]" if is_best else escape(text)
+    columns = (
+        TextColumn("epoch {task.completed:>3.0f}/{task.total:.0f}"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("validation: correlation {task.fields[correlation]} · FOSCTTM {task.fields[foscttm]}"),
+    )
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("fit", total=max_epochs, correlation="–", foscttm="–")
+
+    def on_epoch(epoch: Epoch) -> None:
+        if not bar.live.is_started:
+            from unisono.device import choose_device
+
+            say(f"device: {choose_device(device)}{' (chosen by auto)' if device == 'auto' else ''}")
+            bar.start()
+        bar.update(task, completed=epoch.number)
+        if epoch.scores:
+            scores = epoch.scores
+            bar.update(task, correlation=f"{scores.correlation:.3f}", foscttm=f"{scores.foscttm:.3f}")
+
+    try:
+        yield on_epoch
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def command_line() -> list[str]:
+    """The program and its arguments, paths without the folders of this machine."""
+    return ["unisono", *map(_without_folder, sys.argv[1:])]
+
+
+def _without_folder(word: str) -> str:
+    """The last part of an absolute path; any other word as it is."""
+    return Path(word).name if Path(word).is_absolute() else word

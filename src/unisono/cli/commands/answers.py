@@ -1,0 +1,119 @@
+"""Predict, match and embed: the commands that ask a model about cells and write what it says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from unisono.cli.console import say
+from unisono.cli.options import Aliases, Device, ForceAll, Model, Out, Query, kind_named, model_and_cells
+from unisono.io.write import refuse_existing, write_atomically
+from unisono.messages import bad_input
+
+
+def predict(
+    model: Model,
+    query: Query,
+    source: Annotated[str, typer.Option("--from", help="Modality to predict from: rna, atac or adt.")],
+    target: Annotated[str, typer.Option("--to", help="Modality to predict.")],
+    out: Out,
+    style: Annotated[
+        str,
+        typer.Option(
+            metavar="average|BATCH|FILE.h5mu",
+            help="Style of the prediction: the average, a training batch, or that of reference cells.",
+        ),
+    ] = "average",
+    interval: Annotated[
+        float | None, typer.Option(help="Coverage of intervals in layers['lower'] and layers['upper'], such as 0.9.")
+    ] = None,
+    via: Annotated[str | None, typer.Option(help="A third modality to pass through, as atac via rna to adt.")] = None,
+    draws: Annotated[int, typer.Option(help="Posterior draws behind layers['spread']; 32 with --via.", min=0)] = 0,
+    aliases: Aliases = None,
+    device: Device = "auto",
+    force: ForceAll = False,
+) -> None:
+    """Predict one modality of each query cell from another; writes .h5ad."""
+    refuse_existing(out, force)
+    from unisono.io.read import read_mudata
+    from unisono.io.tables import write_prediction
+
+    fitted, cells = model_and_cells(model, query, device, aliases)
+    chosen: Any = read_mudata(style) if style.endswith((".h5mu", ".zarr")) else style
+    prediction = fitted.prediction(
+        cells,
+        kind_named(source),
+        kind_named(target),
+        style=chosen,
+        interval=interval,
+        via=None if via is None else kind_named(via),
+        n_draws=draws,
+        force=force,
+        source_name=query.name,
+    )
+    write_prediction(prediction, out, force=force)
+    say(f"{prediction.shape[0]:,} cells x {prediction.shape[1]:,} {target} features written to {out}")
+
+
+def match(
+    model: Model,
+    query: Query,
+    between: Annotated[str, typer.Option(metavar="LEFT,RIGHT", help="Modalities, as rna,adt.")],
+    out: Out,
+    within: Annotated[str | None, typer.Option(help="obs column; cells are matched inside its groups.")] = None,
+    rule: Annotated[str, typer.Option(help="soft, argmax or one-to-one.")] = "soft",
+    depth: Annotated[
+        bool, typer.Option("--depth", help="Also use total counts: only if both sides are the same physical cells.")
+    ] = False,
+    top: Annotated[int, typer.Option(help="Most partners per cell, at most 1000.", min=1, max=1000)] = 100,
+    prior_unmatched: Annotated[
+        float, typer.Option(help="Prior share of cells that lack a partner; 0 if none does.")
+    ] = 0.02,
+    min_probability: Annotated[
+        float, typer.Option(help="obs['is_answered'] is False where an answer is less likely to be right.")
+    ] = 0.0,
+    aliases: Aliases = None,
+    device: Device = "auto",
+    force: ForceAll = False,
+) -> None:
+    """Find which cell of one modality is which cell of another; writes .h5ad, left cells x right cells."""
+    refuse_existing(out, force)
+    from unisono.matching import RULES
+
+    sides = [kind_named(name.strip()) for name in between.split(",")]
+    if len(sides) != 2 or sides[0] == sides[1]:
+        raise bad_input("E053", "--between", f"{between!r} does not name two modalities.", "as in --between rna,adt")
+    if rule not in RULES:
+        raise bad_input("E053", "--rule", f"{rule!r} is unknown.", f"one of {', '.join(RULES)}")
+    fitted, mdata = model_and_cells(model, query, device, aliases)
+    found = fitted.match(
+        mdata,
+        mdata,
+        within=within,
+        rule=rule,
+        depth=depth,
+        top=top,
+        between=(sides[0], sides[1]),
+        prior_unmatched=prior_unmatched,
+        min_probability=min_probability,
+        force=force,
+    )
+    found.write(out, force=force)
+    say(f"{len(found.left):,} {sides[0]} cells matched to {len(found.right):,} {sides[1]} cells in {out}")
+
+
+def embed(
+    model: Model,
+    query: Query,
+    out: Out,
+    aliases: Aliases = None,
+    device: Device = "auto",
+    force: ForceAll = False,
+) -> None:
+    """Place cells of every modality in one shared space, obsm["X_unisono"]; writes .h5mu."""
+    refuse_existing(out, force)
+    fitted, cells = model_and_cells(model, query, device, aliases)
+    mdata = fitted.embed(cells, force=force)
+    write_atomically(out, lambda place: mdata.write_h5mu(place, compression="gzip"), force=force)
+    say(f"{mdata.n_obs:,} cells with obsm['X_unisono'] written to {out}")

@@ -1,0 +1,158 @@
+"""Check, feature-effects and evaluate: the commands that show what data and models are like."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unisono.cli.console import PIPED_WIDTH, command_line, print_scores, print_table, say
+from unisono.cli.options import (
+    Aliases,
+    BatchKey,
+    Data,
+    Device,
+    Force,
+    ForceAll,
+    Layer,
+    Modalities,
+    Model,
+    kind_named,
+    known_as,
+    mapping_in,
+    model_and_cells,
+)
+from unisono.io.write import refuse_existing, write_atomically
+from unisono.messages import BadInput, Finding, InputWarning
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+    from unisono.evaluation.disentanglement import Disentanglement
+    from unisono.model.unisono import Unisono
+
+_MAX_MAPPED = 250
+
+
+def check(
+    data: Data,
+    model: Annotated[Path | None, typer.Option(help="Also compare the features with this model's.")] = None,
+    batch_key: BatchKey = None,
+    modalities: Modalities = None,
+    layer: Layer = None,
+    aliases: Aliases = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at a file as fit, or with --model as predict and match would, and say all that was noticed."""
+    from unisono.io.check import check as look
+    from unisono.io.read import read_mudata
+
+    known = None
+    if model is not None:
+        from unisono.api import load
+
+        known = known_as(load(model, device="cpu"), aliases).fitted.preprocessors
+    report = look(
+        read_mudata(data),
+        batch_key=batch_key,
+        modalities=mapping_in(modalities),
+        layer=layer,
+        source_name=data.name,
+        preprocessors=known,
+    )
+    if as_json:
+        print(json.dumps(report.to_json(), indent=1))  # noqa: T201
+    else:
+        print_table(report.rows, width=PIPED_WIDTH)
+        if report.mapped:
+            shown = report.mapped[:_MAX_MAPPED]
+            print_table([("modality", "the model's name", "the query's name"), *shown])
+            if len(report.mapped) > len(shown):
+                say(f"{len(report.mapped) - len(shown)} more are mapped; --json lists all")
+        for finding in report.findings:
+            say(str(finding))
+    if not report.is_usable and as_json:
+        raise BadInput(report.findings)
+    if not report.is_usable:
+        raise typer.Exit(2)
+
+
+def feature_effects(
+    model: Model,
+    cells: Annotated[Path, typer.Argument(metavar="CELLS.h5mu", help="Raw counts to average over, as of training.")],
+    source: Annotated[str, typer.Option("--from", help="Modality whose features act: rna, atac or adt.")],
+    target: Annotated[str, typer.Option("--to", help="Modality whose features respond.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="TABLE.tsv", help="Where to write the table.")],
+    top: Annotated[int, typer.Option(help="Strongest source features of each target feature.", min=1)] = 10,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """List the features of one modality that move those of another in the model; writes a table."""
+    refuse_existing(out, force)
+    fitted, mdata = model_and_cells(model, cells, device)
+    table = fitted.feature_effects(mdata, kind_named(source), kind_named(target)).table(top)
+    write_atomically(out, lambda place: table.to_csv(place, sep="\t", index=False, float_format="%.6g"), force=force)
+    say(f"{len(table):,} pairs written to {out}")
+
+
+def evaluate(
+    model: Model,
+    test: Annotated[Path, typer.Argument(metavar="TEST.h5mu", help="Cells with known partners, unseen in training.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for metrics.json and report.html.")],
+    aliases: Aliases = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Leave out report.html.")] = False,
+    device: Device = "auto",
+    force: ForceAll = False,
+) -> None:
+    """Score both tasks on cells that the model has not seen; writes metrics.json and a page that shows how."""
+    from unisono.io.write import refuse_existing
+    from unisono.report.page import missing, write_report
+
+    lacking = None if no_report else missing()
+    page = None if no_report or lacking else out / "report.html"
+    if out.is_dir():
+        refuse_existing(out / "metrics.json", force)
+    else:
+        refuse_existing(out, force=False)
+    if page is not None and out.is_dir():
+        refuse_existing(page, force)
+    from unisono.evaluation.details import evaluation_report
+    from unisono.evaluation.scores import evaluate as score
+
+    fitted, mdata = model_and_cells(model, test, device, aliases)
+    report = None if page is None else evaluation_report(fitted, mdata, source_name=test.name, force=force)
+    scores = score(fitted, mdata, source_name=test.name, force=force) if report is None else report.scores
+    document = {"scores": scores.to_dict(), "test": test.name, "model": fitted.record.model_dump(mode="json")}
+    probed = _disentanglement(fitted, mdata, test.name, force)
+    _write_scores(out, document | ({} if probed is None else {"disentanglement": probed.as_document()}))
+    print_scores(scores)
+    if page is not None and report is not None:
+        probes = () if probed is None else probed.overview()
+        write_report(page, report, command=command_line(), probes=probes, force=force)
+        say(f"{page} shows how these scores come about")
+    if lacking is not None:
+        say(str(lacking))
+
+
+def _disentanglement(model: Unisono, test: MuData, source_name: str, force: bool) -> Disentanglement | None:
+    """None, with a warning, where scikit-learn is missing."""
+    from unisono.evaluation.disentanglement import disentanglement
+    from unisono.evaluation.probes import has_probes
+
+    if not has_probes():
+        what = "content and style were not probed, scikit-learn is not installed."
+        warnings.warn(str(Finding("W066", source_name, what, "pip install scikit-learn")), InputWarning, stacklevel=2)
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)  # those of the test cells have been given with the scores
+        return disentanglement(model, test, source_name=source_name, force=force)
+
+
+def _write_scores(folder: Path, document: dict[str, Any]) -> None:
+    from unisono.io.write import write_json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "metrics.json", document)

@@ -1,0 +1,144 @@
+"""Fit, adapt, calibrate and demo: the commands that learn from cells and write a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unisono.cli.console import print_scores, progress, say
+from unisono.cli.options import (
+    BatchKey,
+    ConfigFile,
+    Data,
+    Device,
+    Force,
+    Layer,
+    Modalities,
+    Model,
+    Out,
+    PresetName,
+    Query,
+    Seed,
+    config_of,
+    mapping_in,
+    model_and_cells,
+)
+from unisono.io.write import refuse_existing_folder
+
+
+def fit(
+    data: Data,
+    out: Out,
+    batch_key: BatchKey = None,
+    modalities: Modalities = None,
+    layer: Layer = None,
+    preset: PresetName = "default",
+    config: ConfigFile = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option(metavar="QUERY.h5mu", help="Cells without labels to learn from too (transductive).")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted fit to -o.")] = False,
+    force: Force = False,
+) -> None:
+    """Learn from cells measured in two or three modalities; writes a model folder."""
+    refuse_existing_folder(out, force)
+    chosen = config_of(preset, seed, config)
+    checkpoint = out.parent / f"{out.name}.checkpoint"
+
+    from unisono.api import fit as learn
+    from unisono.io.read import read_mudata
+    from unisono.training.checkpoint import discard_checkpoint
+
+    mdata = read_mudata(data)
+    with progress(chosen.max_epochs, device) as on_epoch:
+        model = learn(
+            mdata,
+            batch_key=batch_key,
+            modalities=mapping_in(modalities),
+            layer=layer,
+            config=chosen,
+            device=device,
+            on_epoch=on_epoch,
+            checkpoint=checkpoint,
+            resume=resume,
+            source_name=data.name,
+            unlabelled=None if unlabelled is None else read_mudata(unlabelled),
+        )
+    model.save(out, force=force)
+    discard_checkpoint(checkpoint)
+    best = [epoch for epoch in model.record.curve if epoch.is_best]
+    if best:
+        say(
+            f"held-out cells: prediction correlation {best[-1].correlation:.3f}, matching rank {best[-1].foscttm:.3f} "
+            f"(0.5 at chance), epoch {best[-1].epoch}"
+        )
+    say(f"model written to {out} after {model.record.seconds:.0f} s")
+
+
+def adapt(
+    model: Model,
+    query: Query,
+    out: Out,
+    batch_key: BatchKey = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the cells.", min=1)] = 20,
+    seed: Seed = 0,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Learn the style of new batches, content untouched; writes a model folder that knows them by name."""
+    refuse_existing_folder(out, force)
+    fitted, cells = model_and_cells(model, query, device)
+    known = set(fitted.batches)
+    found = fitted.adapt(cells, batch_key=batch_key, n_epochs=epochs, seed=seed)
+    found.save(out, force=force)
+    say(f"model that also knows {', '.join(sorted(set(found.batches) - known))} written to {out}")
+
+
+def calibrate(
+    model: Model,
+    query: Query,
+    out: Out,
+    by: Annotated[str | None, typer.Option(help="obs column whose groups get widths of their own; the batch.")] = None,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Learn how wide intervals have to be for cells like these, unseen and with two modalities; writes a model."""
+    refuse_existing_folder(out, force)
+    fitted, cells = model_and_cells(model, query, device)
+    found = fitted.calibrate(cells, by=by)
+    found.save(out, force=force)
+    ways = ", ".join(f"{source} to {target}" for source, target in found.fitted.intervals)
+    say(f"model with intervals of these cells for {ways} written to {out}")
+
+
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")] = Path("unisono-demo"),
+    data: Annotated[Path | None, typer.Option(metavar="FILE.h5mu", help="Run on this file.")] = None,
+    batch_key: BatchKey = None,
+    modalities: Modalities = None,
+    preset: PresetName = "fast",
+    seed: Seed = 0,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """The whole main job in one go: simulate (or read) cells, fit on four fifths, predict and match the rest."""
+    from unisono.demo import run
+
+    chosen = config_of(preset, seed, None)
+    with progress(chosen.max_epochs, device) as on_epoch:
+        scores = run(
+            out,
+            data=data,
+            batch_key=batch_key,
+            modalities=mapping_in(modalities),
+            config=chosen,
+            device=device,
+            force=force,
+            on_epoch=on_epoch,
+            say=say,
+        )
+    print_scores(scores)
