@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import runpy
 import warnings
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mudata import MuData
 
 import unisono
 from unisono.io.container import require_sound_zarr
-from unisono.messages import MESSAGES, REGISTER, BadInput, Finding, InputWarning, bad_input, codes_page, warn
+from unisono.messages import MESSAGES, REGISTER, BadInput, Finding, InputWarning, bad_input, warn
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SOURCES = (Path(unisono.__file__).parent, _ROOT / "bench" / "src")
@@ -75,6 +76,7 @@ def test_an_unregistered_code_is_refused(code):
 
 
 def test_the_committed_page_of_codes_is_the_one_of_the_register():
+    codes_page = runpy.run_path(str(_ROOT / "tools" / "codes_page.py"))["codes_page"]
     assert (_ROOT / "docs" / "codes.md").read_text(encoding="utf-8") == codes_page()
 
 

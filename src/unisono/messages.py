@@ -109,26 +109,6 @@ MESSAGES = (
 REGISTER = {message.code: message for message in MESSAGES}
 
 
-def codes_page() -> str:
-    """The page docs/codes.md, as Markdown."""
-    rows = (f"| {m.code} | {m.severity} | {m.meaning} | {m.remedy} |" for m in MESSAGES)
-    return "\n".join([_PAGE_HEAD, *rows, ""])
-
-
-_PAGE_HEAD = """\
-# Codes of messages
-
-Each message about an input opens with a code. An error (E) stops the run, with exit code 2 in the shell and a
-`unisono.BadInput` in Python; a warning (W) is a line on stderr, or a `unisono.InputWarning`; information (I) is listed
-by `unisono check` alone. The message itself says which file, what was found, and what to do.
-
-Generated from `unisono.messages`:
-`python -c "from unisono.messages import codes_page; print(codes_page(), end='')" > docs/codes.md`
-
-| code | severity | meaning | usual remedy |
-| --- | --- | --- | --- |"""
-
-
 @dataclass(frozen=True)
 class Finding:
     """One observation about an input: `code` is one of the register, `where` names file and modality.
@@ -172,6 +152,13 @@ class InputWarning(UserWarning):
 def bad_input(code: str, where: str, what: str, remedy: str) -> BadInput:
     """The error for a single finding, to be raised by the caller."""
     return BadInput([Finding(code, where, what, remedy)])
+
+
+def refuse(findings: Iterable[Finding]) -> None:
+    """Raise a BadInput of all findings where one of them is an error."""
+    found = tuple(findings)
+    if any(finding.severity == "error" for finding in found):
+        raise BadInput(found)
 
 
 def warn(findings: Iterable[Finding]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unisono.io.batches import find_batches
 from unisono.io.naming import sources
-from unisono.messages import BadInput, bad_input
+from unisono.messages import bad_input, refuse
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -145,13 +145,9 @@ def by_groups(
 def _cells(mdata: MuData, key: str | None, modalities: Mapping[str, str] | None) -> pd.DataFrame:
     """Every cell by name, in the order of first appearance, with its label and whether it has two modalities."""
     found, findings = sources(mdata, modalities, "split", 2)
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if errors:
-        raise BadInput(errors)
+    refuse(findings)
     labels, findings = find_batches(mdata, found, key, "split", 1)
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if errors:
-        raise BadInput(errors)
+    refuse(findings)
     names = pd.Index(np.concatenate([source.adata.obs_names.to_numpy(dtype=str) for source in found]))
     table = pd.DataFrame({"label": np.concatenate([labels[source.kind] for source in found])}, index=names)
     cells: pd.DataFrame = table[~names.duplicated()].copy()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unisono.messages import BadInput, Finding, bad_input, warn
+from unisono.messages import BadInput, Finding, bad_input, refuse, warn
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MUDATA_PREFIX = b"MuData"
@@ -146,8 +146,7 @@ def require_sound_zarr(folder: Path) -> None:
         findings = [finding for modality in modalities for finding in _half_written(folder, modality)]
         if not findings:
             findings = [finding for modality in modalities for finding in _missing_chunks(folder, modality)]
-    if any(finding.severity == "error" for finding in findings):
-        raise BadInput(findings)
+    refuse(findings)
     warn(findings)
 
 

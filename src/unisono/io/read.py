@@ -19,7 +19,7 @@ from unisono.io.batches import Batches, find_batches
 from unisono.io.container import COMBINE, existing, is_zarr, require_mudata_hdf5, require_sound_zarr, standardised
 from unisono.io.counts import read_counts
 from unisono.io.naming import Source, sources
-from unisono.messages import BadInput, Finding
+from unisono.messages import Finding, refuse
 from unisono.modalities import spec_of
 from unisono.types import Cells, Modality, View
 
@@ -141,8 +141,7 @@ def cells_from_mudata(
     inspection = inspect(
         mdata, batch_key=batch_key, modalities=modalities, layer=layer, source_name=source_name, need=need
     )
-    if any(finding.severity == "error" for finding in inspection.findings):
-        raise BadInput(inspection.findings)
+    refuse(inspection.findings)
     return Cells(inspection.views), list(inspection.findings)
 
 
