@@ -89,18 +89,9 @@ def class_probes(
     n_classes, n_cells = int(often.sum()), len(np.unique(cells[rows]))
     ways: tuple[tuple[How, _Fit], ...] = (("linear", _logistic), ("neighbours", _nearest_class))
     return tuple(
-        Probe(
-            space,
-            modality,
-            label,
-            how,
-            "balanced accuracy",
-            balanced_accuracy(y, _held_out(fit, x, y, folds)),
-            1.0 / n_classes,
-            n_cells,
-            n_classes,
-        )
+        Probe(space, modality, label, how, "balanced accuracy", score, 1.0 / n_classes, n_cells, n_classes)
         for how, fit in ways
+        for score in [balanced_accuracy(y, _held_out(fit, x, y, folds))]
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -78,21 +78,15 @@ def space_of(model: Unisono, test: MuData, cells: Cells, numbers: Numbers) -> Sp
         np.concatenate([np.full(len(rows), m, dtype=object) for m, rows in own.items()]),
         np.concatenate([np.flatnonzero(rows >= 0) for rows in places.values()]),
         cells.names[shown],
-        {
-            name: np.concatenate([values[m][rows] for m, rows in own.items()])
-            for name, values in labels_of(test, cells, model.record).items()
-        },
-        {
-            name: np.concatenate(
-                [
-                    np.asarray(values[m], dtype=np.float64)[rows] if m in values else np.full(len(rows), np.nan)
-                    for m, rows in own.items()
-                ]
-            )
-            for name, values in numbers.items()
-        },
+        {name: _joined(values, own, "") for name, values in labels_of(test, cells, model.record).items()},
+        {name: _joined(values, own, np.nan).astype(np.float64) for name, values in numbers.items()},
         len(cells.names),
     )
+
+
+def _joined(values: Mapping[Modality, NDArray[Any]], rows: Mapping[Modality, Rows], none: Any) -> NDArray[Any]:
+    """The values at some rows of each modality, `none` where it has no values."""
+    return np.concatenate([values[m][r] if m in values else np.full(len(r), none) for m, r in rows.items()])
 
 
 def sampled(n: int, most: int) -> Rows:

@@ -48,7 +48,7 @@ def genome_of(peaks: pd.DataFrame, source_name: str) -> Genome:
     """
     last_end = peaks.groupby("chrom", observed=True)["end"].max()
     found = _primary(last_end.index)
-    primary = last_end.loc[list(found)].set_axis([_key(match[2]) for match in found.values()])
+    primary = last_end.loc[list(found)].set_axis(["M" if match[2] == "MT" else match[2] for match in found.values()])
     return Genome(prefix_of(last_end.index, source_name), _fitting(primary) if found else ())
 
 
@@ -76,7 +76,9 @@ def check_same_genome(query: Genome, model: Genome, source_name: str) -> None:
         BadInput: E039 the chromosomes are named differently, or no build fits both.
     """
     if query.prefix is not None and model.prefix is not None and query.prefix != model.prefix:
-        raise _named_differently(query.prefix, model.prefix, source_name)
+        what = f"the query names its chromosomes like '{query.prefix}1', the model like '{model.prefix}1'."
+        rename = "f'chr{name}'" if model.prefix else "name.removeprefix('chr')"
+        raise bad_input("E039", source_name, what, f"rename the query's peaks with {rename}")
     if query.builds and model.builds and not set(query.builds) & set(model.builds):
         what = (
             f"the peaks lie on another genome: the query fits {either(query.builds)}, the model {either(model.builds)}."
@@ -95,11 +97,6 @@ def _primary(chromosomes: Iterable[str]) -> dict[str, re.Match[str]]:
     return {chrom: match for chrom in chromosomes if (match := _PRIMARY.fullmatch(chrom))}
 
 
-def _key(name: str) -> str:
-    """The mitochondrion is M in one naming and MT in the other."""
-    return "M" if name == "MT" else name
-
-
 def _fitting(last_end: pd.Series[int]) -> tuple[str, ...]:
     long_enough = _lengths().reindex(last_end.index).ge(last_end, axis=0).all()
     return tuple(build for build in BUILDS if long_enough[build])
@@ -113,12 +110,6 @@ def _lengths() -> pd.DataFrame:
 
     sizes = {build: bioframe.assembly_info(build).chromsizes for build in BUILDS}
     return pd.DataFrame(sizes).rename(index=lambda chrom: chrom.removeprefix("chr"))
-
-
-def _named_differently(query: Prefix, model: Prefix, source_name: str) -> BadInput:
-    what = f"the query names its chromosomes like '{query}1', the model like '{model}1'."
-    rename = "f'chr{name}'" if model else "name.removeprefix('chr')"
-    return bad_input("E039", source_name, what, f"rename the query's peaks with {rename}")
 
 
 Names = NDArray[np.str_]
@@ -141,7 +132,11 @@ def parse_peaks(names: Names, source_name: str) -> pd.DataFrame:
     """
     peaks = places_of(names)
     if len(peaks) < len(names):
-        raise _no_peaks(np.delete(names, peaks.index.to_numpy()), len(names), source_name)
+        lost = np.delete(names, peaks.index.to_numpy())
+        what = (
+            f"{len(lost)} of {len(names)} names are not chr:start-end with start before end (first: {str(lost[0])!r})."
+        )
+        raise bad_input("E040", source_name, what, "name peaks like chr1:100-200, or remove what is no peak")
     prefix_of(peaks["chrom"].unique(), source_name)
     return peaks
 
@@ -210,11 +205,6 @@ def _overlaps(
         pairs[name].to_numpy(dtype=np.int64) for name in ("index", "index_", "overlap_start", "overlap_end")
     )
     return row, column, end - start
-
-
-def _no_peaks(names: Names, n_names: int, source_name: str) -> BadInput:
-    what = f"{len(names)} of {n_names} names are not chr:start-end with start before end (first: {str(names[0])!r})."
-    return bad_input("E040", source_name, what, "name peaks like chr1:100-200, or remove what is no peak")
 
 
 def _apart(query: Genome, model: Genome, n_peaks: tuple[int, int], source_name: str) -> BadInput:

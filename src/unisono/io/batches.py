@@ -32,7 +32,7 @@ def find_batches(
     """
     if batch_key is None:
         return {source.kind: np.full(source.adata.n_obs, ONE_BATCH) for source in found}, []
-    tables = _tables(mdata, found)
+    tables = {"mdata.obs": mdata.obs, **{f"{source.name}.obs": source.adata.obs for source in found}}
     columns = {place: table[batch_key] for place, table in tables.items() if batch_key in table.columns}
     if not columns:
         return {}, [_not_found(batch_key, tables, source_name)]
@@ -48,12 +48,6 @@ def find_batches(
         *_thin_levels(batch, batch_key, source_name, need),
     ]
     return {source.kind: batch.loc[source.adata.obs_names].to_numpy(dtype=str) for source in found}, findings
-
-
-def _tables(mdata: MuData, found: list[Source]) -> dict[str, pd.DataFrame]:
-    tables = {"mdata.obs": mdata.obs}
-    tables |= {f"{source.name}.obs": source.adata.obs for source in found}
-    return tables
 
 
 def _text(column: pd.Series) -> pd.Series:

@@ -26,7 +26,7 @@ def read_counts(source: Source, layer: str | None) -> tuple[sparse.csr_matrix | 
     """
     try:
         absent = _absent(source, layer)
-        found = None if absent else in_memory(_matrix(source.adata, layer))
+        found = None if absent else in_memory(source.adata.X if layer is None else source.adata.layers[layer])
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         return None, [_unreadable(source, error)]
     if absent:
@@ -77,10 +77,6 @@ def _absent(source: Source, layer: str | None) -> Finding | None:
         pick = f'pass layer="{layers[0]}", in the shell --layer {layers[0]}' if layers else "put raw counts into X"
         return Finding("E011", source.source_name, f"mdata[{source.name!r}].X is None.", pick)
     return None
-
-
-def _matrix(adata: Any, layer: str | None) -> Any:
-    return adata.X if layer is None else adata.layers[layer]
 
 
 def _place(layer: str | None) -> str:

@@ -62,17 +62,7 @@ def write_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
     target = refuse_existing(path, force)
     if target.is_dir():
         raise bad_input("E055", str(target), "a folder, where a file is to be written.", "give another name")
-    temporary = _temporary(target)
-    try:
-        writer(temporary)
-        _sync(temporary)
-        refuse_existing(target, force)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise _explained(error, target, temporary) from error
-    finally:
-        _remove(temporary)
-    _sync(target.parent)
+    _write_and_rename(target, writer, force, os.replace)
 
 
 def write_json(path: Path, document: object) -> None:
@@ -93,15 +83,21 @@ def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool) ->
         BadInput: E055, E056, see `refuse_existing`; E055 also for a target that is not a model folder.
         OSError: the disk is full; the message names the target and how much had been written.
     """
-    target = refuse_existing(path, force)
-    _refuse_foreign(target)
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        writer(folder)
+
+    _write_and_rename(refuse_existing_folder(path, force), write, force, _swap)
+
+
+def _write_and_rename(target: Path, writer: Writer, force: bool, rename: Callable[[Path, Path], None]) -> None:
     temporary = _temporary(target)
     try:
-        temporary.mkdir()
         writer(temporary)
         _sync_tree(temporary)
         refuse_existing(target, force)
-        _swap(temporary, target)
+        rename(temporary, target)
     except OSError as error:
         raise _explained(error, target, temporary) from error
     finally:
@@ -112,16 +108,12 @@ def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool) ->
 def refuse_existing_folder(path: str | Path, force: bool) -> Path:
     """As `refuse_existing`, for a model folder: with `force` too, a folder that is none is never replaced (E055)."""
     target = refuse_existing(path, force)
-    _refuse_foreign(target)
-    return target
-
-
-def _refuse_foreign(target: Path) -> None:
     is_free = not os.path.lexists(target)
     is_ours = target.is_dir() and not target.is_symlink() and (target / MANIFEST).is_file()
     if not (is_free or is_ours):
         what = f"not a model folder (it has no {MANIFEST}), so it is not replaced."
         raise bad_input("E055", str(target), what, "give another name, or remove it yourself")
+    return target
 
 
 def _swap(temporary: Path, target: Path) -> None:
@@ -162,11 +154,13 @@ def _explained(error: OSError, target: Path, temporary: Path) -> OSError:
     return error
 
 
-def _sync_tree(folder: Path) -> None:
-    for place, _, files in os.walk(folder):
+def _sync_tree(place: Path) -> None:
+    if place.is_file():
+        _sync(place)
+    for folder, _, files in os.walk(place):
         for name in files:
-            _sync(Path(place) / name)
-        _sync(Path(place))
+            _sync(Path(folder) / name)
+        _sync(Path(folder))
 
 
 def _sync(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,7 +25,7 @@ from unisono.cli.options import (
     mapping_in,
     model_and_cells,
 )
-from unisono.io.write import refuse_existing, write_atomically
+from unisono.io.write import refuse_existing, write_atomically, write_json
 from unisono.messages import BadInput, Finding, InputWarning
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ def evaluate(
     scores = score(fitted, mdata, source_name=test.name, force=force) if report is None else report.scores
     document = {"scores": scores.to_dict(), "test": test.name, "model": fitted.record.model_dump(mode="json")}
     probed = _disentanglement(fitted, mdata, test.name, force)
-    _write_scores(out, document | ({} if probed is None else {"disentanglement": probed.as_document()}))
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "metrics.json", document | ({} if probed is None else {"disentanglement": probed.as_document()}))
     print_scores(scores)
     if page is not None and report is not None:
         probes = () if probed is None else probed.overview()
@@ -149,10 +150,3 @@ def _disentanglement(model: Unisono, test: MuData, source_name: str, force: bool
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)  # those of the test cells have been given with the scores
         return disentanglement(model, test, source_name=source_name, force=force)
-
-
-def _write_scores(folder: Path, document: dict[str, Any]) -> None:
-    from unisono.io.write import write_json
-
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", document)
