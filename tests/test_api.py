@@ -31,6 +31,7 @@ import unisono.api
 import unisono.training.fit
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
+from unisono.modalities import resolved
 from unisono.training.split import split
 
 QUICK = {"max_epochs": 1, "epochs_per_evaluation": 1, "validation": {"fraction": 0}}
@@ -280,7 +281,7 @@ def test_the_record_says_where_the_model_came_from():
     assert record.n_validation == 30
     assert (record.batch_key, record.modalities, record.device) == ("batch", None, "cpu")
     assert record.seconds > 0
-    assert model.config == tiny()
+    assert model.config == resolved(tiny(), {"atac": 90, "rna": 60, "adt": 8})
     assert json.loads(record.model_dump_json())["curve"][0]["epoch"] == 0
 
 

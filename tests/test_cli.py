@@ -24,6 +24,7 @@ from unisono.evaluation import probes
 from unisono.evaluation.disentanglement import disentanglement
 from unisono.evaluation.scores import evaluate
 from unisono.io.read import read_mudata
+from unisono.modalities import resolved
 from unisono.model.unisono import PRIOR_UNMATCHED, Unisono
 from unisono.report import page
 
@@ -93,7 +94,8 @@ def test_fit_writes_a_model_that_loads(unisono, store):
     ended = unisono("fit @training.h5mu -o 'a model' --batch-key batch --config @judged.toml --seed 4 --device cpu")
     assert ended.code == 0, ended.err
     model = load("a model", device="cpu")
-    assert model.config == tiny(max_epochs=1, epochs_per_evaluation=1, seed=4)
+    wanted = tiny(max_epochs=1, epochs_per_evaluation=1, seed=4)
+    assert model.config == resolved(wanted, {"atac": 90, "rna": 60, "adt": 8})
     assert model.record.batch_key == "batch"
     assert list(model.fitted.predictor.styles["rna"].batches) == ["b1", "b2"]
     assert "matching rank" in ended.err

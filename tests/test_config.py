@@ -22,7 +22,7 @@ def test_presets_differ_from_the_default_only_in_members_and_length_of_training(
 
 
 def test_an_unknown_preset_is_refused_and_the_known_ones_are_named():
-    with pytest.raises(ValueError, match="preset 'slow' unknown, wanted one of fast, default, best"):
+    with pytest.raises(ValueError, match="preset 'slow' unknown, expected one of fast, default, best"):
         FitConfig.preset("slow")
 
 
@@ -77,7 +77,7 @@ def test_a_value_out_of_range_is_refused(changes):
 
 @pytest.mark.parametrize("thinning", [(0.0, 1.0), (0.7, 0.3), (0.5, 1.1), (-0.2, 0.5), (float("nan"), 1.0)])
 def test_a_thinning_that_is_no_range_of_keep_rates_is_refused(thinning):
-    with pytest.raises(ValidationError, match="is no range of keep rates, wanted 0 < low <= high <= 1"):
+    with pytest.raises(ValidationError, match="is no range of keep rates, expected 0 < low <= high <= 1"):
         FitConfig(thinning=thinning)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
+from unisono.config import MatchingConfig
 from unisono.matching import (
     Similarity,
     depth_features,
@@ -28,7 +29,7 @@ def gaussian_pairs(n, dim, noise, seed=0):
 @pytest.mark.parametrize(("dim", "noise"), [(4, 0.5), (12, 1.0)])
 def test_the_true_beta_is_recovered(dim, noise):
     left, right, beta = gaussian_pairs(350, dim, noise)
-    assert fit_beta(left, right, k=350) == pytest.approx(beta, rel=0.12)
+    assert fit_beta(left, right, config=MatchingConfig(n_candidates=350)) == pytest.approx(beta, rel=0.12)
 
 
 def test_vectors_scaled_by_two_have_a_quarter_of_the_beta():
@@ -47,7 +48,8 @@ def test_beta_within_groups_is_that_of_the_groups():
 def test_a_partner_outside_the_candidates_counts_against_a_sharp_beta():
     left, right, _ = gaussian_pairs(120, 3, 0.5)
     shuffled = right[np.random.default_rng(1).permutation(120)]
-    assert fit_beta(left, shuffled, k=3) < 0.25 * fit_beta(left, right, k=3)
+    few = MatchingConfig(n_candidates=3)
+    assert fit_beta(left, shuffled, config=few) < 0.25 * fit_beta(left, right, config=few)
 
 
 def test_probabilities_at_the_fitted_beta_are_frequencies():
@@ -106,7 +108,8 @@ def test_depth_independent_of_content_gets_about_its_full_weight_and_helps():
     x, y, _ = gaussian_pairs(700, 1, 0.5, seed=9)
     x, y = 8 + x[:, 0].astype(float), 5 + 0.3 * y[:, 0].astype(float)
     half = slice(350)
-    term = fit_beta_and_depth_weight(left[half], right[half], x[half], y[half], weights=(0.5, 1.0, 2.0))
+    config = MatchingConfig(depth_weights=(0.5, 1.0, 2.0))
+    term = fit_beta_and_depth_weight(left[half], right[half], x[half], y[half], config=config)
     assert term.weight == 1.0
     assert term.r == pytest.approx(0.8, abs=0.06)
     assert term.beta == pytest.approx(beta, rel=0.2)
@@ -119,7 +122,8 @@ def test_depth_independent_of_content_gets_about_its_full_weight_and_helps():
 def test_depth_unrelated_between_partners_gets_little_weight():
     left, right, _ = gaussian_pairs(300, 4, 0.6)
     x, y = np.random.default_rng(3).normal(size=(2, 300))
-    term = fit_beta_and_depth_weight(left, right, x, -np.abs(y) * x, weights=(0.5, 1.0))
+    config = MatchingConfig(depth_weights=(0.5, 1.0))
+    term = fit_beta_and_depth_weight(left, right, x, -np.abs(y) * x, config=config)
     assert (term.weight, term.r) == (0.0, 0.0)
     assert term.beta == fit_beta(left, right)
 

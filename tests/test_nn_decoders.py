@@ -89,7 +89,7 @@ CODES = randn(2, 7, 11, seed=4)
 
 
 def head_of():
-    head = FeatureHead(randn(13, 11, seed=5), randn(13, seed=6), randn(13, seed=7), "bernoulli").double()
+    head = FeatureHead(randn(13, 11, seed=5), randn(13, seed=6), randn(13, seed=7), "bernoulli", 10.0).double()
     with torch.no_grad():
         head.log_slope.fill_(0.4)
     return head

@@ -79,7 +79,7 @@ def views():
 
 def test_it_is_fitted_on_the_cells_given_with_the_seed_given(fitted):
     assert fitted.model.record.fingerprint == un.fingerprint(simulated().take(np.arange(120)))
-    assert fitted.model.config == tiny(seed=3)
+    assert fitted.model.config == un.modalities.resolved(tiny(seed=3), {"atac": 97, "rna": 61, "adt": 7})
 
 
 def test_it_predicts_as_the_model_does(fitted, views):

@@ -18,13 +18,17 @@ class Weights(_Frozen):
     """The weight of each term of the objective; a term of weight zero is not computed."""
 
     likelihood: float = Field(1.0, ge=0)
-    """−log p(x | content, style) on the raw scale, in nats a feature: the reconstruction half of the ELBO."""
+    """−log p(x | content, style) on the raw scale, in nats a feature: the reconstruction half of the ELBO.
+    Untested."""
     kl: float = Field(1.0, ge=0)
-    """KL(q ‖ N(0, I)) of content and style, in nats a feature of the reconstructed modality, after warm-up."""
+    """KL(q ‖ N(0, I)) of content and style, in nats a feature of the reconstructed modality, after warm-up.
+    Untested."""
     readout: float = Field(1.0, ge=0)
-    """Squared error of the decoded code, in units of the code's variance: the scale on which predictions are given."""
+    """Squared error of the decoded code, in units of the code's variance: the scale on which predictions are given.
+    Untested."""
     cross: float = Field(1.0, ge=0)
-    """Reconstruction terms with the content of another modality, relative to those with the cell's own."""
+    """Reconstruction terms with the content of another modality, relative to those with the cell's own.
+    Untested."""
     contrastive: float = Field(0.3, ge=0)
     """Symmetric cross-entropy between contents of two modalities, in nats. 1 → 0.3 with wider thinning: FOSCTTM of
     bmmc_cite 0.0996 → 0.0846; 0.1 pays on one small set and costs on another."""
@@ -37,12 +41,14 @@ class Architecture(_Frozen):
     """Dimensions of content. 13 instead of 32: no difference on pbmc10k."""
     style_dim: int = Field(8, ge=1)
     """Dimensions of style. Untested."""
+    style_hidden: int = Field(4, ge=1)
+    """Hidden units of a style encoder for each dimension of style. Untested."""
     n_channels: int = Field(8, ge=1)
-    """Channels C of the C x T tokens over which instance normalisation runs. See `n_tokens`."""
+    """Channels C of the C x T tokens over which instance normalisation runs; 8 throughout, other numbers untested."""
     n_tokens: int = Field(16, ge=2)
     """Tokens T. 8 x 32 in two blocks → 8 x 16 in one: FOSCTTM of pbmc10k 0.0391 → 0.0377, steps 2.2 times faster."""
     n_blocks: int = Field(1, ge=1)
-    """Blocks of an encoder and of a decoder. See `n_tokens`."""
+    """Blocks of an encoder and of a decoder. 2 → 1 as in `n_tokens`."""
     instance_norm: bool = True
     """Instance normalisation over tokens in the content encoder; off for ablation."""
     style: bool = True
@@ -51,7 +57,7 @@ class Architecture(_Frozen):
     """Probabilistic CCA in addition to the networks, which then learn what it leaves over."""
     linear_weight: float | None = Field(None, ge=0, le=1)
     """Weight of the linear path in the similarity of two cells; None for what suits the validation cells best. It is
-    small where cells are many, and large where they are few and the networks overfit."""
+    small where cells are many, and large where they are few and the networks overfit. A fixed one is untested."""
     initial_linear_weight: float = Field(0.2, ge=0, le=1)
     """That weight until validation cells have chosen, and where there are none. 0 → 0.2: FOSCTTM of
     bmmc_cite 0.0839 → 0.0804 and 0.0738 → 0.0731."""
@@ -60,7 +66,7 @@ class Architecture(_Frozen):
     initial_temperature: float = Field(0.1, gt=0)
     """Temperature of the contrastive loss at the start. CLIP starts at 0.07; untested."""
     min_temperature: float = Field(0.01, gt=0)
-    """The learned temperature stays above. As in CLIP."""
+    """The learned temperature stays above. As in CLIP; untested."""
     bias_norm: float = Field(0.5, ge=0)
     """Norm, in units of a typical cell's, of the constant appended to content when cells are compared. With
     `max_correlation`, against the cosine weighted by ρ: FOSCTTM of panel224 0.0792 → 0.0767, of cortex 0.1163 →
@@ -70,6 +76,10 @@ class Architecture(_Frozen):
     ρ / (1 − ρ²) would else let one dimension decide. See `bias_norm`."""
     log_var_range: tuple[float, float] = (-8.0, 4.0)
     """Log variances of posteriors are clamped to this range, in nats. Untested."""
+    value_sharpness: float = Field(10.0, gt=0)
+    """Sharpness of the softplus that keeps decoded values above 0 where they are carried back to counts. Untested."""
+    max_log_bias: float = Field(5.0, gt=0)
+    """Bound of the bias of a feature at the start, in nats. Untested."""
 
     @property
     def selects_linear_weight(self) -> bool:
@@ -90,6 +100,10 @@ class PreprocessingConfig(_Frozen):
     batch_prior_cells: float = Field(20.0, gt=0)
     """A new batch's mean counts as much as this many cells at the modality's mean, so that a batch of one cell keeps
     its content. Untested."""
+    svd_passes: int = Field(3, ge=1)
+    """Passes of the block Krylov iteration behind the codes. Untested."""
+    svd_oversampling: int = Field(8, ge=0)
+    """Directions that it follows in addition to those that become codes. Untested."""
 
 
 class LinearPathConfig(_Frozen):
@@ -106,6 +120,9 @@ class LinearPathConfig(_Frozen):
     """Most such divisions. Untested."""
     correlation_range: tuple[float, float] = (1e-3, 0.99)
     """Canonical correlations are clipped to this range. Untested."""
+    min_variance: float = Field(1e-4, gt=0)
+    """Variance of a variate below which its direction says nothing, where 1 is that of a direction that shrinkage
+    leaves alone. A bound against division by zero; untested."""
     min_cells_of_decoder: int = Field(3000, ge=0)
     """Training cells from which on decoders start from the loadings of the linear path, which overfit where cells are
     few; with fewer cells the networks decode alone. Without them: RNA→ADT of four small sets +0.003 to
@@ -132,11 +149,11 @@ class KernelConfig(_Frozen):
     """Penalty per cell of the expected depth. Untested; with the term, RNA→ATAC AUROC of cortex
     0.579 → 0.612."""
     min_pairs: int = Field(5, ge=2)
-    """Paired cells below which nothing is fitted to a pair of modalities."""
+    """Paired cells below which nothing is fitted to a pair of modalities. Untested."""
     shrinkage_strengths: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
-    """Strengths of the shrinkage of log odds that the validation cells choose from."""
+    """Strengths of the shrinkage of log odds that the validation cells choose from. Untested."""
     shrinkage_priors: tuple[float, ...] = (0.0, 1.0, 4.0, 16.0, 64.0)
-    """Priors, in open cells, that they choose from."""
+    """Priors, in open cells, that they choose from. Untested."""
     initial_shrinkage: tuple[float, float] = (0.5, 4.0)
     """Strength and prior before they have chosen, and where there are none. Untested."""
 
@@ -145,11 +162,13 @@ class ValidationConfig(_Frozen):
     """Validation cells: training cells kept aside to stop training, to choose weights, and to calibrate."""
 
     fraction: float = Field(0.1, ge=0, lt=1)
-    """Of the paired training cells; 0 for none."""
+    """Of the paired training cells; 0 for none. Untested."""
     min_cells: int = Field(60, ge=0)
     """At least as many, as long as `max_fraction` allows. Untested."""
     max_fraction: float = Field(0.2, gt=0, lt=1)
     """At most this fraction. Untested."""
+    drop_below: int = Field(5, ge=1)
+    """With fewer cells than this to spare there are none. Untested."""
     n_features: int = Field(300, ge=1)
     """Features with the most counts of a modality, on which a prediction is scored. Bounds the cost."""
     n_style_cells: int = Field(1000, ge=1)
@@ -165,7 +184,7 @@ class ValidationConfig(_Frozen):
     n_shrinkage_cells: int = Field(250, ge=2)
     """Cells behind the shrinkage of log odds. Bounds the cost."""
     n_shrinkage_features: int = Field(3000, ge=1)
-    """Features behind it."""
+    """Features behind it. Bounds the cost."""
     min_unseen: int = Field(200, ge=2)
     """Validation cells from which on the embedding and novelty are learnt from them: cells that were trained on lie
     elsewhere. With fewer, from training cells as if left out. Untested."""
@@ -175,7 +194,21 @@ class MatchingConfig(_Frozen):
     """From similarities to match probabilities."""
 
     initial_beta: float = Field(10.0, gt=0)
-    """Inverse temperature where too few validation cells are there to fit one: probabilities are then a score."""
+    """Inverse temperature where too few validation cells are there to fit one: probabilities are then a score.
+    Untested."""
+    beta_range: tuple[float, float] = (0.1, 1000.0)
+    """Range of the inverse temperature in which the validation cells select. Untested."""
+    max_linear_beta: float = Field(300.0, gt=0)
+    """Most that either similarity is multiplied by when the weight of the linear path is selected. Untested."""
+    depth_weights: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+    """Weights of depth that the validation cells select from, each with an inverse temperature of its own. Untested."""
+    depth_beta_factor: float = Field(3.0, gt=1)
+    """Factor around the inverse temperature without depth in which that with depth is looked for. Untested."""
+    max_depth_correlation: float = Field(0.95, ge=0, lt=1)
+    """Correlation of the log depths of partners above which depth gains no more weight. Untested."""
+    n_candidates: int = Field(200, ge=1)
+    """Nearest cells from either side that may be partners, when temperatures are fitted and when cells are matched.
+    Bounds the cost."""
     n_anchors: int = Field(1000, ge=2)
     """Most training cells of a side that similarities are normalised by. 300, 1,000, 2,500: FOSCTTM of pbmc10k
     0.0362, 0.0359, 0.0357, of cortex 0.1048, 0.1042, 0.1041."""
@@ -189,16 +222,16 @@ class UncertaintyConfig(_Frozen):
     n_draws: int = Field(16, ge=2)
     """Draws behind the spread of an interval: as many when widths are learnt as when they are used. Untested."""
     min_interval_cells: int = Field(10, ge=2)
-    """Validation cells below which there are no intervals of a direction."""
+    """Validation cells below which there are no intervals of a direction. Untested."""
     min_batch_cells: int = Field(100, ge=2)
     """Cells that a training batch needs to have widths of its own: the promise of n cells is up to 1 / (n + 1) too
     wide. 20 → 100: coverage of 0.9 on bmmc_cite 0.942 → 0.906."""
     min_group_cells: int = Field(20, ge=2)
-    """The same for a group named in `calibrate`."""
+    """The same for a group named in `calibrate`. Untested."""
     novelty_quantile: float = Field(0.95, gt=0, lt=1)
-    """Fraction of cells like those of training that lie within novelty 1."""
+    """Fraction of cells like those of training that lie within novelty 1; it defines the unit, untested."""
     novelty_folds: int = Field(5, ge=2)
-    """Folds by which training cells are judged by a Gaussian of others. Untested."""
+    """Folds in which the novelty of training cells is measured by a Gaussian of others. Untested."""
 
 
 class EmbeddingConfig(_Frozen):
@@ -208,7 +241,7 @@ class EmbeddingConfig(_Frozen):
     """Fraction of the mean variance added to every direction, so that one without variance is left as it is. 0.1 →
     0.003: no difference in ranks or in mixing on pbmc10k, cortex and bmmc."""
     min_moment_cells: int = Field(20, ge=2)
-    """Cells below which modalities are not aligned."""
+    """Cells below which modalities are not aligned. Untested."""
     filled_fraction: float = Field(0.95, gt=0, le=1)
     """Fraction of the cells whose vectors are filled up to one length. 0.9 → 0.95: FOSCTTM by cosine of pbmc10k
     0.0343 → 0.0341, of cortex 0.0788 → 0.0785; but the other modality among 15 neighbours 0.18 → 0.16, 0.39 → 0.38."""
@@ -223,16 +256,17 @@ class FitConfig(_Frozen):
     """All choices of one fit. Made by `FitConfig.preset`, with the fields to change."""
 
     seed: int = Field(0, ge=0)
+    """Of every draw of the fit: 1 CPU gives equal weights for equal seeds."""
     n_members: int = Field(3, ge=1)
-    """Networks in the ensemble, trained together as one batched network."""
+    """Networks in the ensemble, trained together as one batched network. Bounds the cost."""
     n_codes: int = Field(64, ge=2)
     """Low-rank features of a view, before the components that follow depth are dropped. Untested."""
     max_features: dict[str, Annotated[int, Field(ge=1)]] = {}
     """Features of a modality that enter its code, by modality; its own default for those not named (5,000 for rna,
-    50,000 for atac). Untested."""
+    50,000 for atac), which the config of a fitted model names. Untested."""
     likelihoods: dict[str, Likelihood] = {}
-    """Likelihood of the counts, by modality; its own default for those not named. adt may be "negative_binomial":
-    RNA→ADT 0.704 → 0.695 on bmmc, 0.362 → 0.360 on panel224."""
+    """Likelihood of the counts, by modality; its own default for those not named, which the config of a fitted model
+    names. adt may be "negative_binomial": RNA→ADT 0.704 → 0.695 on bmmc, 0.362 → 0.360 on panel224."""
     architecture: Architecture = Architecture()
     weights: Weights = Weights()
     preprocessing: PreprocessingConfig = PreprocessingConfig()
@@ -253,15 +287,16 @@ class FitConfig(_Frozen):
     max_epochs: int = Field(47, ge=0)
     """60 → 47: RNA→ADT of pbmc10k 0.8669 → 0.866 on validation cells, for the time."""
     patience: int = Field(6, ge=1)
-    """Evaluations on validation cells without progress before training stops."""
+    """Evaluations on validation cells without progress before training stops. Untested."""
     epochs_per_evaluation: int = Field(2, ge=1)
+    """Epochs between two evaluations on validation cells. Bounds the cost."""
     batch_size: int = Field(512, ge=2)
     """Cells of a step. Untested."""
     min_steps_per_epoch: int = Field(4, ge=1)
     """Steps of an epoch where cells are few, as long as each has `min_cells_per_step`. FOSCTTM of bmmc_cite 0.0815 →
     0.0799 and 0.0735 → 0.0724."""
     min_cells_per_step: int = Field(64, ge=2)
-    """See `min_steps_per_epoch`."""
+    """Cells below which a step is not made smaller, see `min_steps_per_epoch`. Untested."""
     learning_rate: float = Field(2e-3, gt=0)
     """Of AdamW. 2e-3 → 3e-3 with 40 epochs: no gain on pbmc10k."""
     warmup_steps: int = Field(20, ge=1)
@@ -282,7 +317,7 @@ class FitConfig(_Frozen):
     def _thinning_is_a_range(self) -> FitConfig:
         low, high = self.thinning
         if not 0 < low <= high <= 1:
-            raise ValueError(f"thinning: {self.thinning} is no range of keep rates, wanted 0 < low <= high <= 1")
+            raise ValueError(f"thinning: {self.thinning} is no range of keep rates, expected 0 < low <= high <= 1")
         return self
 
     @classmethod
@@ -293,7 +328,7 @@ class FitConfig(_Frozen):
             ValueError: unknown preset, unknown field or a value out of range.
         """
         if name not in _PRESETS:
-            raise ValueError(f"preset {name!r} unknown, wanted one of {', '.join(_PRESETS)}")
+            raise ValueError(f"preset {name!r} unknown, expected one of {', '.join(_PRESETS)}")
         return cls.model_validate(_merge(_PRESETS[name], changes))
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 from scipy import sparse
 
+from unisono.config import MatchingConfig
 from unisono.messages import bad_input
 
 Vectors = Float[NDArray[np.float32], "_ _"]
@@ -18,7 +19,7 @@ Labels = Shaped[NDArray[np.str_], " _"]
 """Group of each cell."""
 Rows = Int[NDArray[np.intp], " _"]
 
-DEFAULT_K = 200
+DEFAULT_K = MatchingConfig().n_candidates
 MAX_ENTRIES_PER_ROW = 1000
 """Most entries per row of a matching file."""
 

@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
+from unisono.config import MatchingConfig
 from unisono.matching.candidates import Labels
 
 Depth = Float[NDArray[np.floating], " _"]
 """Log total counts of cells."""
 
-_MAX_CORRELATION = 0.95
+_DEFAULTS = MatchingConfig()
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,16 @@ def standardise_depth(
     return np.divide(centred, scale, out=np.zeros(len(centred)), where=is_spread)
 
 
-def fit_depth_correlation(left_depth: Float[np.ndarray, " cell"], right_depth: Float[np.ndarray, " cell"]) -> float:
-    """Correlation of standardised log depths over partners (row i of both), in 0 to 0.95; 0 if negative."""
+def fit_depth_correlation(
+    left_depth: Float[np.ndarray, " cell"],
+    right_depth: Float[np.ndarray, " cell"],
+    at_most: float = _DEFAULTS.max_depth_correlation,
+) -> float:
+    """Correlation of standardised log depths over partners (row i of both), from 0 to `at_most`; 0 if negative."""
     if left_depth.std() == 0 or right_depth.std() == 0:
         return 0.0
     r = float(np.corrcoef(left_depth, right_depth)[0, 1])
-    return float(np.clip(r, 0.0, _MAX_CORRELATION))
+    return float(np.clip(r, 0.0, at_most))
 
 
 def depth_features(

@@ -1,4 +1,4 @@
-"""The share of one similarity in a blend of two, by the likelihood of held-out partners; never matches."""
+"""The weight of one similarity in a blend of two, by the likelihood of known partners; never matches."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unisono.config import MatchingConfig
 from unisono.matching.candidates import Labels
 
-_MAX_BETA = 300.0
+_DEFAULTS = MatchingConfig()
+_START = 5.0
 
 Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class SimilarityPair:
-    """Two similarities of the same held-out pairs.
+    """Two similarities of the same pairs of partners, which trained neither.
 
     Attributes:
         first: left x right; entry i, i is a pair of partners.
@@ -30,22 +32,23 @@ class SimilarityPair:
     within: Labels | None = None
 
 
-def fit_linear_weight(similarity_pairs: Sequence[SimilarityPair]) -> float:
-    """The share of the second similarity under which partners are named best, 0 to 1.
+def fit_linear_weight(similarity_pairs: Sequence[SimilarityPair], max_beta: float = _DEFAULTS.max_linear_beta) -> float:
+    """The weight of the second similarity under which partners are the most likely, 0 to 1.
 
-    The symmetric cross-entropy of β₁ first + β₂ second is convex in β; the share is β₂ / (β₁ + β₂).
+    The symmetric cross-entropy of β₁ first + β₂ second is convex in β, each from 0 to `max_beta`; the weight is
+    β₂ / (β₁ + β₂).
     """
     from scipy.optimize import minimize
 
     if not similarity_pairs:
-        raise ValueError("no pairs to choose a share by")
+        raise ValueError("no pairs of partners: expected 1 or more")
     found = minimize(
         _loss_and_gradient,
         args=(similarity_pairs,),
-        x0=np.array([5.0, 5.0]),
+        x0=np.array([_START, _START]),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(0.0, _MAX_BETA)] * 2,
+        bounds=[(0.0, max_beta)] * 2,
     )
     total = float(found.x.sum())
     return float(found.x[1]) / total if total > 0 else 0.5

@@ -1,4 +1,4 @@
-"""The inverse temperature, and the weight of depth, by the likelihood of held-out partners; never matches."""
+"""The inverse temperature, and the weight of depth, by the likelihood of known partners; never matches."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from unisono.config import MatchingConfig
 from unisono.matching.candidates import Labels, Rows, Vectors, blocks, inner_products, nearest, row_of_entries
 from unisono.matching.depth import Depth, DepthTerm, depth_features, fit_depth_correlation, standardise_depth
 from unisono.matching.sinkhorn import MatchingProblem, sinkhorn
 
-DEFAULT_BOUNDS = (1e-1, 1e3)
-DEFAULT_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+_DEFAULTS = MatchingConfig()
 
 _POINTS_PER_DECADE = 3
 _LOG_PRECISION = 0.02
-_NEIGHBOURHOOD = 3.0
-"""Factor around the temperature without depth in which that with depth is looked for."""
 _SMALLEST = 1e-300
 
 
@@ -27,8 +25,7 @@ def fit_beta(
     right: Vectors,
     *,
     within: Labels | None = None,
-    bounds: tuple[float, float] = DEFAULT_BOUNDS,
-    k: int | None = None,
+    config: MatchingConfig = _DEFAULTS,
 ) -> float:
     """The inverse temperature under which true partners are the most likely.
 
@@ -39,12 +36,12 @@ def fit_beta(
         left: cell x dimension; row i of both is the same cell. The cells must not have trained the vectors.
         right: cell x dimension.
         within: group of each cell; pairs are matched within groups, as they will be later.
-        bounds: range searched, coarsely in logarithms and then by bounded Brent around the best.
-        k: candidates from either side; min(200, n) if None. The partner is always among them.
+        config: the range that is searched, coarsely in logarithms and then by bounded Brent around the best, and the
+            candidates from either side; the partner is always among them.
     """
     nothing = np.zeros((len(left), 0), dtype=np.float32)
-    groups = _pose(_Pairs(left, right, nothing, nothing, within), 0.0, k)
-    return _search(groups, bounds)[0]
+    groups = _pose(_Pairs(left, right, nothing, nothing, within), 0.0, config.n_candidates)
+    return _search(groups, config.beta_range)[0]
 
 
 def fit_beta_and_depth_weight(
@@ -54,10 +51,8 @@ def fit_beta_and_depth_weight(
     log_depth_right: Depth,
     *,
     within: Labels | None = None,
-    bounds: tuple[float, float] = DEFAULT_BOUNDS,
-    weights: tuple[float, ...] = DEFAULT_WEIGHTS,
-    k: int | None = None,
     beta: float | None = None,
+    config: MatchingConfig = _DEFAULTS,
 ) -> DepthTerm:
     """The inverse temperature of content and the weight of depth under which true partners are the most likely.
 
@@ -67,19 +62,18 @@ def fit_beta_and_depth_weight(
         log_depth_left: log total counts of each cell on the left; standardised here, within groups.
         log_depth_right: log total counts of each cell on the right.
         within: group of each cell.
-        bounds: range of beta without depth; with depth it is looked for near the one without.
-        weights: weights of depth tried in addition to 0, each with its own beta.
-        k: candidates from either side; min(200, n) if None.
         beta: that of `fit_beta` on the same cells, if it is known; else it is looked for.
+        config: the range of beta without depth, the factor around it with depth, the weights of depth in addition
+            to 0, and the candidates from either side.
     """
     x, y = standardise_depth(log_depth_left, within), standardise_depth(log_depth_right, within)
-    r = fit_depth_correlation(x, y)
+    r, k = fit_depth_correlation(x, y, config.max_depth_correlation), config.n_candidates
     pairs = _Pairs(left, right, *depth_features(x, y, r), within)
     by_content = _pose(pairs, 0.0, k)
-    beta, loss = _search(by_content, bounds) if beta is None else (beta, _mean_loss(by_content, beta, 0.0))
+    beta, loss = _search(by_content, config.beta_range) if beta is None else (beta, _mean_loss(by_content, beta, 0.0))
     fits = [(loss, DepthTerm(beta, 0.0, r))]
-    for weight in weights if r > 0 else ():
-        near = (beta / _NEIGHBOURHOOD, beta * _NEIGHBOURHOOD)
+    for weight in config.depth_weights if r > 0 else ():
+        near = (beta / config.depth_beta_factor, beta * config.depth_beta_factor)
         beta_with_depth, loss = _refine(_pose(pairs, weight / beta, k), near, weight)
         fits.append((loss, DepthTerm(beta_with_depth, weight, r)))
     return min(fits, key=lambda fit: fit[0])[1]
@@ -119,17 +113,17 @@ class _Likelihood:
         return float(np.log(np.maximum(probability, _SMALLEST)).sum())
 
 
-def _pose(pairs: _Pairs, depth_share: float, k: int | None) -> list[_Likelihood]:
-    """The pairs of each group; candidates are chosen by content + depth_share * depth, as a match would."""
+def _pose(pairs: _Pairs, depth_weight: float, k: int) -> list[_Likelihood]:
+    """The pairs of each group; candidates are chosen by content + depth_weight * depth, as a match would."""
     n_cells = len(pairs.left)
     within = None if pairs.within is None else (pairs.within, pairs.within)
-    return [_pose_group(pairs, rows, depth_share, k) for rows, _ in blocks(n_cells, n_cells, within)]
+    return [_pose_group(pairs, rows, depth_weight, k) for rows, _ in blocks(n_cells, n_cells, within)]
 
 
-def _pose_group(pairs: _Pairs, cells: Rows, depth_share: float, k: int | None) -> _Likelihood:
+def _pose_group(pairs: _Pairs, cells: Rows, depth_weight: float, k: int) -> _Likelihood:
     left, right = pairs.left[cells], pairs.right[cells]
     left_depth, right_depth = pairs.left_depth[cells], pairs.right_depth[cells]
-    near = nearest(np.hstack([left, np.float32(depth_share) * left_depth]), np.hstack([right, right_depth]), k)
+    near = nearest(np.hstack([left, np.float32(depth_weight) * left_depth]), np.hstack([right, right_depth]), k)
     n_cells = len(cells)
     keys = np.union1d(row_of_entries(near) * n_cells + near.indices, np.arange(n_cells) * (n_cells + 1))
     rows, columns = np.divmod(keys, n_cells)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from unisono.config import FitConfig
 from unisono.messages import bad_input
@@ -12,7 +12,7 @@ from unisono.modalities.rna import RNA
 from unisono.modalities.spec import Known, ModalitySpec
 from unisono.types import Modality
 
-__all__ = ["Known", "ModalitySpec", "check_config", "in_order", "register", "registered", "spec_of"]
+__all__ = ["Known", "ModalitySpec", "check_config", "in_order", "register", "registered", "resolved", "spec_of"]
 
 _SPECS: dict[Modality, ModalitySpec] = {spec.name: spec for spec in (ATAC, RNA, ADT)}
 
@@ -56,6 +56,22 @@ def in_order(names: Iterable[Modality]) -> tuple[Modality, ...]:
 def registered() -> tuple[Modality, ...]:
     """Every known modality, in the order of the central dogma."""
     return in_order(_SPECS)
+
+
+def resolved(config: FitConfig, n_features: Mapping[Modality, int]) -> FitConfig:
+    """The config in which every modality of the data is named: its likelihood, and how many features make its code.
+
+    A fit then depends on no default of a modality. `n_features` are those of the data, by modality.
+    """
+    specs = [spec_of(m) for m in in_order(n_features)]
+    limits = {spec.name: spec.max_features or n_features[spec.name] for spec in specs if spec.score is not None}
+    likelihoods = {spec.name: spec.likelihood(config) for spec in specs}
+    return config.model_copy(
+        update={
+            "max_features": limits | config.max_features,
+            "likelihoods": likelihoods | config.likelihoods,
+        }
+    )
 
 
 def check_config(config: FitConfig) -> None:

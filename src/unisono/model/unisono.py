@@ -272,7 +272,9 @@ class Unisono:
                 what = f"{name}={value} is out of range."
                 raise bad_input("E053", "match", what, "pass a number from 0 to below 1")
         similarity = self.fitted.similarity(left, right, depth=depth, groups=groups)
-        found = match_posterior(similarity, within=groups, prior_unmatched=prior_unmatched)
+        found = match_posterior(
+            similarity, within=groups, k=self.config.matching.n_candidates, prior_unmatched=prior_unmatched
+        )
         answers = {rule: apply_rule(found, rule, max_partners=top) for rule in rules}
         sides = left.cells, right.cells, left.modality, right.modality
         return similarity, {rule: Matching(answer, *sides, rule, min_probability) for rule, answer in answers.items()}

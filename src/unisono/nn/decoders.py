@@ -10,6 +10,8 @@ from torch.nn import functional
 from unisono.config import Architecture, Likelihood
 from unisono.nn.layers import MemberLinear, adaptive_instance_norm, tokens_of
 
+_MIN_VALUE = 1e-4
+
 
 class Decoder(nn.Module):
     """Content in a style: the linear decoder of probabilistic CCA plus a network driven by AdaIN.
@@ -70,9 +72,11 @@ class FeatureHead(nn.Module):
         intercept: Float[Tensor, " feature"],
         log_bias: Float[Tensor, " feature"],
         likelihood: Likelihood,
+        sharpness: float,
     ) -> None:
         super().__init__()
         self.likelihood = likelihood
+        self._sharpness = sharpness
         self.register_buffer("loadings", loadings.clone())
         self.register_buffer("intercept", intercept.clone())
         self.log_bias = nn.Parameter(log_bias.clone())
@@ -101,7 +105,7 @@ class FeatureHead(nn.Module):
 
         The bias makes up for E[log1p x] lying below log1p E[x].
         """
-        positive = functional.softplus(values, beta=10.0) + 1e-4
+        positive = functional.softplus(values, beta=self._sharpness) + _MIN_VALUE
         return torch.log(torch.expm1(positive)) + self.log_bias[features] + log_size[..., None]
 
     def logits(

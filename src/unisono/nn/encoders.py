@@ -72,11 +72,11 @@ class StyleEncoder(nn.Module):
 
     def __init__(self, n_codes: int, shape: Architecture, n_members: int, generator: torch.Generator) -> None:
         super().__init__()
-        n_in = 2 * shape.n_channels + 1 + n_codes
+        n_in, n_hidden = 2 * shape.n_channels + 1 + n_codes, shape.style_hidden * shape.style_dim
         self._log_var_range = shape.log_var_range
-        self.hidden = MemberLinear(n_members, n_in, 4 * shape.style_dim, generator)
-        self.to_mu = MemberLinear(n_members, 4 * shape.style_dim, shape.style_dim, generator)
-        self.to_log_var = MemberLinear(n_members, 4 * shape.style_dim, shape.style_dim, generator, starts_at_zero=True)
+        self.hidden = MemberLinear(n_members, n_in, n_hidden, generator)
+        self.to_mu = MemberLinear(n_members, n_hidden, shape.style_dim, generator)
+        self.to_log_var = MemberLinear(n_members, n_hidden, shape.style_dim, generator, starts_at_zero=True)
 
     def forward(
         self,

@@ -16,6 +16,9 @@ from unisono.nn.decoders import Decoder, FeatureHead
 from unisono.nn.encoders import ContentEncoder, Posterior, StyleEncoder
 from unisono.types import Modality
 
+_LOG_VAR_OF_NONE = -60.0
+"""A variance so small that a draw is its mean, in float32."""
+
 
 @dataclass(frozen=True, eq=False)
 class InitialWeights:
@@ -64,7 +67,7 @@ class Network(nn.Module):
             self.styles[modality] = StyleEncoder(n_codes, shape, n_members, generator)
             self.decoders[modality] = Decoder(initial.decoder, shape, n_members, generator)
             self.heads[modality] = FeatureHead(
-                initial.loadings, initial.intercept, initial.log_bias, initial.likelihood
+                initial.loadings, initial.intercept, initial.log_bias, initial.likelihood, shape.value_sharpness
             )
         bounded = correlation.clamp(max=shape.max_correlation)
         slope = bounded / (1.0 - bounded**2)
@@ -132,7 +135,7 @@ class Network(nn.Module):
         """Posterior of style; fixed at the prior's mean, with no variance, when the style path is switched off."""
         if not self._uses_style:
             none = statistics.new_zeros(*statistics.shape[:2], self._style_dim)
-            return Posterior(none, torch.full_like(none, -60.0))
+            return Posterior(none, torch.full_like(none, _LOG_VAR_OF_NONE))
         posterior: Posterior = self.styles[modality](statistics, depth, offset)
         return posterior
 

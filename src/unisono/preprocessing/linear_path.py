@@ -59,7 +59,7 @@ def fit_linear_path(
         Kettenring, "Canonical analysis of several sets of variables", 1971 (MAXVAR, for three views).
     """
     n_dims = min(content_dim, *(codes[m].shape[1] for m in codes))
-    weights = _directions(codes, has, n_dims, config.shrinkage)
+    weights = _directions(codes, has, n_dims, config)
     correlation = _cross_validated_correlation(codes, has, n_dims, config, rng)
     root = np.sqrt(correlation)
     missing = content_dim - n_dims
@@ -73,15 +73,11 @@ def fit_linear_path(
     return LinearPath(encoders, decoders, padded.astype(np.float32))
 
 
-_MIN_VARIANCE = 1e-4
-"""Of a variate, where 1 is what cells vary by in a direction that shrinkage leaves alone."""
-
-
-def _directions(codes: Codes, has: Has, n_dims: int, shrinkage: float) -> dict[Modality, NDArray[np.float64]]:
+def _directions(codes: Codes, has: Has, n_dims: int, config: LinearPathConfig) -> dict[Modality, NDArray[np.float64]]:
     """Code x dimension for each view, its variates of unit variance: leading generalised canonical directions."""
     names = list(codes)
     covariance = {m: _covariance(codes[m], codes[m], has[m]) for m in names}
-    inverse_root = {m: _inverse_root(_shrunken(covariance[m], shrinkage)) for m in names}
+    inverse_root = {m: _inverse_root(_shrunken(covariance[m], config.shrinkage)) for m in names}
     ends = np.cumsum([0] + [codes[m].shape[1] for m in names])
     place = {m: slice(ends[i], ends[i + 1]) for i, m in enumerate(names)}
     whitened = np.eye(ends[-1])
@@ -92,20 +88,16 @@ def _directions(codes: Codes, has: Has, n_dims: int, shrinkage: float) -> dict[M
     values, vectors = np.linalg.eigh(whitened)
     leading = vectors[:, np.argsort(-values)[:n_dims]]
     weights = {m: inverse_root[m] @ leading[place[m]] for m in names}
-    return {m: _of_unit_variance(w, covariance[m]) for m, w in weights.items()}
+    return {m: _of_unit_variance(w, covariance[m], config.min_variance) for m, w in weights.items()}
 
 
-def _of_unit_variance(weights: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+def _of_unit_variance(
+    weights: NDArray[np.float64], covariance: NDArray[np.float64], min_variance: float
+) -> NDArray[np.float64]:
     """Directions scaled so that their variates vary by 1; along which cells hardly vary, they say nothing and are 0."""
     variance = np.einsum("cd,ce,ed->d", weights, covariance, weights)
-    scale = np.divide(
-        1.0,
-        np.sqrt(np.maximum(variance, _MIN_VARIANCE)),
-        where=variance > _MIN_VARIANCE,
-        out=np.zeros_like(variance),
-    )
-    scaled: NDArray[np.float64] = weights * scale
-    return scaled
+    inverse = 1.0 / np.sqrt(np.maximum(variance, min_variance))
+    return np.asarray(weights * np.where(variance > min_variance, inverse, 0.0))
 
 
 def _cross_validated_correlation(
@@ -117,7 +109,7 @@ def _cross_validated_correlation(
     for _ in range(min(config.max_repeats, -(-config.min_fold_cells // n_cells))):
         fold = rng.permutation(n_cells) % config.n_folds
         for left_out in range(config.n_folds):
-            weights = _directions(codes, {m: has[m] & (fold != left_out) for m in has}, n_dims, config.shrinkage)
+            weights = _directions(codes, {m: has[m] & (fold != left_out) for m in has}, n_dims, config)
             for a, b in combinations(codes, 2):
                 rows = has[a] & has[b] & (fold == left_out)
                 if rows.sum() > 2:

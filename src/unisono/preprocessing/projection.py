@@ -116,17 +116,18 @@ class Projection:
         centre = mean if spec.is_centred else np.zeros_like(mean)
         rank = min(config.n_codes, values.shape[0] - 1, values.shape[1])
         rng = np.random.default_rng([config.seed, spec.level])
-        basis = truncated_svd(values, centre, rank, rng)
+        choice = config.preprocessing
+        basis = truncated_svd(values, centre, rank, rng, choice.svd_passes, choice.svd_oversampling)
         codes = values @ basis - (centre @ basis).astype(np.float32)
         if spec.drops_depth:
-            log_depth, limit = np.log1p(total), config.preprocessing.max_depth_correlation
+            log_depth, limit = np.log1p(total), choice.max_depth_correlation
             kept = ~_follows_depth(codes, log_depth, view.batch, limit)
             basis, codes = basis[:, kept], codes[:, kept]
         loadings, intercept = _regress(on_scale(view), codes)
         seen = np.asarray(view.counts.sum(axis=0), dtype=np.float64).ravel()
         share = seen / max(seen.sum(), 1.0)
         known = Known(view.features, view.ids)
-        ridge = config.preprocessing.missing_feature_ridge
+        ridge = choice.missing_feature_ridge
         return cls(view.modality, known, selected, share, weight, centre, basis, loadings, intercept, ridge)
 
     def align(self, view: View, *, source_name: str = "query") -> Alignment:

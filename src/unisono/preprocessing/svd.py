@@ -7,18 +7,23 @@ from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 from scipy import sparse
 
+from unisono.config import PreprocessingConfig
+
+_DEFAULTS = PreprocessingConfig()
+
 
 def truncated_svd(
     matrix: sparse.csr_matrix,
     centre: Float64[np.ndarray, " column"],
     rank: int,
     rng: np.random.Generator,
-    n_passes: int = 3,
+    n_passes: int = _DEFAULTS.svd_passes,
+    n_extra: int = _DEFAULTS.svd_oversampling,
 ) -> Float32[np.ndarray, "column rank"]:
     """Leading right singular vectors, column x rank, of `matrix - centre`.
 
-    Block Krylov iteration: the spaces of all passes are kept, so that few passes suffice. The sign of a vector makes
-    its largest entry positive, so equal input gives equal codes whatever the draw.
+    Block Krylov iteration on `rank + n_extra` directions: the spaces of all passes are kept, so that few suffice. The
+    sign of a vector makes its largest entry positive, so equal input gives equal codes whatever the draw.
 
     Raises:
         ValueError: `rank` exceeds the smaller side of the matrix.
@@ -39,7 +44,7 @@ def truncated_svd(
     def transposed_times(block: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(transposed @ block - np.outer(centre, block.sum(axis=0)))
 
-    width = min(rank + 8, smaller)
+    width = min(rank + n_extra, smaller)
     block = np.linalg.qr(times(rng.standard_normal((matrix.shape[1], width), dtype=np.float32)))[0]
     krylov = [block]
     for _ in range(n_passes - 1):

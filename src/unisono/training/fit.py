@@ -19,7 +19,7 @@ from unisono.inference.predictor import Predictor
 from unisono.inference.record import EpochRecord, Record, Unlabelled
 from unisono.io.fingerprint import fingerprint
 from unisono.matching import Anchors, mean_potential
-from unisono.modalities import check_config, in_order
+from unisono.modalities import check_config, in_order, resolved
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.preprocessing.moment_alignment import MomentAlignment, fit_moment_alignment
@@ -73,6 +73,7 @@ def fit_cells(
     """
     run = run or Run()
     check_config(config)
+    config = resolved(config, {m: len(cells.views[m].features) for m in cells.modalities})
     began, device = time.perf_counter(), choose_device(run.device)
     training_cells, validation_cells = split(cells, config)
     views: Views = fit_views(training_cells, config)

@@ -22,7 +22,9 @@ from unisono.training.mini_batches import log_size
 from unisono.training.views import TrainingView, Views, evenly_spread, paired_rows
 from unisono.types import Modality, Pair
 
-_MAX_LOG_BIAS = 5.0
+_MIN_FRACTION = 1e-4
+"""Of cells in which a feature is seen, so that it has log odds; also of a mean value, so that it has a count."""
+_MIN_COUNT = 1e-6
 
 
 def linear_path(views: Views, config: FitConfig) -> LinearPath:
@@ -98,12 +100,14 @@ def _initial_weights(view: TrainingView, path: LinearPath, config: FitConfig) ->
     loadings = projection.loadings * statistics.scale
     intercept = projection.intercept + projection.loadings @ statistics.mean
     if spec_of(modality).is_binary:
-        share_open = np.clip(intercept, 1e-4, 1 - 1e-4)
-        slope = share_open * (1 - share_open)
-        loadings, intercept = loadings / slope[:, None], np.log(share_open / (1 - share_open))
+        fraction = np.clip(intercept, _MIN_FRACTION, 1 - _MIN_FRACTION)
+        slope = fraction * (1 - fraction)
+        loadings, intercept = loadings / slope[:, None], np.log(fraction / (1 - fraction))
         log_bias = np.zeros_like(intercept)
     else:
-        log_bias = _log_bias(view.counts, projection, intercept, np.exp(log_size(preprocessor, view.counts)))
+        size = float(np.exp(log_size(preprocessor, view.counts)).mean())
+        bound = config.architecture.max_log_bias
+        log_bias = np.clip(_log_bias(view.counts, projection, intercept, size), -bound, bound)
     return InitialWeights(
         encoder=_tensor(path.encoders[modality]),
         decoder=_tensor(path.decoders[modality]),
@@ -119,11 +123,11 @@ def _tensor(matrix: NDArray[np.floating]) -> torch.Tensor:
 
 
 def _log_bias(
-    counts: Counts, projection: Projection, intercept: NDArray[np.float64], size: NDArray[np.float32]
+    counts: Counts, projection: Projection, intercept: NDArray[np.float64], mean_size: float
 ) -> NDArray[np.float64]:
     """Log of mean count over what the mean value, sent back through log1p, would give; 0 for unselected features."""
     mean_count = np.asarray(counts.selected.mean(axis=0), dtype=np.float64).ravel()
-    sent_back = np.expm1(np.maximum(intercept[projection.selected], 1e-4)) * size.mean()
+    sent_back = np.expm1(np.maximum(intercept[projection.selected], _MIN_FRACTION)) * mean_size
     log_bias = np.zeros(len(intercept))
-    log_bias[projection.selected] = np.log(np.maximum(mean_count, 1e-6) / sent_back)
-    return np.clip(log_bias, -_MAX_LOG_BIAS, _MAX_LOG_BIAS)
+    log_bias[projection.selected] = np.log(np.maximum(mean_count, _MIN_COUNT) / sent_back)
+    return log_bias

@@ -95,7 +95,7 @@ def set_linear_weight(network: Network, weight: float) -> None:
 def _best_linear_weight(network: Network, validation: Validation, config: FitConfig) -> float:
     pairs = [_similarity_pair(network, validation, a, b, config) for a, b in combinations(validation.codes, 2)]
     known = [pair for pair in pairs if pair is not None]
-    return fit_linear_weight(known) if known else float(network.linear_weight)
+    return fit_linear_weight(known, config.matching.max_linear_beta) if known else float(network.linear_weight)
 
 
 def _similarity_pair(
@@ -183,6 +183,6 @@ def _temperatures(
     codes_a, codes_b = validation.codes[a].take(rows_a), validation.codes[b].take(rows_b)
     left, right = infer.vectors(network, a, codes_a.x), infer.vectors(network, b, codes_b.x)
     within = codes_a.batch
-    beta = fit_beta(left, right, within=within)
+    beta = fit_beta(left, right, within=within, config=config.matching)
     depths = codes_a.log_depth, codes_b.log_depth
-    return beta, fit_beta_and_depth_weight(left, right, *depths, within=within, beta=beta)
+    return beta, fit_beta_and_depth_weight(left, right, *depths, within=within, beta=beta, config=config.matching)

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unisono.config import UncertaintyConfig
 from unisono.types import Bounds
 
 Array = NDArray[np.float32]
+
+_DEFAULTS = UncertaintyConfig()
 
 N_LEVELS = 200
 """Order statistics of the scores are kept at 1/200, 2/200, …, 1: an interval is at most half a point too wide."""
@@ -44,7 +47,11 @@ class Conformal:
 
     @classmethod
     def fit(
-        cls, error: Array, spread: Array, groups: NDArray[np.str_] | None = None, min_cells: int = 100
+        cls,
+        error: Array,
+        spread: Array,
+        groups: NDArray[np.str_] | None = None,
+        min_cells: int = _DEFAULTS.min_batch_cells,
     ) -> Conformal:
         """Learn widths from unseen cells.
 
