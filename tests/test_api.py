@@ -32,7 +32,7 @@ import unisono.training.fit
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
 from unisono.modalities import resolved
-from unisono.training.split import split
+from unisono.training.validation import split
 
 QUICK = {"max_epochs": 1, "epochs_per_evaluation": 1, "validation": {"fraction": 0}}
 """One epoch that nothing judges: what a test needs that looks at names only."""

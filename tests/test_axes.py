@@ -11,7 +11,7 @@ from jaxtyping import TypeCheckError
 from scipy import sparse
 
 from unisono.config import FitConfig
-from unisono.inference.kernel_ridge import KernelRidge
+from unisono.inference.closed_form import KernelRidge
 from unisono.metrics import foscttm, pearson_per_feature
 from unisono.metrics.ranking import areas_by_column
 from unisono.preprocessing.standardisation import Standardisation, shrinkage_factor

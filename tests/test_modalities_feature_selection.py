@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.special import xlogy
 
-from unisono.modalities.feature_selection import best, multinomial_deviance, times_seen
+from unisono.modalities.normalise import best, multinomial_deviance, times_seen
 
 
 def counts_of(seed=0):

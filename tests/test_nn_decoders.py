@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from unisono.config import Architecture
-from unisono.nn.decoders import Decoder, FeatureHead
+from unisono.nn.modules import Decoder, FeatureHead
 
 SHAPE = Architecture(content_dim=4, style_dim=2, n_channels=3, n_tokens=5, n_blocks=2)
 

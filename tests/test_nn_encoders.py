@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unisono.config import Architecture
-from unisono.nn.encoders import ContentEncoder, StyleEncoder
+from unisono.nn.modules import ContentEncoder, StyleEncoder
 
 SHAPE = Architecture(content_dim=4, style_dim=2, n_channels=3, n_tokens=5, n_blocks=2)
 RHO = torch.tensor([0.9, 0.5, 0.2, 0.001], dtype=torch.float64)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from unisono.config import FitConfig
-from unisono.nn import infer, jacobian
-from unisono.nn.jacobian import mean_jacobian
+from unisono.nn import infer
+from unisono.nn.infer import mean_jacobian
 from unisono.nn.model import InitialWeights, Network
 
 N_CODES, N_FEATURES = {"atac": 6, "rna": 11}, {"atac": 17, "rna": 13}
@@ -81,7 +81,7 @@ def test_it_is_the_mean_over_cells_and_depends_on_them():
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_cells_in_chunks_give_what_they_give_at_once(monkeypatch, size):
     whole = mean_jacobian(network_of(), "rna", "atac", X, LATENT, OFFSET)
-    monkeypatch.setattr(jacobian, "_CELLS_AT_A_TIME", size)
+    monkeypatch.setattr(infer, "_CELLS_OF_A_JACOBIAN", size)
     np.testing.assert_allclose(
         mean_jacobian(network_of(), "rna", "atac", X, LATENT, OFFSET), whole, rtol=1e-4, atol=1e-5
     )

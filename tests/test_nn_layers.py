@@ -5,8 +5,8 @@ import math
 import torch
 from torch.nn import functional
 
-from unisono.nn import layers
-from unisono.nn.layers import MemberLinear, adaptive_instance_norm, instance_norm
+from unisono.nn.modules import MemberLinear, adaptive_instance_norm, instance_norm
+from unisono.nn.modules import tokens_of as split_tokens
 
 
 def tokens_of(seed=0):
@@ -18,8 +18,8 @@ def tokens_of(seed=0):
 
 def test_a_cells_vector_is_read_channel_by_channel_and_can_be_read_back():
     tokens = tokens_of()
-    torch.testing.assert_close(layers.tokens_of(tokens.flatten(2), 3), tokens, rtol=0, atol=0)
-    assert layers.tokens_of(torch.arange(15.0).reshape(1, 1, 15), 3)[0, 0, 1].tolist() == [5, 6, 7, 8, 9]
+    torch.testing.assert_close(split_tokens(tokens.flatten(2), 3), tokens, rtol=0, atol=0)
+    assert split_tokens(torch.arange(15.0).reshape(1, 1, 15), 3)[0, 0, 1].tolist() == [5, 6, 7, 8, 9]
 
 
 def test_every_channel_of_every_cell_has_mean_zero_and_variance_one():

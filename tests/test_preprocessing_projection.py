@@ -10,7 +10,7 @@ from unisono import modalities
 from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
 from unisono.modalities import normalise
-from unisono.modalities.feature_selection import multinomial_deviance
+from unisono.modalities.normalise import multinomial_deviance
 from unisono.preprocessing import projection
 from unisono.preprocessing.projection import Projection, on_scale
 

@@ -16,8 +16,7 @@ from unisono.inference.predictor import Predictor
 from unisono.nn.model import Network
 from unisono.training.fit import fit_views, scorer, start_of
 from unisono.training.loop import Score
-from unisono.training.split import split
-from unisono.training.validation import Validation
+from unisono.training.validation import Validation, split
 from unisono.training.views import Views
 from unisono.types import Cells
 

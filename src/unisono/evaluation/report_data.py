@@ -17,7 +17,7 @@ from unisono.inference.record import Record
 from unisono.messages import Finding
 from unisono.metrics import Curve
 from unisono.metrics.arrays import Floats, Labels, Rows
-from unisono.model.columns import column_of, tables_of
+from unisono.model.query import column_of, tables_of
 from unisono.model.unisono import Unisono
 from unisono.types import Cells, Modality
 

@@ -59,13 +59,7 @@ class FittedModel:
         return in_order(self.preprocessors)
 
     def predict(
-        self,
-        view: View,
-        target: Modality,
-        style: Style | None = None,
-        *,
-        via: Modality | None = None,
-        n_draws: int = 0,
+        self, view: View, target: Modality, style: Style | None = None, *, via: Modality | None = None, n_draws: int = 0
     ) -> Prediction:
         """The target of each cell of a view, and how novel the cell is; see `Predictor.predict`."""
         codes = self.predictor.transform(view)

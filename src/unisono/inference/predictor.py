@@ -14,7 +14,7 @@ from unisono.inference.styles import Style, StyleBook
 from unisono.messages import bad_input
 from unisono.modalities import spec_of
 from unisono.nn import infer
-from unisono.nn.jacobian import mean_jacobian
+from unisono.nn.infer import mean_jacobian
 from unisono.nn.model import Network
 from unisono.preprocessing.preprocessor import Preprocessor, StandardisedCodes
 from unisono.types import Modality, Pair, Prediction, View

@@ -6,13 +6,10 @@ For vectors of any method: fit β with `fit_beta` (or `fit_beta_and_depth_weight
 
 from unisono.matching.anchors import Anchors, mean_potential
 from unisono.matching.candidates import nearest
-from unisono.matching.depth import DepthTerm, depth_features, fit_depth_correlation, standardise_depth
-from unisono.matching.linear_weight import SimilarityPair, fit_linear_weight
-from unisono.matching.match import match_cells, match_posterior
-from unisono.matching.rules import MAX_PARTNERS, RULES, Rule, apply_rule
-from unisono.matching.similarity import Similarity
+from unisono.matching.fit import SimilarityPair, fit_beta, fit_beta_and_depth_weight, fit_linear_weight
+from unisono.matching.match import MAX_PARTNERS, RULES, Rule, apply_rule, match_cells, match_posterior
+from unisono.matching.similarity import DepthTerm, Similarity, depth_features, fit_depth_correlation, standardise_depth
 from unisono.matching.sinkhorn import MatchingProblem, Potentials, sinkhorn, solve
-from unisono.matching.temperature import fit_beta, fit_beta_and_depth_weight
 from unisono.matching.unmatched import unmatched_probability
 from unisono.types import MatchPosterior
 

@@ -2,16 +2,128 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy import sparse
+from dataclasses import replace
+from typing import Literal, get_args
 
-from unisono.matching.candidates import Labels, Rows, blocks, row_of_entries
-from unisono.matching.rules import MAX_PARTNERS, Rule, apply_rule
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+from unisono.matching.candidates import Labels, Rows, blocks, keep, rank_in_row, row_of_entries
 from unisono.matching.similarity import Similarity
 from unisono.matching.sinkhorn import MatchingProblem, sinkhorn
 from unisono.matching.unmatched import unmatched_probability
 from unisono.messages import bad_input
 from unisono.types import MatchPosterior
+
+Rule = Literal["soft", "argmax", "one-to-one"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+MAX_PARTNERS = 100
+
+_SMALLEST = 1e-300
+"""Probabilities below count as this one, so that each has a logarithm."""
+
+
+def apply_rule(match_posterior: MatchPosterior, rule: Rule, *, max_partners: int = MAX_PARTNERS) -> MatchPosterior:
+    """The answer of a rule.
+
+    Args:
+        match_posterior: before any rule.
+        rule: `soft` keeps the `max_partners` largest probabilities of a row and rescales them to sum to 1. `argmax`
+            gives each left cell its most probable right cell, which maximises the expected share of partners found.
+            `one-to-one` gives the most probable matching in which no right cell is taken twice and as many left
+            cells as the candidates allow are matched.
+        max_partners: most entries of a row, for `soft`.
+
+    Returns:
+        Rows sum to 1. `soft` and `argmax` leave `p_unmatched` as it was. After `one-to-one` it is 0 for a matched
+        cell and 1 for one left over, whose row is then its argmax: what it would be if its partner were there.
+        `confidence` is that of each row's largest entry before the rule.
+    """
+    if rule not in RULES:
+        raise ValueError(f"rule {rule!r} unknown, expected one of {', '.join(RULES)}")
+    if rule == "soft":
+        answer = _soft(match_posterior, max_partners)
+    else:
+        answer = _argmax(match_posterior) if rule == "argmax" else _one_to_one(match_posterior)
+    probability = _value_at(match_posterior.probabilities, _best_in_row(answer.probabilities))
+    return replace(answer, confidence=(1.0 - match_posterior.p_unmatched) * probability)
+
+
+def _soft(match_posterior: MatchPosterior, max_partners: int) -> MatchPosterior:
+    if max_partners < 1:
+        raise ValueError(f"max_partners={max_partners}: expected at least 1")
+    probabilities = match_posterior.probabilities
+    if np.diff(probabilities.indptr).max(initial=0) > max_partners:
+        probabilities = keep(probabilities, rank_in_row(probabilities) < max_partners)
+    return MatchPosterior(_normalised(probabilities), match_posterior.p_unmatched)
+
+
+def _argmax(match_posterior: MatchPosterior) -> MatchPosterior:
+    best = _best_in_row(match_posterior.probabilities)
+    return MatchPosterior(_one_each(best, match_posterior.probabilities), match_posterior.p_unmatched)
+
+
+def _one_to_one(match_posterior: MatchPosterior) -> MatchPosterior:
+    assigned = _assignment(match_posterior)
+    is_left_over = assigned < 0
+    columns = np.where(is_left_over, _best_in_row(match_posterior.probabilities), assigned)
+    return MatchPosterior(_one_each(columns, match_posterior.probabilities), is_left_over.astype(np.float64))
+
+
+def _one_each(columns: NDArray[np.intp], like: sparse.csr_matrix) -> sparse.csr_matrix:
+    """A 1 in the given column of each row."""
+    n_left = like.shape[0]
+    return sparse.csr_matrix((np.ones(n_left), columns, np.arange(n_left + 1)), shape=like.shape)
+
+
+def _assignment(match_posterior: MatchPosterior) -> NDArray[np.intp]:
+    """The right cell of each left cell, −1 for those left over: a full matching with a dummy partner for each row.
+
+    The cost of a pair is −log of the joint probability p(partner is there) · p(it is this one), that of being left
+    over is −log p_unmatched plus a penalty larger than all pairs together: as few as can be, and the likeliest.
+    """
+    n_left, n_right = match_posterior.probabilities.shape
+    rows = row_of_entries(match_posterior.probabilities)
+    is_there = 1.0 - match_posterior.p_unmatched
+    pair_cost = _cost(match_posterior.probabilities.data * is_there[rows])
+    penalty = n_left * (pair_cost.max(initial=0.0) + 1.0)
+    cost = np.concatenate([pair_cost, penalty + _cost(match_posterior.p_unmatched)])
+    edge_rows = np.concatenate([rows, np.arange(n_left)])
+    edge_columns = np.concatenate([match_posterior.probabilities.indices, n_right + np.arange(n_left)])
+    graph = sparse.csr_matrix((cost, (edge_rows, edge_columns)), shape=(n_left, n_right + n_left))
+    matched_rows, matched_columns = min_weight_full_bipartite_matching(graph)
+    assigned = np.full(n_left, -1, dtype=np.intp)
+    assigned[matched_rows] = np.where(matched_columns < n_right, matched_columns, -1)
+    return assigned
+
+
+def _cost(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 − log p: the 1 keeps costs off zero, which the solver would read as no edge, and is the same for all rows."""
+    return np.asarray(1.0 - np.log(np.maximum(probability, _SMALLEST)))
+
+
+def _best_in_row(graph: sparse.csr_matrix) -> NDArray[np.intp]:
+    """The column of the largest value of each row; no row may be empty."""
+    return np.asarray(graph.indices[rank_in_row(graph) == 0], dtype=np.intp)
+
+
+def _value_at(graph: sparse.csr_matrix, columns: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The value in one column of each row, 0 where none is stored."""
+    rows = row_of_entries(graph)
+    is_there = graph.indices == columns[rows]
+    found = np.zeros(graph.shape[0])
+    found[rows[is_there]] = graph.data[is_there]
+    return found
+
+
+def _normalised(graph: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The graph with each row divided by its sum; no row may sum to zero."""
+    rows = row_of_entries(graph)
+    total = np.bincount(rows, weights=graph.data, minlength=graph.shape[0])
+    return sparse.csr_matrix((graph.data / total[rows], graph.indices, graph.indptr), shape=graph.shape)
+
 
 _MIN_MASS = 1e-6
 """Of a cell that is sure to be without a partner: its row still says who it would be."""

@@ -67,10 +67,7 @@ def resolved(config: FitConfig, n_features: Mapping[Modality, int]) -> FitConfig
     limits = {spec.name: spec.max_features or n_features[spec.name] for spec in specs if spec.score is not None}
     likelihoods = {spec.name: spec.likelihood(config) for spec in specs}
     return config.model_copy(
-        update={
-            "max_features": limits | config.max_features,
-            "likelihoods": likelihoods | config.likelihoods,
-        }
+        update={"max_features": limits | config.max_features, "likelihoods": likelihoods | config.likelihoods}
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from unisono.modalities.feature_selection import times_seen
-from unisono.modalities.normalise import peak_weight, tf_idf
+from unisono.modalities.normalise import peak_weight, tf_idf, times_seen
 from unisono.modalities.spec import Floats, ModalitySpec
 
 

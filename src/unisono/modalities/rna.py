@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.features.genes import match_genes
-from unisono.modalities.feature_selection import multinomial_deviance
-from unisono.modalities.normalise import gene_weight, log1p_cp10k, scale_columns
+from unisono.modalities.normalise import gene_weight, log1p_cp10k, multinomial_deviance, scale_columns
 from unisono.modalities.spec import Floats, Known, ModalitySpec, Names
 
 _GENE_COLUMNS = (

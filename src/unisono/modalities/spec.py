@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.config import FitConfig, Likelihood
-from unisono.modalities.feature_selection import best
+from unisono.modalities.normalise import best
 from unisono.types import Link
 
 Names = NDArray[np.str_]

@@ -20,10 +20,11 @@ from unisono.io.tables import NOVELTY, prediction_to_anndata
 from unisono.matching import MAX_PARTNERS, Rule, Similarity, apply_rule, match_posterior
 from unisono.messages import bad_input
 from unisono.model import store
-from unisono.model.columns import labels_if_any, labels_within
 from unisono.model.query import (
     as_one_batch,
     infer_modality,
+    labels_if_any,
+    labels_within,
     modalities_in,
     query_cells,
     query_view,

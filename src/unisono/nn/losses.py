@@ -50,9 +50,7 @@ def bernoulli_nll(is_open: Float[Tensor, "*axes"], logits: Float[Tensor, "*axes"
 
 
 def code_error(
-    found: Float[Tensor, "member cell code"],
-    wanted: Float[Tensor, "member cell code"],
-    weight: Float[Tensor, " code"],
+    found: Float[Tensor, "member cell code"], wanted: Float[Tensor, "member cell code"], weight: Float[Tensor, " code"]
 ) -> Float[Tensor, "member cell"]:
     """Weighted squared error of a cell's code; with weights that sum the code's variance to 1, the mean scores 1."""
     return ((found - wanted).square() * weight).sum(dim=-1)

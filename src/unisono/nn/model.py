@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unisono.config import FitConfig, Likelihood
-from unisono.nn.decoders import Decoder, FeatureHead
-from unisono.nn.encoders import ContentEncoder, Posterior, StyleEncoder
+from unisono.nn.modules import ContentEncoder, Decoder, FeatureHead, Posterior, StyleEncoder
 from unisono.types import Modality
 
 _LOG_VAR_OF_NONE = -60.0

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from unisono.config import FitConfig, Likelihood
 from unisono.nn import losses
-from unisono.nn.decoders import FeatureHead
-from unisono.nn.encoders import Posterior
 from unisono.nn.model import Network
+from unisono.nn.modules import FeatureHead, Posterior
 from unisono.types import Modality
 
 
@@ -131,10 +130,7 @@ def _encode(network: Network, modality: Modality, view: ViewBatch, generator: to
     content, statistics = network.content(modality, view.x)
     style = network.style(modality, statistics, view.depth, view.offset)
     return _Encoded(
-        content,
-        style,
-        losses.reparameterised(*content, generator),
-        losses.reparameterised(*style, generator),
+        content, style, losses.reparameterised(*content, generator), losses.reparameterised(*style, generator)
     )
 
 

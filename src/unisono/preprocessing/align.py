@@ -90,8 +90,7 @@ def aligned_counts(view: View, alignment: Alignment) -> sparse.csr_matrix:
     keep = new_columns >= 0
     kept_before = np.concatenate([[0], np.cumsum(keep)])
     aligned = sparse.csr_matrix(
-        (view.counts.data[keep], new_columns[keep], kept_before[view.counts.indptr]),
-        shape=(view.n_cells, len(columns)),
+        (view.counts.data[keep], new_columns[keep], kept_before[view.counts.indptr]), shape=(view.n_cells, len(columns))
     )
     aligned.sort_indices()
     return aligned

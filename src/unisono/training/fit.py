@@ -29,8 +29,7 @@ from unisono.training.intervals import fit_intervals
 from unisono.training.loop import Epoch, OnEpoch, Score, Training, train
 from unisono.training.mini_batches import MiniBatches
 from unisono.training.selection import Selection, initial_selection, select, selected, set_linear_weight
-from unisono.training.split import split
-from unisono.training.validation import Validation
+from unisono.training.validation import Validation, split
 from unisono.training.views import TrainingView, Views, evenly_spread
 from unisono.types import Cells, Modality, Pair
 from unisono.uncertainty.novelty import Novelty
@@ -127,13 +126,7 @@ def start_of(views: Views, n_cells: int, config: FitConfig, device: torch.device
 
 
 def _trained(
-    start: Predictor,
-    views: Views,
-    cells: Cells,
-    validation: Validation | None,
-    config: FitConfig,
-    run: Run,
-    data: str,
+    start: Predictor, views: Views, cells: Cells, validation: Validation | None, config: FitConfig, run: Run, data: str
 ) -> Training:
     """Train the networks; `data` is the fingerprint that a checkpoint has to have been made with."""
     network = start.network
@@ -197,11 +190,7 @@ def fit_anchors(network: Network, views: Views, selection: Selection, config: Fi
 
 
 def _moment_alignment(
-    network: Network,
-    anchors: Mapping[Pair, Anchors],
-    views: Views,
-    validation: Validation | None,
-    config: FitConfig,
+    network: Network, anchors: Mapping[Pair, Anchors], views: Views, validation: Validation | None, config: FitConfig
 ) -> dict[Modality, MomentAlignment]:
     """From the cells with every modality: validation cells where they are many, else training cells as if left out."""
     if validation and _are_many(validation, config) and set(validation.codes) == set(views):

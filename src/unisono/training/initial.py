@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
-from unisono.inference.closed_form import ClosedFormTerms, LogOddsShrinkage, fit_expected_depth
-from unisono.inference.kernel_ridge import KernelRidge
+from unisono.inference.closed_form import ClosedFormTerms, KernelRidge, LogOddsShrinkage, fit_expected_depth
 from unisono.inference.predictor import Predictor
 from unisono.inference.styles import StyleBook
 from unisono.modalities import spec_of
