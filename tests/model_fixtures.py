@@ -67,13 +67,13 @@ def tiny(**changes: Any) -> FitConfig:
 
 @cache
 def small_model() -> Unisono:
-    """Fitted with cells held out, so with fitted temperatures and weights of depth."""
+    """Fitted with validation cells, so with fitted temperatures and weights of depth."""
     return fit(training(), batch_key="batch", config=tiny(), device="cpu")
 
 
 @cache
 def late_model() -> Unisono:
-    """Fitted without held-out cells, so with the weights of the last of ten epochs: networks away from their start."""
+    """Fitted without validation cells, so with the weights of the last of ten epochs, away from their start."""
     config = tiny(max_epochs=10, learning_rate=0.02, validation={"fraction": 0}, seed=5)
     return fit(training(), batch_key="batch", config=config, device="cpu")
 

@@ -83,7 +83,7 @@ def test_equal_seeds_give_equal_weights_and_answers():
     np.testing.assert_array_equal(prediction(again), prediction(judged()))
 
 
-def test_another_seed_gives_other_weights_and_other_held_out_cells():
+def test_another_seed_gives_other_weights_and_other_validation_cells():
     other = fitted(pair_of(), seed=1, **JUDGED)
     differs = [not torch.equal(weights(other)[name], value) for name, value in weights(judged()).items()]
     assert sum(differs) > len(differs) / 2
@@ -394,8 +394,8 @@ def test_the_package_offers_what_the_readme_names():
         un.transmogrify  # noqa: B018
 
 
-@pytest.mark.parametrize(("min_unseen", "refit_below", "n_cells"), [(10, 0, 30), (31, 0, 121), (10, 3000, 151)])
-def test_the_embedding_is_aligned_on_unseen_cells_where_they_are_many(monkeypatch, min_unseen, refit_below, n_cells):
+@pytest.mark.parametrize(("at_least", "refit_below", "n_cells"), [(10, 0, 30), (31, 0, 121), (10, 3000, 151)])
+def test_the_embedding_is_aligned_on_validation_cells_if_there_are_enough(monkeypatch, at_least, refit_below, n_cells):
     asked, align = [], unisono.training.fit.fit_moment_alignment
 
     def noted(vectors, *options):
@@ -403,7 +403,7 @@ def test_the_embedding_is_aligned_on_unseen_cells_where_they_are_many(monkeypatc
         return align(vectors, *options)
 
     monkeypatch.setattr(unisono.training.fit, "fit_moment_alignment", noted)
-    model = fitted(refit_below=refit_below, validation={"fraction": 0.1, "min_unseen": min_unseen})
+    model = fitted(refit_below=refit_below, validation={"fraction": 0.1, "min_embedding_cells": at_least})
     assert model.record.n_validation == 30
     assert asked == [n_cells]
     assert set(model.fitted.moment_alignment) == {"atac", "rna", "adt"}

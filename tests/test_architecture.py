@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from statistics import median
 
 import unisono
 
@@ -227,3 +229,56 @@ def test_no_class_builds_on_a_class_of_ours_but_the_frozen_base():
     nodes = (node for path in ROOT.rglob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
     assert [node.name for node in classes if {ast.unparse(base) for base in node.bases} - allowed] == []
+
+
+def lines_of_functions(root: Path) -> dict[str, int]:
+    """Lines of the body of every function, without its docstring, by file and name."""
+    found = {}
+    for name, path in modules(root):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                found[f"{name}.{node.name}:{node.lineno}"] = lines
+    return found
+
+
+def test_functions_are_short():
+    found = lines_of_functions(ROOT)
+    assert {name: n for name, n in found.items() if n > 50} == {}
+    assert median(found.values()) <= 5
+
+
+def test_a_long_function_is_measured_without_its_docstring(tmp_path):
+    (tmp_path / "a.py").write_text(
+        'def f(x):\n    """One.\n\n    Two.\n    """\n    y = (\n        x\n    )\n    return y\n'
+    )
+    assert lines_of_functions(tmp_path) == {"a.f:1": 4}
+
+
+def cycle_of_imports(root: Path) -> list[str]:
+    """Modules that import each other in a ring, as one ring; [] where there is none."""
+    names = dict(modules(root))
+    arrows = {}
+    for name, path in names.items():
+        targets = {target.removeprefix("unisono.") for target in imported(path, name)}
+        arrows[name] = {t if t in names else t.rpartition(".")[0] for t in targets} & set(names) - {name}
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_module_imports_one_that_imports_it():
+    assert cycle_of_imports(ROOT) == []
+
+
+def test_a_planted_ring_of_imports_is_caught(tmp_path):
+    (tmp_path / "nn").mkdir()
+    (tmp_path / "nn" / "a.py").write_text("from unisono.nn import b\n")
+    (tmp_path / "nn" / "b.py").write_text("def f():\n    from unisono.types import x\n")
+    (tmp_path / "types.py").write_text("import unisono.nn.a\n")
+    assert set(cycle_of_imports(tmp_path)) == {"nn.a", "nn.b", "types"}
+    (tmp_path / "types.py").write_text("")
+    assert cycle_of_imports(tmp_path) == []

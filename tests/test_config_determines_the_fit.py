@@ -29,7 +29,7 @@ OF_FORMULAS = {0, 1, 2, 0.5}
 ALLOWED = {
     "bounds against division by zero or log of zero, far below what is measured": {
         ("_EPSILON", 1e-5), ("_LOG_VAR_OF_NONE", 60.0), ("_MIN_VALUE", 1e-4), ("_MIN_FRACTION", 1e-4),
-        ("_MIN_COUNT", 1e-6), ("_MIN_MASS", 1e-6), ("_SMALLEST", 1e-300), ("n_open", 1e-4), ("values", 1e-9),
+        ("_MIN_COUNT", 1e-6), ("_MIN_MASS", 1e-6), ("_SMALLEST", 1e-300), ("n_seen", 1e-4), ("values", 1e-9),
         ("gene_weight", 1e-3), ("_regress", 1e-6), ("standardise_depth", 1e-9), ("cost_against", 1e-6),
         *((name, 1e-12) for name in (
             "_correlation", "_shrunken", "_inverse_root", "_balanced", "_unit", "_follows_depth", "_regress",
@@ -52,10 +52,10 @@ ALLOWED = {
     },
     "asked of a fitted model, not of its fit": {
         ("N_CHAIN_DRAWS", 32), ("MAX_PARTNERS", 100), ("MAX_ENTRIES_PER_ROW", 1000), ("MAX_CELLS", 2000),
-        ("_SAME_PEAKS", 0.95), ("N_LEVELS", 200),
+        ("_SAME_SET", 0.95), ("N_LEVELS", 200),
     },
     "names in a message, digits, axes": {
-        ("_refuse_lonely", 3), ("style_named", 10), ("adapted", 5), ("fit_cells", 3), ("drawn_contents", 3),
+        ("_require_right_cells", 3), ("style_named", 10), ("adapted", 5), ("fit_cells", 3), ("drawn_contents", 3),
     },
     "the unit of a scale: counts per 10,000": {("log1p_cp10k", 1e4), ("tf_idf", 1e4), ("_log_size", 1e4)},
     "the fewest cells that have a code": {("fit", 3)},

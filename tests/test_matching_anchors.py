@@ -84,7 +84,7 @@ def test_a_population_of_no_cells_is_refused():
         Anchors.fit(left[:0], right, 1.0)
 
 
-def test_what_is_added_to_all_of_one_side_and_taken_from_the_other_is_shared_out():
+def test_potentials_of_both_sides_have_one_mean():
     left, right = gaussian_pairs(97, dim=5)
     anchors = Anchors.fit(left, right[:89], 2.0)
     assert anchors.left_potential.mean() == pytest.approx(anchors.right_potential.mean(), abs=1e-9)

@@ -1,4 +1,4 @@
-"""The share in a blend goes to the similarity that knows the partners, by the likelihood of held-out pairs."""
+"""The weight of a blend goes to the similarity that knows the partners, by the likelihood of known pairs."""
 
 import numpy as np
 import pytest
@@ -14,29 +14,29 @@ def similarity(noise, seed, n_cells=150):
     return (left @ right.T) / 25.0
 
 
-def test_the_share_goes_to_the_one_that_knows_and_is_even_between_equals():
+def test_the_weight_goes_to_the_similarity_that_knows_and_is_half_between_equals():
     knows, guesses = similarity(0.3, 1), similarity(30.0, 2) / 900.0
     assert fit_linear_weight([SimilarityPair(knows, guesses)]) < 0.2
     assert fit_linear_weight([SimilarityPair(guesses, knows)]) > 0.8
     assert fit_linear_weight([SimilarityPair(similarity(0.6, 3), similarity(0.6, 4))]) == pytest.approx(0.5, abs=0.12)
 
 
-def test_no_other_share_makes_the_partners_likelier():
+def test_no_other_weight_makes_the_partners_likelier():
     first, second = similarity(0.5, 5), similarity(0.8, 6)
-    share = fit_linear_weight([SimilarityPair(first, second)])
+    weight = fit_linear_weight([SimilarityPair(first, second)])
 
-    def loss(weight):
-        blend = (1 - weight) * first + weight * second
+    def loss(second_weight):
+        blend = (1 - second_weight) * first + second_weight * second
         return min(
             -np.diag(log_softmax(beta * blend, axis=0) + log_softmax(beta * blend, axis=1)).mean()
             for beta in np.linspace(2, 200, 400)
         )
 
-    assert 0.05 < share < 0.95
-    assert loss(share) < min(loss(share + 0.1), loss(share - 0.1))
+    assert 0.05 < weight < 0.95
+    assert loss(weight) < min(loss(weight + 0.1), loss(weight - 0.1))
 
 
-def test_cells_of_other_groups_are_no_rivals():
+def test_cells_of_other_groups_do_not_compete():
     rng = np.random.default_rng(7)
     within = np.repeat(["a", "b"], 75)
     same = np.where(within[:, None] == within[None, :], 1.0, -1.0)

@@ -44,7 +44,7 @@ def reference(log_ratio, rows, columns, left_slack=0.0, right_slack=0.0, n_iter=
 
 
 def conditional(plan):
-    """Rows over right cells given a partner, and the share of each row in the slack column."""
+    """Rows over right cells given a partner, and the fraction of each row in the slack column."""
     partner = plan[:-1, :-1]
     return partner / partner.sum(axis=1, keepdims=True), plan[:-1, -1] / plan[:-1].sum(axis=1)
 

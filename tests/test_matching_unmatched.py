@@ -23,7 +23,7 @@ def population(n_cells, seed=0, noise=0.6):
     return kind, *Similarity(*sides, 1.0).with_anchors(anchors).vectors
 
 
-def test_where_all_partners_are_there_cells_keep_about_the_share_assumed():
+def test_where_all_partners_are_there_cells_keep_about_the_prior():
     _, left, right = population(307)
     for prior_unmatched in (0.02, 0.2):
         u, v = unmatched_probability(Similarity(left, right, 1.0), prior_unmatched)
@@ -57,7 +57,7 @@ def test_a_kind_missing_on_each_side_is_found_out_on_both():
     assert u[kind[kind != 0] != 1].mean() < 0.15
 
 
-def test_cells_beyond_those_scaled_are_judged_as_these_are(monkeypatch):
+def test_cells_beyond_the_sample_get_the_same_probability(monkeypatch):
     import sys
 
     kind, left, right = population(401)
@@ -70,7 +70,7 @@ def test_cells_beyond_those_scaled_are_judged_as_these_are(monkeypatch):
     assert np.abs(whole - sampled).mean() < 0.05
 
 
-def test_no_share_is_no_certainty():
+def test_a_prior_of_zero_or_one_is_refused():
     _, left, right = population(31)
     for prior_unmatched in (0.0, 1.0, -0.1):
         with pytest.raises(ValueError, match="above 0 and below 1"):

@@ -1,4 +1,4 @@
-"""Selection keeps the features that deviate most from constant shares, or that are seen most often."""
+"""Selection keeps the features that deviate most from constant fractions, or that are seen most often."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def counts_of(seed=0):
 
 
 def poisson_deviance(x):
-    """Half the likelihood ratio of a saturated Poisson model to one of constant shares, twice, with every term."""
+    """Half the likelihood ratio of a saturated Poisson model to one of constant fractions, twice, with every term."""
     mean = x.sum(axis=1, keepdims=True) * x.sum(axis=0) / x.sum()
     return 2 * (xlogy(x, x) - xlogy(x, mean) - (x - mean)).sum(axis=0)
 
@@ -23,7 +23,7 @@ def test_deviance_equals_the_dense_poisson_deviance_with_all_its_terms():
     np.testing.assert_allclose(multinomial_deviance(sparse.csr_matrix(x)), poisson_deviance(x), rtol=1e-10)
 
 
-def test_a_gene_with_the_same_share_in_every_cell_has_no_deviance_and_one_that_switches_has():
+def test_a_gene_with_the_same_fraction_in_every_cell_has_no_deviance_and_one_that_switches_has():
     total = np.array([3, 5, 7, 11, 13, 17, 19])
     steady = 2 * total
     switching = np.where(np.arange(7) < 3, total, 0)
@@ -54,5 +54,5 @@ def test_the_best_stand_in_their_original_order_and_ties_go_to_the_earlier():
     assert best(score, 1).tolist() == [1]
 
 
-def test_a_feature_without_score_is_never_chosen():
+def test_a_feature_without_score_is_never_selected():
     assert best(np.array([0.0, 3.0, 0.0, 1.0]), 10).tolist() == [1, 3]

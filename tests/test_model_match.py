@@ -276,7 +276,7 @@ def test_unsure_cells_get_no_answer_and_sure_ones_keep_theirs():
 @pytest.mark.parametrize(
     ("name", "value"), [("prior_unmatched", 1.0), ("prior_unmatched", -0.1), ("min_probability", 1.5)]
 )
-def test_shares_out_of_range_are_refused(name, value):
+def test_probabilities_out_of_range_are_refused(name, value):
     found = refusal(small_model().match, *sides(), **{name: value})
     assert found.code == "E053"
     assert f"{name}={value}" in found.what

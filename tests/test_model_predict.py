@@ -96,7 +96,7 @@ def test_the_order_of_the_query_genes_leaves_every_bit_alone():
     np.testing.assert_array_equal(rna_to_adt(shuffled), rna_to_adt(rna))
 
 
-def test_genes_are_told_by_name_not_by_place():
+def test_genes_are_matched_by_name_not_by_position():
     rna = test_cells()["rna"]
     renamed = rna.copy()
     renamed.var_names = rna.var_names[::-1]

@@ -1,4 +1,4 @@
-"""Tests of the main job on cells of a real co-assay: bone marrow, fitted on one sample, judged on another one's."""
+"""Tests of the main job on cells of a real co-assay: bone marrow, fitted on one sample, evaluated on another one."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def test_weights_of_another_architecture_are_refused(folder):
     assert refusal(load, folder).code == "E048"
 
 
-def test_what_is_there_is_not_replaced_unless_told(folder):
+def test_an_existing_folder_is_replaced_only_with_force(folder):
     before = snapshot(folder)
     assert refusal(late_model().save, folder).code == "E055"
     assert snapshot(folder) == before

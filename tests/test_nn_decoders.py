@@ -34,7 +34,7 @@ def test_a_fresh_decoder_gives_offset_plus_the_linear_path():
     torch.testing.assert_close(decoder(Z, STYLE, OFFSET), OFFSET + Z @ decoder.linear)
 
 
-def test_without_the_linear_path_the_network_speaks_alone_from_the_start():
+def test_without_the_linear_path_the_network_does_not_start_at_zero():
     decoder = decoder_of(linear_path=False)
     found = decoder(Z, STYLE, OFFSET) - OFFSET
     assert found.abs().max() > 0.01
@@ -49,7 +49,7 @@ def test_another_style_changes_the_codes_once_weights_have_moved_and_not_before(
     assert (difference > 0.01).all()
 
 
-def test_every_block_is_voiced_by_its_own_style():
+def test_every_block_has_its_own_style_layer():
     decoder = stirred(decoder_of())
     before = decoder(Z, STYLE, OFFSET)
     for block in range(2):

@@ -42,7 +42,7 @@ def test_a_fresh_posterior_has_the_variance_that_probabilistic_cca_leaves():
     torch.testing.assert_close(log_var.exp(), (1 - RHO).expand(2, 7, 4))
 
 
-def test_without_the_linear_path_the_network_speaks_alone_from_the_start():
+def test_without_the_linear_path_the_network_does_not_start_at_zero():
     encoder = encoder_of(linear_path=False)
     mu = encoder(X)[0].mu
     assert mu.abs().max() > 0.01

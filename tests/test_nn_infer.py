@@ -57,9 +57,7 @@ def cosines(z, constant):
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-def test_the_inner_product_of_two_vectors_is_the_mean_cosine_of_members_and_the_vote_of_the_linear_path(
-    network, weight
-):
+def test_the_inner_product_of_two_vectors_is_the_mean_cosine_of_members_and_the_weighted_linear_path(network, weight):
     found = infer.vectors(network, "rna", X, weight)
     metric, reach = network.dim_weight.detach().numpy(), network.bias_norm.detach().numpy()
     members = cosines(infer.contents(network, "rna", X) * metric, reach)
@@ -69,14 +67,14 @@ def test_the_inner_product_of_two_vectors_is_the_mean_cosine_of_members_and_the_
     np.testing.assert_allclose(found @ found.T, (1 - weight) * members + weight * linear, atol=1e-5)
 
 
-def test_the_linear_path_has_the_vote_of_the_architecture_and_none_where_it_is_switched_off():
+def test_the_linear_path_has_the_weight_of_the_architecture_and_none_where_it_is_switched_off():
     assert Architecture().linear_weight is None
     assert network_of().linear_weight == pytest.approx(0.2)
     assert network_of(linear_weight=0.7).linear_weight == pytest.approx(0.7)
     assert network_of(linear_path=False, linear_weight=0.7).linear_weight == 0.0
 
 
-def test_the_vote_of_the_network_counts_where_none_is_given(network):
+def test_the_weight_of_the_network_is_used_where_none_is_given(network):
     np.testing.assert_array_equal(infer.vectors(network, "rna", X), infer.vectors(network, "rna", X, 0.2))
     assert np.abs(infer.vectors(network, "rna", X) - infer.vectors(network, "rna", X, 0.6)).max() > 0.01
 

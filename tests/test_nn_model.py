@@ -80,7 +80,7 @@ def test_inverse_temperature_starts_at_ten_and_is_clamped_at_a_hundred():
     assert network.inverse_temperature().tolist() == pytest.approx([math.log(100.0), 1.5])
 
 
-def test_style_is_a_function_of_what_is_heard_and_constant_once_switched_off():
+def test_style_is_a_function_of_its_inputs_and_constant_once_switched_off():
     statistics, depth, offset = (t.double() for t in (randn(2, 7, 6), randn(2, 7), randn(2, 7, 11)))
     on, off = network_of(), network_of(style=False)
     assert on.style("rna", statistics, depth, offset).mu.std() > 0.01

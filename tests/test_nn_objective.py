@@ -83,10 +83,10 @@ def changed(modality, **fields):
     return VIEWS | {modality: VIEWS[modality] | fields}
 
 
-def terms_of(batch=None, config=None, kl_share=1.0, seed=0, network=None):
+def terms_of(batch=None, config=None, kl_fraction=1.0, seed=0, network=None):
     config = config or config_of()
     found = terms(
-        network or network_of(config), batch or batch_of(), config, kl_share, torch.Generator().manual_seed(seed)
+        network or network_of(config), batch or batch_of(), config, kl_fraction, torch.Generator().manual_seed(seed)
     )
     return {name: value.item() for name, value in found.items()}
 
@@ -98,7 +98,7 @@ def silent(monkeypatch):
 
 
 @pytest.fixture
-def heard():
+def encoded():
     """Content and style of every modality, by the network."""
     network = network_of()
     found = {}
@@ -112,12 +112,12 @@ def mean_over(per_cell, mask):
     return torch.stack([value for value, kept in zip(per_cell.ravel(), mask.ravel(), strict=True) if kept]).mean()
 
 
-def decoded(network, heard, source, target):
+def decoded(network, encoded, source, target):
     """Codes of the target from the source's content, in the style of the cell or, across modalities, of its peer."""
-    style = heard[target][1].mu
+    style = encoded[target][1].mu
     if source != target:
         style = torch.stack([style[member, PEER[member]] for member in range(2)])
-    return network.decode(target, heard[source][0].mu, style, VIEWS[target]["offset"])
+    return network.decode(target, encoded[source][0].mu, style, VIEWS[target]["offset"])
 
 
 def cross_mask(source, target):
@@ -125,15 +125,15 @@ def cross_mask(source, target):
     return HAS[source] & HAS[target] & has_peer
 
 
-def readout(network, heard, source, target):
+def readout(network, encoded, source, target):
     view = VIEWS[target]
-    error = (decoded(network, heard, source, target) - view["target"]).square() @ view["code_weight"]
+    error = (decoded(network, encoded, source, target) - view["target"]).square() @ view["code_weight"]
     return mean_over(error, HAS[target] if source == target else cross_mask(source, target))
 
 
-def likelihood(network, heard, source, target):
+def likelihood(network, encoded, source, target):
     """With the Gaussian for protein."""
-    codes, view, head = decoded(network, heard, source, target), VIEWS[target], network.head(target)
+    codes, view, head = decoded(network, encoded, source, target), VIEWS[target], network.head(target)
     features, counts = view["features"], view["counts"]
     if target == "atac":
         logits = head.logits(codes, view["log_size"], features)
@@ -155,32 +155,32 @@ CROSS = [(source, target) for source in N_CODES for target in N_CODES if source 
 
 @pytest.mark.usefixtures("silent")
 @pytest.mark.parametrize(("name", "formula"), [("readout", readout), ("likelihood", likelihood)])
-def test_own_terms_are_the_sum_over_modalities_of_means_over_the_cells_that_have_it(name, formula, heard):
-    wanted = sum(formula(*heard, m, m) for m in N_CODES).item()
+def test_own_terms_are_the_sum_over_modalities_of_means_over_the_cells_that_have_it(name, formula, encoded):
+    wanted = sum(formula(*encoded, m, m) for m in N_CODES).item()
     assert terms_of()[f"own_{name}"] == pytest.approx(wanted)
 
 
 @pytest.mark.usefixtures("silent")
 @pytest.mark.parametrize(("name", "formula"), [("readout", readout), ("likelihood", likelihood)])
-def test_cross_terms_take_content_from_the_source_and_style_from_a_peer_in_the_target(name, formula, heard):
-    wanted = sum(formula(*heard, source, target) for source, target in CROSS).item()
+def test_cross_terms_take_content_from_the_source_and_style_from_another_cell_in_the_target(name, formula, encoded):
+    wanted = sum(formula(*encoded, source, target) for source, target in CROSS).item()
     assert terms_of()[f"cross_{name}"] == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("kl_share", [1.0, 0.3])
-def test_kl_is_that_of_content_and_style_in_nats_a_feature_times_what_the_warm_up_lets_in(kl_share, heard):
+@pytest.mark.parametrize("kl_fraction", [1.0, 0.3])
+def test_kl_is_that_of_content_and_style_in_nats_per_feature_times_the_warm_up(kl_fraction, encoded):
     wanted = 0.0
-    for m, posteriors in heard[1].items():
+    for m, posteriors in encoded[1].items():
         nats = sum(
             kl_divergence(Normal(mu, torch.exp(0.5 * log_var)), Normal(0.0, 1.0)).sum(dim=-1)
             for mu, log_var in posteriors
         )
         wanted = wanted + mean_over(nats, HAS[m]) / N_FEATURES[m]
-    assert terms_of(kl_share=kl_share)["kl"] == pytest.approx(kl_share * wanted.item())
+    assert terms_of(kl_fraction=kl_fraction)["kl"] == pytest.approx(kl_fraction * wanted.item())
 
 
-def test_the_contrastive_term_is_the_mean_over_cells_with_both_views_within_their_batch(heard):
-    network, found = heard
+def test_the_contrastive_term_is_the_mean_over_cells_with_both_views_within_their_batch(encoded):
+    network, found = encoded
     wanted = 0.0
     for a, b in (("atac", "rna"), ("atac", "adt"), ("rna", "adt")):
         left, right = (network.similarity_features(found[m][0].mu) for m in (a, b))
@@ -223,7 +223,7 @@ def test_without_likelihood_and_readout_nothing_is_reconstructed():
 
 
 def test_before_the_warm_up_there_is_no_kl():
-    assert set(terms_of(kl_share=0.0)) == TERMS - {"kl"}
+    assert set(terms_of(kl_fraction=0.0)) == TERMS - {"kl"}
 
 
 def test_what_stands_in_the_rows_of_cells_that_lack_a_modality_does_not_enter():

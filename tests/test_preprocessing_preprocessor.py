@@ -1,4 +1,4 @@
-"""A voice reads any query with what it learnt from its training cells, and takes out each batch's offset."""
+"""A preprocessor reads any query with the statistics of its training cells, and subtracts each batch's offset."""
 
 from dataclasses import replace
 
@@ -71,7 +71,7 @@ def test_reading_counts_that_stand_in_order_equals_reading_the_view(view, prepro
 
 
 def test_a_view_of_another_modality_is_refused(view, preprocessor):
-    with pytest.raises(ValueError, match="a transform of rna was given a view of adt"):
+    with pytest.raises(ValueError, match="a projection of rna was given a view of adt"):
         preprocessor.transform(replace(view, modality="adt"))
 
 

@@ -97,10 +97,10 @@ def test_genes_are_selected_by_deviance_peaks_by_cells_and_proteins_all(cells, f
     assert fitted["adt"].selected.tolist() == list(range(17))
 
 
-def test_shares_of_all_features_sum_to_one(cells, fitted):
+def test_fractions_of_all_features_sum_to_one(cells, fitted):
     for m, made in fitted.items():
         x = cells.views[m].counts.toarray()
-        np.testing.assert_allclose(made.share, x.sum(axis=0) / x.sum())
+        np.testing.assert_allclose(made.fraction, x.sum(axis=0) / x.sum())
 
 
 def test_codes_are_never_more_than_asked_or_than_the_data_can_bear(cells, fitted):
@@ -172,17 +172,17 @@ def test_a_missing_feature_outside_the_selection_leaves_the_projection_as_it_was
     np.testing.assert_allclose(found, made.codes(made.counts(view)), atol=0.1)
 
 
-def test_the_total_of_a_partial_query_is_raised_by_the_share_of_the_missing_features(cells, fitted):
-    """A query without unselected genes has the codes of one whose unselected genes had their usual share."""
+def test_the_total_of_a_partial_query_is_raised_by_the_fraction_of_the_missing_features(cells, fitted):
+    """A query without unselected genes has the codes of one whose unselected genes had their usual fraction."""
     made, view = fitted["rna"], cells.views["rna"]
     x = view.counts.toarray()[:, made.selected].astype(float)
-    total = x.sum(axis=1, keepdims=True) / made.share[made.selected].sum()
+    total = x.sum(axis=1, keepdims=True) / made.fraction[made.selected].sum()
     wanted = (np.log1p(1e4 * x / total) * made.weight - made.centre) @ made.basis.astype(float)
     np.testing.assert_allclose(made.codes(made.counts(columns_of(view, made.selected))), wanted, atol=2e-4)
 
 
 def test_a_view_of_another_modality_is_refused(cells, fitted):
-    with pytest.raises(ValueError, match="a transform of rna was given a view of adt"):
+    with pytest.raises(ValueError, match="a projection of rna was given a view of adt"):
         fitted["rna"].counts(cells.views["adt"])
 
 
@@ -208,10 +208,10 @@ def test_codes_of_a_cell_do_not_depend_on_the_other_cells_of_the_query(modality,
     )
 
 
-def test_reading_a_query_leaves_the_transform_as_it_was(cells, fitted):
+def test_reading_a_query_leaves_the_projection_as_it_was(cells, fitted):
     made = Projection.fit(cells.views["rna"], CONFIG)
     made.codes(made.counts(cells.views["rna"].take(np.arange(5))))
-    for name in ("centre", "basis", "weight", "loadings", "intercept", "share"):
+    for name in ("centre", "basis", "weight", "loadings", "intercept", "fraction"):
         np.testing.assert_array_equal(getattr(made, name), getattr(fitted["rna"], name))
 
 
@@ -314,7 +314,7 @@ def test_measured_values_stand_on_the_scale_of_their_modality(cells):
 
 
 @pytest.mark.parametrize(("modality", "n_strong"), [("atac", 3), ("rna", 3), ("adt", 3)])
-def test_optimism_is_what_a_code_loses_when_its_cell_is_left_out_of_the_training(modality, n_strong, cells):
+def test_loo_shrinkage_is_what_a_code_loses_when_its_cell_is_left_out_of_the_training(modality, n_strong, cells):
     view = cells.views[modality]
     config = FitConfig(n_codes=5, max_features={"rna": 61, "atac": 127})
     made = Projection.fit(view, config)
@@ -330,7 +330,7 @@ def test_optimism_is_what_a_code_loses_when_its_cell_is_left_out_of_the_training
     np.testing.assert_allclose(kept[:n_strong], 1 - made.loo_shrinkage(counts, 0.95)[:n_strong], atol=0.06)
 
 
-def test_optimism_is_a_share_of_noise_and_nothing_where_components_explain_all(cells, fitted):
+def test_loo_shrinkage_is_a_fraction_of_noise_and_zero_where_components_explain_all(cells, fitted):
     shares = {m: made.loo_shrinkage(made.counts(cells.views[m]), 0.95) for m, made in fitted.items()}
     assert all(((share >= 0) & (share < 1)).all() for share in shares.values())
     assert np.median(shares["atac"]) > np.median(shares["rna"]) > np.median(shares["adt"])

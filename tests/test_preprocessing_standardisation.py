@@ -22,10 +22,6 @@ def fitted(codes):
     return Standardisation.fit(codes, BATCH, np.linspace(2.0, 9.0, 53), 20.0)
 
 
-def test_unscaled_is_the_inverse_of_scaled(codes, fitted):
-    np.testing.assert_allclose(fitted.unscaled(fitted.scaled(codes)), codes, rtol=1e-5)
-
-
 def test_scaled_codes_of_all_training_cells_have_mean_zero(codes, fitted):
     np.testing.assert_allclose(fitted.scaled(codes).mean(axis=0), 0.0, atol=1e-5)
 
@@ -55,13 +51,13 @@ def test_codes_of_every_training_batch_keep_of_its_offset_what_chance_would_give
         assert np.abs(x[name == BATCH].mean(axis=0)).max() < 0.1
 
 
-def test_differences_of_batches_are_believed_as_far_as_the_f_test_says(codes):
+def test_differences_of_batches_are_shrunk_as_the_f_statistic_says(codes):
     f = f_oneway(*(codes[name == BATCH] for name in "pqr")).statistic
     assert f.min() > 10
     np.testing.assert_allclose(shrinkage_factor(codes, BATCH), 1 - 1 / f)
 
 
-def test_batches_that_differ_by_chance_alone_are_hardly_believed():
+def test_batches_that_differ_by_chance_alone_are_shrunk_to_nearly_one():
     rng = np.random.default_rng(3)
     codes, batch = rng.normal(size=(400, 51)), rng.permutation(np.repeat(np.array(list("abcdefgh")), 50))
     share = shrinkage_factor(codes, batch)
@@ -73,7 +69,7 @@ def test_batches_that_differ_by_chance_alone_are_hardly_believed():
     assert shrinkage_factor(codes, batch).min() > 0.5
 
 
-def test_one_batch_and_batches_of_one_cell_have_no_offsets_to_believe(codes):
+def test_one_batch_and_batches_of_one_cell_have_no_offsets(codes):
     np.testing.assert_array_equal(shrinkage_factor(codes, np.full(53, "p")), np.zeros(3))
     np.testing.assert_array_equal(shrinkage_factor(codes, np.arange(53).astype(str)), np.zeros(3))
 

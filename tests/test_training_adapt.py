@@ -61,7 +61,7 @@ def test_cells_of_known_batches_lie_where_they_lay():
         np.testing.assert_array_equal(before[modality].obsm["X_unisono"], after[modality].obsm["X_unisono"])
 
 
-def test_a_new_batch_is_known_by_name_and_its_voice_is_its_own():
+def test_a_new_batch_is_known_by_name_and_has_a_style_of_its_own():
     said = refusal(late_model().predict, test_cells(), "rna", "adt", style=NEW)
     assert said.code == "E031"
     own, other = (adapted().predict(test_cells(), "rna", "adt", style=style).X for style in (NEW, "b1"))
@@ -70,7 +70,7 @@ def test_a_new_batch_is_known_by_name_and_its_voice_is_its_own():
 
 
 @pytest.mark.filterwarnings("ignore:W032:unisono.messages.InputWarning")
-def test_a_known_batch_keeps_its_offset_and_a_few_cells_of_the_new_one_are_read_with_what_was_found():
+def test_a_known_batch_keeps_its_offset_and_a_few_cells_of_the_new_one_are_read_with_its_offset():
     known, found = (model.fitted.preprocessors["rna"].standardisation for model in (late_model(), adapted()))
     np.testing.assert_array_equal(found.offsets[: len(known.offsets)], known.offsets)
     assert found.batches.tolist() == [*known.batches.tolist(), NEW]
@@ -159,6 +159,6 @@ def test_every_later_evaluation_says_that_cells_were_seen():
 
 
 @pytest.mark.parametrize("style", [NEW, "average"])
-def test_the_order_of_cells_survives_the_voice(style):
+def test_the_order_of_cells_does_not_depend_on_the_style(style):
     found = adapted().predict(test_cells(), "rna", "adt", style=style).X
     assert correlations(found, late_model().predict(test_cells(), "rna", "adt").X).mean() > 0.9

@@ -1,4 +1,4 @@
-"""Before the first step: held-out cells are kept apart, and the heads start at the closed form."""
+"""Before the first step: validation cells are kept apart, and the heads start at the closed form."""
 
 import numpy as np
 import pytest
@@ -26,11 +26,11 @@ def with_fraction(fraction):
     return CONFIG.model_copy(update={"validation": CONFIG.validation.model_copy(update={"fraction": fraction})})
 
 
-def kept(cells, held_out):
-    return cells.take(np.flatnonzero(~np.isin(cells.names, held_out.names)))
+def kept(cells, excluded):
+    return cells.take(np.flatnonzero(~np.isin(cells.names, excluded.names)))
 
 
-def test_held_out_cells_are_not_among_the_training_cells(cells, prepared):
+def test_validation_cells_are_not_among_the_training_cells(cells, prepared):
     assert len(prepared.validation_cells.names) == 60
     assert set(prepared.validation_cells.names) < set(cells.names)
     assert len(prepared.technical) == 247
@@ -44,10 +44,12 @@ def test_transforms_are_fitted_on_the_training_cells_alone(cells, prepared):
     for m, view in prepared.views.items():
         alone = Projection.fit(kept(cells, prepared.validation_cells).views[m], CONFIG)
         np.testing.assert_array_equal(view.preprocessor.projection.basis, alone.basis)
-        assert not np.array_equal(view.preprocessor.projection.share, Projection.fit(cells.views[m], CONFIG).share)
+        assert not np.array_equal(
+            view.preprocessor.projection.fraction, Projection.fit(cells.views[m], CONFIG).fraction
+        )
 
 
-def test_held_out_cells_follow_the_seed_and_another_seed_draws_others(cells, prepared):
+def test_validation_cells_follow_the_seed_and_another_seed_draws_others(cells, prepared):
     same = prepare(cells, CONFIG)
     other = prepare(cells, CONFIG.model_copy(update={"seed": 1}))
     assert same.validation_cells.names.tolist() == prepared.validation_cells.names.tolist()
@@ -56,20 +58,20 @@ def test_held_out_cells_follow_the_seed_and_another_seed_draws_others(cells, pre
         assert torch.equal(one, two)
 
 
-@pytest.mark.parametrize(("n_cells", "share", "n_validation"), [(23, 0.1, 0), (29, 0.1, 5), (307, 0.05, 60)])
-def test_few_cells_spare_a_fifth_and_more_spare_sixty(cells, n_cells, share, n_validation):
+@pytest.mark.parametrize(("n_cells", "fraction", "n_validation"), [(23, 0.1, 0), (29, 0.1, 5), (307, 0.05, 60)])
+def test_validation_cells_are_a_fifth_of_few_cells_and_sixty_of_more(cells, n_cells, fraction, n_validation):
     some = cells.take(np.arange(n_cells))
-    found = prepare(some, with_fraction(share)).validation_cells
+    found = prepare(some, with_fraction(fraction)).validation_cells
     assert (len(found.names) if found else 0) == n_validation
 
 
-def test_nothing_is_held_out_where_the_share_is_zero(cells):
+def test_there_are_no_validation_cells_where_the_fraction_is_zero(cells):
     found = prepare(cells, with_fraction(0.0))
     assert found.validation_cells is None
     assert len(found.technical) == 307
 
 
-def test_only_cells_with_two_modalities_are_held_out(cells):
+def test_only_cells_with_two_modalities_become_validation_cells(cells):
     paired = np.arange(307) < 101
     mixed = Cells({"rna": cells.views["rna"], "adt": cells.views["adt"].take(np.flatnonzero(paired))})
     found = prepare(mixed, CONFIG).validation_cells
@@ -102,12 +104,12 @@ def test_the_logit_of_a_peak_touches_the_linear_prediction_at_the_mean_code(prep
         prepared.views["atac"].preprocessor.standardisation,
     )
     head = prepared.network.head("atac")
-    share = projection.intercept + projection.loadings @ statistics.mean
-    inside = (share > 0.01) & (share < 0.99)
+    fraction = projection.intercept + projection.loadings @ statistics.mean
+    inside = (fraction > 0.01) & (fraction < 0.99)
     assert inside.sum() > 50
     at_mean = 1 / (1 + np.exp(-head.intercept.numpy()))
-    np.testing.assert_allclose(at_mean[inside], share[inside], rtol=1e-4)
-    slope = (share * (1 - share))[:, None] * head.loadings.numpy()
+    np.testing.assert_allclose(at_mean[inside], fraction[inside], rtol=1e-4)
+    slope = (fraction * (1 - fraction))[:, None] * head.loadings.numpy()
     np.testing.assert_allclose(slope[inside], (projection.loadings * statistics.scale)[inside], rtol=1e-3, atol=1e-6)
     assert (head.log_bias == 0).all()
 

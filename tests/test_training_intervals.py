@@ -31,7 +31,7 @@ def part(start, stop):
 
 @cache
 def model() -> Unisono:
-    """800 cells, of which 160 are held out; not refitted on them."""
+    """800 cells, of which 160 are validation cells; not refitted on them."""
     return fit(part(0, 800), batch_key="batch", config=tiny(validation={"fraction": 0.2}, refit_below=0), device="cpu")
 
 
@@ -42,7 +42,7 @@ def covered(found, query, target):
 
 @pytest.mark.parametrize(("source", "target"), [("rna", "adt"), ("adt", "rna"), ("atac", "adt")])
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.95])
-def test_unseen_cells_are_covered_as_often_as_promised(source, target, coverage):
+def test_new_cells_are_covered_as_often_as_promised(source, target, coverage):
     query = part(800, 800 + N_UNSEEN)
     found = model().predict(query, source, target, interval=coverage)
     assert covered(found, query, target) == pytest.approx(coverage, abs=0.05)
@@ -161,7 +161,7 @@ def test_coverage_in_a_report_is_that_of_the_groups_that_were_calibrated_by():
     assert curve[0.8] == pytest.approx(0.8, abs=0.05)
 
 
-def test_few_held_out_cells_promise_no_high_coverage():
+def test_few_validation_cells_give_infinite_intervals_of_high_coverage():
     few = model().calibrate(part(800, 830))
     found = few.predict(part(900, 910), "rna", "adt", interval=0.99)
     assert np.isinf(found.layers["upper"]).all()
@@ -182,7 +182,7 @@ def test_intervals_that_cannot_be_given_are_refused(options, text):
     assert text in found.what
 
 
-def test_a_model_without_held_out_cells_says_how_to_get_intervals():
+def test_a_model_without_validation_cells_says_how_to_get_intervals():
     without = Unisono(replace(model().fitted, intervals={}))
     found = refusal(without.predict, part(800, 810), "rna", "adt", interval=0.9)
     assert "model.calibrate" in found.remedy
@@ -192,7 +192,7 @@ def test_too_few_cells_to_calibrate_with_are_refused():
     assert refusal(model().calibrate, part(800, 807)).code == "E027"
 
 
-def test_novelty_is_learnt_of_held_out_cells_where_there_are_200_and_one_unseen_cell_in_20_lies_beyond_1():
+def test_novelty_is_measured_on_validation_cells_where_there_are_200_and_one_new_cell_in_20_exceeds_1():
     config = tiny(validation={"fraction": 0.2}, refit_below=0)
     many = fit(part(0, 1100), batch_key="batch", config=config, device="cpu")
     query = part(1100, 800 + 2 * N_UNSEEN)

@@ -31,7 +31,7 @@ def prepared(cells):
 
 
 class Scripted:
-    """A judge that gives the ranks it was told, and remembers the weights it was shown."""
+    """A scorer that returns the ranks it was given, and records the weights it was shown."""
 
     def __init__(self, ranks):
         self.foscttms, self.shown = list(ranks), []
@@ -41,11 +41,11 @@ class Scripted:
         return ValidationScores(0.5, self.foscttms[len(self.shown) - 1])
 
 
-def run(prepared, config=CONFIG, judge=None):
+def run(prepared, config=CONFIG, scorer=None):
     """Epochs of a training from the start, and its end."""
     training = Training.start(copy.deepcopy(prepared.network), config)
     mini_batches = MiniBatches(prepared.views, prepared.technical, config, CPU)
-    return list(train(training, mini_batches, judge, config)), training
+    return list(train(training, mini_batches, scorer, config)), training
 
 
 def test_one_seed_gives_the_same_weights_bit_by_bit_and_another_seed_others(prepared):
@@ -80,25 +80,25 @@ def test_the_noise_of_each_epoch_is_its_own_and_follows_the_seed(prepared, monke
     assert len(set(seeds)) == 6
 
 
-@pytest.mark.parametrize("judged", [True, False])
-def test_no_epoch_at_all_keeps_the_closed_form(prepared, judged):
-    judge = prepared.score if judged else None
-    epochs, training = run(prepared, changed(max_epochs=0), judge)
+@pytest.mark.parametrize("scored", [True, False])
+def test_no_epoch_at_all_keeps_the_closed_form(prepared, scored):
+    scorer = prepared.score if scored else None
+    epochs, training = run(prepared, changed(max_epochs=0), scorer)
     assert [epoch.number for epoch in epochs] == [0]
     assert equal(state_of(training.network), state_of(prepared.network))
 
 
 def test_the_weights_kept_are_those_of_the_best_evaluation(prepared):
-    judge = Scripted([0.3, 0.4, 0.2, 0.25, 0.22])
-    epochs, training = run(prepared, changed(max_epochs=4), judge)
+    scorer = Scripted([0.3, 0.4, 0.2, 0.25, 0.22])
+    epochs, training = run(prepared, changed(max_epochs=4), scorer)
     assert [epoch.is_best for epoch in epochs] == [True, False, True, False, False]
-    assert equal(state_of(training.network), judge.shown[2])
-    assert not equal(judge.shown[2], judge.shown[4])
+    assert equal(state_of(training.network), scorer.shown[2])
+    assert not equal(scorer.shown[2], scorer.shown[4])
     assert not training.network.training
 
 
 def test_the_start_is_kept_where_training_only_harms(prepared):
-    _, training = run(prepared, judge=Scripted([0.3, 0.4, 0.5, 0.6]))
+    _, training = run(prepared, scorer=Scripted([0.3, 0.4, 0.5, 0.6]))
     assert equal(state_of(training.network), state_of(prepared.network))
 
 
@@ -116,13 +116,13 @@ def test_evaluations_come_every_so_many_epochs_and_after_the_last(prepared):
     assert all(not epoch.is_best for epoch in epochs if not epoch.scores)
 
 
-def test_without_held_out_cells_the_average_after_the_last_epoch_is_kept(prepared):
+def test_without_validation_cells_the_average_after_the_last_epoch_is_kept(prepared):
     epochs, training = run(prepared)
     assert all(epoch.is_best and epoch.scores is None for epoch in epochs)
     assert equal(state_of(training.network), state_of(training.averaged))
 
 
-def test_what_is_judged_is_the_mean_of_the_weights_after_each_step(prepared):
+def test_what_is_scored_is_the_mean_of_the_weights_after_each_step(prepared):
     """With one step an epoch the first five weigh alike; from then on the mean looks back over five."""
     training = Training.start(copy.deepcopy(prepared.network), CONFIG)
     mini_batches = MiniBatches(prepared.views, prepared.technical, CONFIG, CPU)
@@ -153,20 +153,20 @@ def test_the_first_step_is_a_twentieth_of_the_learning_rate_and_decay_pulls_at_m
 
 
 def test_the_kl_term_warms_up_over_its_epochs(prepared):
-    """Without any learning the KL of each epoch is the same but for thinning and the share let in."""
+    """Without any learning the KL of each epoch is the same except for thinning and the warm-up."""
     epochs, _ = run(prepared, changed(max_epochs=5, learning_rate=1e-12, weight_decay=0.0, thinning=(1.0, 1.0)))
     kl = np.array([epoch.terms["kl"] for epoch in epochs[1:]])
     np.testing.assert_allclose(kl / kl[-1], [0.25, 0.5, 0.75, 1.0, 1.0], rtol=1e-3)
 
 
 def trained(seed=8, **switches):
-    """Twenty epochs on 247 cells, the judge, and the figures of the start and of what was kept."""
+    """Twenty epochs on 247 cells, the scorer, and the figures of the start and of what was kept."""
     sizes = {"max_epochs": 20, "epochs_per_evaluation": 5, "n_sampled_features": 13, "kl_warmup_epochs": 4}
     config = small_config(**sizes, n_members=1, learning_rate=1e-2, architecture=switches)
     prepared = prepare(simulated(seed=seed), config)
-    judge = prepared.score
-    epochs, training = run(prepared, config, judge)
-    return epochs, epochs[0].scores, judge(training.network)
+    scorer = prepared.score
+    epochs, training = run(prepared, config, scorer)
+    return epochs, epochs[0].scores, scorer(training.network)
 
 
 def test_training_improves_on_the_closed_form_for_cells_kept_aside():

@@ -96,7 +96,7 @@ def test_log_odds_are_shrunk_as_makes_validation_cells_the_likeliest(prepared, v
     is_open = (validation.cells.views["atac"].counts[rows_atac] > 0).toarray()
 
     def loss(shrinkage):
-        scale = shrinkage.scale(prepared.views["atac"].n_open)
+        scale = shrinkage.scale(prepared.views["atac"].n_seen)
         terms = replace(predictor.terms["rna", "atac"], log_odds_scale=scale)
         one = replace(predictor, terms={**predictor.terms, ("rna", "atac"): terms})
         return bernoulli_loss(is_open, one.predict(validation.codes["rna"].take(rows), "atac").dense())

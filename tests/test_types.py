@@ -28,13 +28,13 @@ NAMES = [f"c{i}" for i in range(7)]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cells": np.array(NAMES[:6])}, "rna: counts are (7, 5), names say (6, 5)"),
-        ({"features": np.array(list("abcd"))}, "rna: counts are (7, 5), names say (7, 4)"),
+        ({"cells": np.array(NAMES[:6])}, "rna: counts are (7, 5), names give (6, 5)"),
+        ({"features": np.array(list("abcd"))}, "rna: counts are (7, 5), names give (7, 4)"),
         ({"batch": np.array(["b"] * 3)}, "rna: 3 batch entries for 7 cells"),
         ({"cells": np.array([*NAMES[:6], "c0"])}, "rna: cell names are not unique"),
         ({"features": np.array(list("abcda"))}, "rna: feature names are not unique"),
-        ({"counts": sparse.csr_matrix(np.full((7, 5), 2.0))}, "rna: counts are float64, wanted integers"),
-        ({"counts": sparse.csr_matrix(np.full((7, 5), True))}, "rna: counts are bool, wanted integers"),
+        ({"counts": sparse.csr_matrix(np.full((7, 5), 2.0))}, "rna: counts are float64, expected integers"),
+        ({"counts": sparse.csr_matrix(np.full((7, 5), True))}, "rna: counts are bool, expected integers"),
         ({"counts": sparse.csr_matrix(np.full((7, 5), -1))}, "rna: counts contain negative values"),
     ],
 )

@@ -48,21 +48,21 @@ def fit(
         layer: where the raw counts are, None for X.
         preset: "fast", "default" or "best".
         seed: equal seeds give equal weights on one CPU.
-        config: all choices; takes the place of `preset` and `seed`.
+        config: all choices; replaces `preset` and `seed`.
         device: "auto", or a torch device.
         on_epoch: called after each epoch, for a progress display.
         checkpoint: folder for checkpoints, written every few seconds; None for none.
-        resume: go on from that checkpoint if it is there; the weights end up the same to the bit.
+        resume: resume from that checkpoint if it exists; the weights end up the same to the bit.
         source_name: what messages call the data, usually a file name.
-        unlabelled: cells without labels, such as the query to come: they take part in the terms within a modality,
-            and how they pair is not looked at. Figures on these cells are transductive then, which the model's record
-            says and every later evaluation repeats.
+        unlabelled: cells without labels, such as the query to come: they enter the terms within a modality, and
+            their pairing is ignored. Figures on these cells are then transductive, as the model's record and every
+            later evaluation state.
 
     Returns:
         The fitted model. `mdata` is not changed.
 
     Raises:
-        BadInput: the data cannot be used; the message says what to do.
+        BadInput: the data cannot be used; the message names a remedy.
 
     Examples:
         >>> import unisono as un

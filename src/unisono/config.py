@@ -54,15 +54,15 @@ class Architecture(_Frozen):
     style: bool = True
     """Style path: style encoder and AdaIN; off for ablation (the decoder then gets a constant style)."""
     linear_path: bool = True
-    """Probabilistic CCA in addition to the networks, which then learn what it leaves over."""
+    """Probabilistic CCA in addition to the networks, which then learn its residual."""
     linear_weight: float | None = Field(None, ge=0, le=1)
-    """Weight of the linear path in the similarity of two cells; None for what suits the validation cells best. It is
+    """Weight of the linear path in the similarity of two cells; None to select it on the validation cells. It is
     small where cells are many, and large where they are few and the networks overfit. A fixed one is untested."""
     initial_linear_weight: float = Field(0.2, ge=0, le=1)
-    """That weight until validation cells have chosen, and where there are none. 0 → 0.2: FOSCTTM of
+    """That weight before the selection, and without validation cells. 0 → 0.2: FOSCTTM of
     bmmc_cite 0.0839 → 0.0804 and 0.0738 → 0.0731."""
     kernel: bool = True
-    """Kernel ridge in addition to the networks in predictions, with the weight that suits the validation cells best."""
+    """Kernel ridge in addition to the networks in predictions, with a weight selected on the validation cells."""
     initial_temperature: float = Field(0.1, gt=0)
     """Temperature of the contrastive loss at the start. CLIP starts at 0.07; untested."""
     min_temperature: float = Field(0.01, gt=0)
@@ -91,10 +91,10 @@ class PreprocessingConfig(_Frozen):
     """From counts to standardised codes."""
 
     max_depth_correlation: float = Field(0.5, ge=0, le=1)
-    """A component of chromatin whose correlation with log depth within batches exceeds this is dropped: it says how
-    deeply a cell was sequenced. Untested."""
+    """A component of chromatin codes whose correlation with log depth within batches exceeds this is dropped, as it
+    measures sequencing depth. Untested."""
     max_loo_shrinkage: float = Field(0.95, ge=0, lt=1)
-    """Most that leave-one-out codes are shrunk by, of each code. A bound against division by zero; untested."""
+    """Largest shrinkage of leave-one-out codes, as fraction of a code. A bound against division by zero; untested."""
     missing_feature_ridge: float = Field(0.05, gt=0)
     """Ridge of the least-squares codes of a query that lacks features, where 1 is all features. Untested."""
     batch_prior_cells: float = Field(20.0, gt=0)
@@ -114,7 +114,7 @@ class LinearPathConfig(_Frozen):
     n_folds: int = Field(5, ge=2)
     """Folds behind the cross-validated canonical correlations. Untested."""
     min_fold_cells: int = Field(4000, ge=1)
-    """Cells that are divided into folds, over all repeats: where cells are few, one division says little. Spread of
+    """Cells that are divided into folds, over all repeats: where cells are few, one division is noisy. Spread of
     FOSCTTM of bmmc_cite over seeds 0.0051 → 0.0031."""
     max_repeats: int = Field(10, ge=1)
     """Most such divisions. Untested."""
@@ -133,33 +133,33 @@ class KernelConfig(_Frozen):
     """Kernel ridge and the other closed-form terms of a prediction."""
 
     ridge: float = Field(1.0, gt=0)
-    """Penalty of the kernel ridge. The 2021 winner's; untested."""
+    """Penalty of the kernel ridge, that of the 2021 winner; untested."""
     n_landmarks: int = Field(1500, ge=2)
     """Landmark cells; up to as many cells the regression is exact. Bounds the cost."""
     max_cells: int = Field(20_000, ge=2)
-    """Most cells that it is fitted to. Bounds the cost."""
+    """Most cells that the kernel is fitted to. Bounds the cost."""
     jitter: float = Field(1e-4, ge=0)
     """Added to the diagonal with landmarks, per cell. Untested."""
     weights: tuple[float, ...] = (0.0, 0.25, 0.5)
-    """Weights of the kernel that the validation cells choose from. None → these: ADT→RNA of pbmc10k 0.2200 →
+    """Weights of the kernel to select from on the validation cells. None → these: ADT→RNA of pbmc10k 0.2200 →
     0.2222, RNA→ADT of spleen_lymph 0.539 → 0.549."""
     initial_weight: float = Field(0.25, ge=0, le=1)
-    """Weight before the validation cells have chosen, and where there are none. Untested."""
+    """Weight before the selection, and without validation cells. Untested."""
     depth_ridge: float = Field(0.02, gt=0)
     """Penalty per cell of the expected depth. Untested; with the term, RNA→ATAC AUROC of cortex
     0.579 → 0.612."""
     min_pairs: int = Field(5, ge=2)
     """Paired cells below which nothing is fitted to a pair of modalities. Untested."""
     shrinkage_strengths: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
-    """Strengths of the shrinkage of log odds that the validation cells choose from. Untested."""
+    """Strengths of the shrinkage of log odds to select from on the validation cells. Untested."""
     shrinkage_priors: tuple[float, ...] = (0.0, 1.0, 4.0, 16.0, 64.0)
-    """Priors, in open cells, that they choose from. Untested."""
+    """Priors of the shrinkage, in cells, to select from. Untested."""
     initial_shrinkage: tuple[float, float] = (0.5, 4.0)
-    """Strength and prior before they have chosen, and where there are none. Untested."""
+    """Strength and prior before the selection, and without validation cells. Untested."""
 
 
 class ValidationConfig(_Frozen):
-    """Validation cells: training cells kept aside to stop training, to choose weights, and to calibrate."""
+    """Validation cells: training cells set aside to stop training, to select weights, and to calibrate."""
 
     fraction: float = Field(0.1, ge=0, lt=1)
     """Of the paired training cells; 0 for none. Untested."""
@@ -174,8 +174,8 @@ class ValidationConfig(_Frozen):
     n_style_cells: int = Field(1000, ge=1)
     """Training cells behind the mean styles, spread evenly over the batches. Bounds the cost of an evaluation."""
     linear_weights: tuple[float, ...] = (0.2, 0.5, 0.8)
-    """Weights of the linear path under the best of which matching is scored while the networks train: what they lose
-    in matching by training on, while they still gain in prediction, the linear path can make up for. Instead of
+    """Weights of the linear path, of which the best one scores matching while the networks train: the linear path can
+    compensate what they lose in matching while they still gain in prediction. Instead of
     0.2 alone: RNA→ADT of bmmc, panel224, spleen_lymph 0.6328 → 0.6339, 0.3586 → 0.3619, 0.5553 → 0.5611."""
     n_pairs: int = Field(1500, ge=2)
     """Pairs behind the temperatures of matching. Bounds the cost."""
@@ -185,32 +185,32 @@ class ValidationConfig(_Frozen):
     """Cells behind the shrinkage of log odds. Bounds the cost."""
     n_shrinkage_features: int = Field(3000, ge=1)
     """Features behind it. Bounds the cost."""
-    min_unseen: int = Field(200, ge=2)
-    """Validation cells from which on the embedding and novelty are learnt from them: cells that were trained on lie
-    elsewhere. With fewer, from training cells as if left out. Untested."""
+    min_embedding_cells: int = Field(200, ge=2)
+    """Validation cells from which on they serve for the embedding and for novelty, because codes of training cells are
+    overfitted. With fewer, training cells as if left out. Untested."""
 
 
 class MatchingConfig(_Frozen):
     """From similarities to match probabilities."""
 
     initial_beta: float = Field(10.0, gt=0)
-    """Inverse temperature where too few validation cells are there to fit one: probabilities are then a score.
+    """Inverse temperature where validation cells are too few to fit one: probabilities are then scores.
     Untested."""
     beta_range: tuple[float, float] = (0.1, 1000.0)
-    """Range of the inverse temperature in which the validation cells select. Untested."""
+    """Range of the inverse temperature to select from on the validation cells. Untested."""
     max_linear_beta: float = Field(300.0, gt=0)
     """Most that either similarity is multiplied by when the weight of the linear path is selected. Untested."""
     depth_weights: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
-    """Weights of depth that the validation cells select from, each with an inverse temperature of its own. Untested."""
+    """Weights of depth to select from on the validation cells, each with its own inverse temperature. Untested."""
     depth_beta_factor: float = Field(3.0, gt=1)
-    """Factor around the inverse temperature without depth in which that with depth is looked for. Untested."""
+    """Factor around the inverse temperature without depth in which that with depth is searched. Untested."""
     max_depth_correlation: float = Field(0.95, ge=0, lt=1)
     """Correlation of the log depths of partners above which depth gains no more weight. Untested."""
     n_candidates: int = Field(200, ge=1)
     """Nearest cells from either side that may be partners, when temperatures are fitted and when cells are matched.
     Bounds the cost."""
     n_anchors: int = Field(1000, ge=2)
-    """Most training cells of a side that similarities are normalised by. 300, 1,000, 2,500: FOSCTTM of pbmc10k
+    """Most training cells of a side by which similarities are normalised. 300, 1,000, 2,500: FOSCTTM of pbmc10k
     0.0362, 0.0359, 0.0357, of cortex 0.1048, 0.1042, 0.1041."""
     min_paired_anchors: int = Field(50, ge=2)
     """Paired cells below which all cells of either side are anchors. Untested."""
@@ -220,12 +220,12 @@ class UncertaintyConfig(_Frozen):
     """Intervals and novelty."""
 
     n_draws: int = Field(16, ge=2)
-    """Draws behind the spread of an interval: as many when widths are learnt as when they are used. Untested."""
+    """Draws behind the spread of an interval: as many when widths are fitted as when they are used. Untested."""
     min_interval_cells: int = Field(10, ge=2)
     """Validation cells below which there are no intervals of a direction. Untested."""
     min_batch_cells: int = Field(100, ge=2)
-    """Cells that a training batch needs to have widths of its own: the promise of n cells is up to 1 / (n + 1) too
-    wide. 20 → 100: coverage of 0.9 on bmmc_cite 0.942 → 0.906."""
+    """Cells that a training batch needs to have widths of its own: n cells cover up to 1 / (n + 1) too much.
+    20 → 100: coverage of 0.9 on bmmc_cite 0.942 → 0.906."""
     min_group_cells: int = Field(20, ge=2)
     """The same for a group named in `calibrate`. Untested."""
     novelty_quantile: float = Field(0.95, gt=0, lt=1)
@@ -243,10 +243,10 @@ class EmbeddingConfig(_Frozen):
     min_moment_cells: int = Field(20, ge=2)
     """Cells below which modalities are not aligned. Untested."""
     filled_fraction: float = Field(0.95, gt=0, le=1)
-    """Fraction of the cells whose vectors are filled up to one length. 0.9 → 0.95: FOSCTTM by cosine of pbmc10k
+    """Fraction of the cells whose vectors are extended to one length. 0.9 → 0.95: FOSCTTM by cosine of pbmc10k
     0.0343 → 0.0341, of cortex 0.0788 → 0.0785; but the other modality among 15 neighbours 0.18 → 0.16, 0.39 → 0.38."""
     n_directions: int = Field(64, ge=1)
-    """Coordinates of a modality for what fills up. 16, 32, 64: the other modality among 15 neighbours of pbmc10k 0.10,
+    """Coordinates of a modality for that extension. 16, 32, 64: the other modality among 15 neighbours of pbmc10k 0.10,
     0.13, 0.16, of cortex 0.29, 0.34, 0.38."""
     direction_bandwidth: float = Field(0.1, gt=0)
     """Distance of content vectors beyond which the directions of two cells have little in common. Untested."""

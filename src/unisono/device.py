@@ -1,4 +1,4 @@
-"""Which device the networks run on; says what it chose and never falls back in silence."""
+"""The device and the threads that a fit runs on; a device that is missing is an error, never replaced in silence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data that travels between rooms, checked when made, never changed after."""
+"""The data that rooms pass to each other: checked when made, never changed after."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class View:
             where none has.
 
     Raises:
-        ValueError: lengths disagree, a name stands twice, or a count is negative or not an integer.
+        ValueError: lengths disagree, a name occurs twice, or a count is negative or not an integer.
     """
 
     modality: Modality
@@ -49,9 +49,9 @@ class View:
     ids: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
-        wanted = (len(self.cells), len(self.features))
-        if self.counts.shape != wanted:
-            raise ValueError(f"{self.modality}: counts are {self.counts.shape}, names say {wanted}")
+        expected = (len(self.cells), len(self.features))
+        if self.counts.shape != expected:
+            raise ValueError(f"{self.modality}: counts are {self.counts.shape}, names give {expected}")
         if len(self.batch) != len(self.cells):
             raise ValueError(f"{self.modality}: {len(self.batch)} batch entries for {len(self.cells)} cells")
         if self.ids is not None and len(self.ids) != len(self.features):
@@ -60,7 +60,7 @@ class View:
             if not pd.Index(names).is_unique:
                 raise ValueError(f"{self.modality}: {what} names are not unique")
         if not np.issubdtype(self.counts.dtype, np.integer):
-            raise ValueError(f"{self.modality}: counts are {self.counts.dtype}, wanted integers")
+            raise ValueError(f"{self.modality}: counts are {self.counts.dtype}, expected integers")
         if self.counts.nnz and self.counts.data.min() < 0:
             raise ValueError(f"{self.modality}: counts contain negative values")
 
@@ -128,13 +128,13 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class MatchPosterior:
-    """Who is whose partner: row i is the distribution of left cell i over right cells, given that it has a partner.
+    """Match probabilities: row i is the distribution of left cell i over right cells, given that it has a partner.
 
     Attributes:
         probabilities: left x right CSR, every row sums to 1.
         p_unmatched: probability that the right side lacks the left cell's partner.
         confidence: probability that the likeliest right cell of each row is the partner: that it is there, times that
-            it is this one, before a rule made it a yes or no. None where no rule has given an answer yet.
+            it is this one, before any rule. None where no rule was applied yet.
     """
 
     probabilities: sparse.csr_matrix
@@ -153,10 +153,10 @@ class MatchPosterior:
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """How wide the intervals of a prediction are: half a width is factor · √(spread² + scale²).
+    """Widths of the intervals of a prediction: half a width is factor · √(spread² + scale²).
 
     Attributes:
-        coverage: share of measured values that the intervals are to hold.
+        coverage: fraction of measured values that the intervals should hold.
         factors: group x feature.
         group: row of `factors` of each cell.
         scale: typical error of each feature.
@@ -178,7 +178,7 @@ class Bounds:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Predicted values of one modality, kept as codes x loadings until they are asked for.
+    """Predicted values of one modality, kept as codes x loadings.
 
     value = link(codes @ loadings.T + intercept), with link `identity`, `nonnegative` max(0, .) or `logistic`
     1 / (1 + exp(-.)).
@@ -187,10 +187,10 @@ class Prediction:
         codes: cell x code.
         loadings: feature x code.
         intercept: one per feature.
-        via: modality that the prediction went through, None for the direct way.
-        draws: draw x cell x code, codes drawn from the posterior; None where none were asked for.
-        bounds: widths of intervals; None where none were asked for.
-        novelty: how far each cell lies from those of training, above 1 where it is unusual; None where it is not known.
+        via: intermediate modality, None for a direct prediction.
+        draws: draw x cell x code, codes drawn from the posterior; None for none.
+        bounds: widths of intervals; None for none.
+        novelty: distance of each cell from those of training, above 1 where it is unusual; None if unknown.
     """
 
     source: Modality
@@ -207,11 +207,11 @@ class Prediction:
     novelty: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        found = (self.codes.shape, self.loadings.shape, self.intercept.shape)
+        shapes = (self.codes.shape, self.loadings.shape, self.intercept.shape)
         n_codes = self.codes.shape[-1]
-        wanted = ((len(self.cells), n_codes), (len(self.features), n_codes), (len(self.features),))
-        if found != wanted:
-            raise ValueError(f"prediction of {self.target}: shapes {found}, wanted {wanted}")
+        expected = ((len(self.cells), n_codes), (len(self.features), n_codes), (len(self.features),))
+        if shapes != expected:
+            raise ValueError(f"prediction of {self.target}: shapes {shapes}, expected {expected}")
         if self.draws is not None and self.draws.shape[1:] != self.codes.shape:
             raise ValueError(f"prediction of {self.target}: draws are {self.draws.shape}, codes {self.codes.shape}")
 
@@ -245,7 +245,7 @@ class Prediction:
     def interval(self, rows: slice = slice(None)) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Lower and upper ends of the intervals of some cells, cell x feature.
 
-        The lower end is at least 0, but where the link is `identity`.
+        The lower end is at least 0, unless the link is `identity`.
 
         Raises:
             ValueError: the prediction was made without bounds or without draws.

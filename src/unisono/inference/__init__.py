@@ -1,1 +1,1 @@
-"""The fitted parts at work on arrays: one predictor, one similarity; reads no file and trains nothing."""
+"""Fitted parts at work on arrays: the predictor and what is saved with it; reads no file and trains nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Num
 from numpy.typing import NDArray
 
 from unisono.config import KernelConfig
@@ -14,7 +14,7 @@ from unisono.preprocessing.preprocessor import StandardisedCodes
 
 @dataclass(frozen=True, eq=False)
 class ClosedFormTerms:
-    """What a prediction from one modality to another has in addition to the networks.
+    """The terms of a prediction from one modality to another in addition to the networks.
 
     Attributes:
         kernel: predicts the target's batch-centred codes; None where it has no weight.
@@ -61,22 +61,22 @@ def fit_expected_depth(
 
 @dataclass(frozen=True)
 class LogOddsShrinkage:
-    """Deviations of log odds are multiplied by strength · n / (n + prior), n the training cells a peak was open in.
+    """Deviations of log odds are multiplied by strength · n / (n + prior), n the training cells with the feature.
 
-    What was learnt of a peak that was open in a handful of cells is mostly the chance of these cells. The order of
-    cells by content, and with it the AUROC of a peak, stays as it is; probabilities are calibrated.
+    Estimates for a feature seen in a handful of cells are mostly noise. The order of cells, and with it the AUROC of a
+    feature, stays as it is; probabilities are calibrated.
 
     Attributes:
-        strength: of a peak that was open often, 0 to 1.
-        prior: open cells at which half of it is left.
+        strength: factor of a feature that was seen often, 0 to 1.
+        prior: cells at which half of it is left.
     """
 
     strength: float
     prior: float
 
-    def scale(self, n_open: NDArray[np.floating]) -> NDArray[np.float32]:
-        """The factor of each peak."""
-        return np.asarray(self.strength * n_open / np.maximum(n_open + self.prior, 1e-12), dtype=np.float32)
+    def scale(self, n_seen: Num[np.ndarray, " feature"]) -> Float32[np.ndarray, " feature"]:
+        """The factor of each feature."""
+        return np.asarray(self.strength * n_seen / np.maximum(n_seen + self.prior, 1e-12), dtype=np.float32)
 
 
 def _depth_predictors(source: StandardisedCodes) -> NDArray[np.float32]:
@@ -124,10 +124,10 @@ class KernelRidge:
         if len(x) == len(landmarks):
             weights = np.linalg.solve(own + config.ridge * np.eye(len(own)), y - centre)
         else:
-            of_cells = _kernel(x, landmarks)
+            cross = _kernel(x, landmarks)
             jitter = config.jitter * len(x) * np.eye(len(own)) / len(own)
-            normal = of_cells.T @ of_cells + config.ridge * own + jitter
-            weights = np.linalg.solve(normal, of_cells.T @ (y - centre))
+            normal = cross.T @ cross + config.ridge * own + jitter
+            weights = np.linalg.solve(normal, cross.T @ (y - centre))
         return cls(landmarks, weights.astype(np.float32), centre.astype(np.float32))
 
     def predict(self, x: Float32[np.ndarray, "cell source"]) -> Float32[NDArray[np.float32], "cell target"]:

@@ -1,4 +1,4 @@
-"""What a fitted model is made of, and what it says of arrays; reads no file, trains nothing."""
+"""The parts of a fitted model, and its predictions and similarities of views; reads no file, trains nothing."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class FittedModel:
     Attributes:
         config: the choices of the fit.
         predictor: from the codes of one modality to the features of another.
-        anchors: by pair of modalities, what makes a log density ratio of the similarity of contents.
+        anchors: by pair of modalities, they turn the similarity of contents into a log density ratio.
         depth_terms: the same when the agreement of depths is added.
-        moment_alignment: by modality, what brings its vectors to those of the others; none where none was fitted.
+        moment_alignment: by modality, the map of its vectors to the shared space; empty where none was fitted.
         novelties: by modality, how far a cell lies from those of training.
-        intervals: by (source, target), how wide intervals are; none where too few cells were kept aside.
+        intervals: by (source, target), the widths of intervals; none where validation cells were too few.
         record: where the model came from.
     """
 
@@ -75,11 +75,11 @@ class FittedModel:
         if not 0 < coverage < 1:
             raise bad_input("E053", "predict", f"interval={coverage} is no coverage.", "pass a number between 0 and 1")
         if spec_of(target).is_binary:
-            what = f"{target} is measured as 0 or 1, which an interval about a probability would not hold."
+            what = f"{target} is measured as 0 or 1, which no interval about a probability would hold."
             raise bad_input("E053", "predict", what, f"leave interval out for {target}")
         if (source, target) not in self.intervals:
-            what = f"no intervals are known from {source} to {target}: too few cells were kept aside in the fit."
-            raise bad_input("E053", "predict", what, "call model.calibrate with cells that it has not seen")
+            what = f"no intervals are known from {source} to {target}: the fit had too few validation cells."
+            raise bad_input("E053", "predict", what, "call model.calibrate with cells that it was not trained on")
         return self.intervals[source, target].bounds(coverage, groups)
 
     def content_vectors(self, view: View) -> Array:

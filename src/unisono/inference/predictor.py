@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -37,9 +37,9 @@ class Predictor:
         c(x; s) = N(x; s) + w (K(x) − N(x; s̄))            kernel ridge K of weight w; s̄ is the average style
         v_g(x; s) = link( a_g ⟨W_g, c(x; s)⟩ + b_g + d(x) )
 
-    with the loadings W and intercepts b of the target's head. a and d are 1 and 0 but for log odds, of chromatin: a
-    shrinks them, and d is the expected depth of the cell. Draws replace μ_m(x) by samples of the posterior of content.
-    In a chain, the codes that are predicted of a modality in between are read as if they had been measured.
+    with the loadings W and intercepts b of the target's head. a and d are 1 and 0 except for a binary target: a shrinks
+    its log odds, and d is the expected depth of the cell. Draws replace μ_m(x) by samples of the posterior of content.
+    In a chain, predicted codes of an intermediate modality are used as if they had been measured.
 
     Attributes:
         network: content encoders, style encoders, decoders and heads of all members.
@@ -68,7 +68,7 @@ class Predictor:
             codes: of the source.
             target: modality to predict.
             style: of the target; the average style by default.
-            via: a modality to pass through; the mean is then that of the draws, 32 by default.
+            via: an intermediate modality; the mean is then that of the draws, 32 by default.
             n_draws: draws from the posterior to keep; 0 for none.
         """
         style = style if style is not None else self.styles[target].average
@@ -103,7 +103,7 @@ class Predictor:
         return book.of_batch(name)
 
     def style_of(self, view: View) -> Style:
-        """The mean style of reference cells, whose offset is what their own content leaves unexplained.
+        """The mean style of reference cells, whose offset is what their content does not explain.
 
         So a handful of cells of one type shifts the prediction by how they were measured, not by what they are.
         """
@@ -119,11 +119,11 @@ class Predictor:
         """∂c/∂x in the average style, target code x source code, mean over cells."""
         terms = self.terms[codes.modality, target]
         average = self.styles[target].average
-        of_networks = mean_jacobian(self.network, codes.modality, target, codes.x, *average)
+        networks = mean_jacobian(self.network, codes.modality, target, codes.x, *average)
         if terms.kernel is None:
-            return of_networks
+            return networks
         weight = np.float32(terms.kernel_weight)
-        return (1.0 - weight) * of_networks + weight * terms.kernel.mean_jacobian(codes.x)
+        return (1.0 - weight) * networks + weight * terms.kernel.mean_jacobian(codes.x)
 
     def loadings(self, source: Modality, target: Modality) -> tuple[Array, Array]:
         """a_g W_g, feature x code, and b_g, of a prediction from `source`."""
@@ -170,20 +170,19 @@ class Predictor:
     ) -> Array:
         """Codes of the target by way of a third modality, draw x cell x code.
 
-        The first step draws content from the source's posterior and decodes it to codes of the middle, a draw for each
-        member; the second reads these as if they had been measured, draws again and decodes. So the spread of the
-        draws holds what the source leaves open about the middle, what the middle leaves open about the target, and how
-        far the members disagree in both. The mean over draws is E[target | source] if, as by the central dogma, the
-        target depends on the source through the middle alone.
+        The first step draws content from the source's posterior and decodes it to codes of the middle, one draw per
+        member; the second uses these as if they had been measured, draws again and decodes. So the spread of the draws
+        holds the uncertainty of both steps and the disagreement of members. The mean over draws is E[target | source]
+        if, as by the central dogma, the target depends on the source through the middle alone.
         """
         average = self.styles[middle].average
         correction = self._kernel_correction(codes.modality, codes.x, middle)
-        passed, drawn = [], []
+        middles, drawn = [], []
         for draw in self._posterior_draws(n_draws, n_steps=2):
             between = self._decoded_draw(codes.modality, codes.x, middle, average, draw.noise[0]) + correction
-            passed.append(between.mean(axis=0))
+            middles.append(between.mean(axis=0))
             drawn.append(self._decoded_draw(middle, between, target, style, draw.noise[1])[: draw.n_members])
-        mean = np.asarray(np.mean(passed, axis=0), dtype=np.float32)
+        mean = np.asarray(np.mean(middles, axis=0), dtype=np.float32)
         return np.concatenate(drawn) + self._kernel_correction(middle, mean, target)
 
     def _decoded_draw(self, source: Modality, x: Array, target: Modality, style: Style, noise: Array) -> Array:
@@ -198,11 +197,6 @@ class Predictor:
         for number, start in enumerate(range(0, n_draws, size)):
             noise = -noise if number % 2 else rng.standard_normal(shape, dtype=np.float32)
             yield _Draw(noise, min(size, n_draws - start))
-
-    def with_aliases(self, aliases: Mapping[str, str]) -> Predictor:
-        """The same predictor, which also knows features by other names; see `Unisono.with_aliases`."""
-        known = {m: preprocessor.with_aliases(aliases) for m, preprocessor in self.preprocessors.items()}
-        return replace(self, preprocessors=known)
 
 
 class _Draw(NamedTuple):

@@ -1,4 +1,4 @@
-"""Record: where a model came from; JSON-able, saved with it, shown to whoever asks; holds no weights."""
+"""Record: the provenance of a model, JSON-able and saved with it; holds no weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EpochRecord(BaseModel):
 
 
 class Unlabelled(BaseModel):
-    """Cells of which the model has seen the counts, but not which belong together: figures on them are transductive.
+    """Cells whose counts, but not whose pairing, the model has used: figures on them are transductive.
 
     Attributes:
         how: `fit`, given to the fit in addition to the training cells; or `adapt`, adapted to later.
@@ -40,18 +40,17 @@ class Record(BaseModel):
     """Provenance of a fitted model.
 
     Attributes:
-        versions: of this package and of the libraries that shaped the numbers.
+        versions: of this package and of the libraries that a fit depends on.
         fingerprint: SHA-256 over names, batches and counts of the training cells.
         n_cells: training cells by modality, validation cells among them.
-        n_validation: cells kept aside to stop, select and calibrate.
+        n_validation: validation cells, which stop training, select and calibrate.
         batch_key: column that named the technical batches, if any.
         modalities: the file's names of the modalities, where the user gave them.
         device: where the networks were trained.
         curve: the evaluated epochs.
-        validation: the validation cells as the selected predictor predicts and matches them, before a refit; None
-            where there were none.
+        validation: scores of the selected predictor on the validation cells, before a refit; None without any.
         seconds: wall time of the fit.
-        unlabelled: cells that the model has seen in addition to those it was trained on.
+        unlabelled: cells that were used in addition to those it was trained on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

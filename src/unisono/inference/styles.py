@@ -1,4 +1,4 @@
-"""StyleBook: the styles a model knows by name for one modality, and the one to use when none is asked for."""
+"""StyleBook: the styles of one modality by name of their batch, and their average; computes none of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Style(NamedTuple):
 
     Attributes:
         latent: member x style, drives AdaIN.
-        offset: one per code, how far the batch's codes lie from those of all cells.
+        offset: one per code, mean of the batch's codes about that of all cells.
     """
 
     latent: NDArray[np.float32]
@@ -44,7 +44,7 @@ class StyleBook:
         return Style(self.average_latent, np.zeros(self.offsets.shape[1], dtype=np.float32))
 
     def with_batches(self, other: StyleBook, names: Sequence[str]) -> StyleBook:
-        """The same book with some batches of another one of the same networks behind its own."""
+        """The same book with some batches of another one, of the same networks, appended."""
         rows = [int(np.flatnonzero(other.batches == name)[0]) for name in names]
         return StyleBook(
             np.concatenate([self.batches, other.batches[rows]]),
@@ -59,7 +59,7 @@ class StyleBook:
         Raises:
             KeyError: no training batch has this name.
         """
-        found = np.flatnonzero(self.batches == name)
-        if not len(found):
+        rows = np.flatnonzero(self.batches == name)
+        if not len(rows):
             raise KeyError(name)
-        return Style(self.latents[found[0]], self.offsets[found[0]])
+        return Style(self.latents[rows[0]], self.offsets[rows[0]])

@@ -1,7 +1,7 @@
 """Matching: similarity to problem to probabilities to an answer; sees vectors, never counts, networks or names.
 
-For vectors of any method: fit β with `fit_beta` (or `fit_beta_and_depth_weight`) on partners that were held out, make a
-`Similarity` of other cells, and give it to `match_cells`.
+For vectors of any method: fit β with `fit_beta` (or `fit_beta_and_depth_weight`) on known partners that did not train
+them, make a `Similarity` of other cells, and give it to `match_cells`.
 """
 
 from unisono.matching.anchors import Anchors, mean_potential

@@ -18,17 +18,17 @@ _CELLS_AT_A_TIME = 4096
 
 @dataclass(frozen=True, eq=False)
 class Anchors:
-    """Cells that stand for the population of each side, with what makes densities of their similarities.
+    """A sample of the population of each side, with the potentials that normalise similarities to density ratios.
 
-    A contrastive loss learns log p(x, y) / (p(x) p(y)) up to a function of x and one of y. Those two are fixed by what
-    a density ratio r is: averaged over all y it is 1 for every x, and the other way round. With anchors x_k, y_k,
+    A contrastive loss learns log p(x, y) / (p(x) p(y)) up to a function of x and one of y. Those two are fixed by
+    the density ratio r: its mean over all y is 1 for every x, and the other way round. With anchors x_k, y_k,
 
         log r(x, y) = β ⟨x, y⟩ + a(x) + b(y),
         a(x) = −log mean_k exp(β ⟨x, y_k⟩ + b(y_k)),   b(y) = −log mean_k exp(β ⟨x_k, y⟩ + a(x_k)).
 
-    On the anchors that is a matching problem in which all rows have one mass and all columns another. a and b lift
-    cells of rare kinds, which are like few others, and lower those that are like everybody (hubs). What is added to all
-    a and taken from all b changes nothing: their means over the anchors are equal.
+    On the anchors that is a matching problem in which all rows have one mass and all columns another. a and b raise
+    rare cells, which are similar to few others, and lower hubs, which are similar to all. A constant added to all a
+    and subtracted from all b changes nothing: their means over the anchors are equal.
 
     Attributes:
         left: anchor x dimension.
@@ -63,31 +63,31 @@ class Anchors:
         if n_left == 0 or n_right == 0:
             raise ValueError(f"{n_left} left and {n_right} right anchors: expected cells on both sides")
         masses = np.full(n_left, float(n_right)), np.full(n_right, float(n_left))
-        found = solve(MatchingProblem(beta * (left @ right.T).astype(np.float64), *masses))
-        shift = (found.left.mean() - found.right.mean()) / 2
-        return cls(left, right, found.left - shift, found.right + shift, beta)
+        scalings = solve(MatchingProblem(beta * (left @ right.T).astype(np.float64), *masses))
+        shift = (scalings.left.mean() - scalings.right.mean()) / 2
+        return cls(left, right, scalings.left - shift, scalings.right + shift, beta)
 
     def swapped(self) -> Anchors:
         """The same with left and right exchanged."""
         return Anchors(self.right, self.left, self.right_potential, self.left_potential, self.beta)
 
     def potential(self, right: Float[np.ndarray, "cell dim"]) -> Float[np.ndarray, " cell"]:
-        """Potential b of right cells, in nats: minus the log of their mean likeness to the left anchors."""
-        found = np.empty(len(right))
+        """Potential b of right cells, in nats: minus the log of their mean density ratio to the left anchors."""
+        potential = np.empty(len(right))
         for start in range(0, len(right), _CELLS_AT_A_TIME):
             some = slice(start, start + _CELLS_AT_A_TIME)
             scores = self.beta * (right[some] @ self.left.T).astype(np.float64)
-            found[some] = np.log(len(self.left)) - logsumexp(scores + self.left_potential, axis=1)
-        return found
+            potential[some] = np.log(len(self.left)) - logsumexp(scores + self.left_potential, axis=1)
+        return potential
 
 
 def mean_potential(
     anchors: Mapping[Pair, Anchors], modality: Modality, vectors: Float[np.ndarray, "cell dim"]
 ) -> Float[np.ndarray, " cell"]:
     """Potential of cells over β, as it is added to an inner product: the mean over the pairs that a modality is in."""
-    found = []
+    potentials = []
     for (left, right), pair_anchors in anchors.items():
         if modality in (left, right):
-            seen_from = pair_anchors if modality == right else pair_anchors.swapped()
-            found.append(seen_from.potential(vectors) / pair_anchors.beta)
-    return np.asarray(np.mean(found, axis=0))
+            oriented = pair_anchors if modality == right else pair_anchors.swapped()
+            potentials.append(oriented.potential(vectors) / pair_anchors.beta)
+    return np.asarray(np.mean(potentials, axis=0))

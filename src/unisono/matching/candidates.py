@@ -26,7 +26,7 @@ MAX_ENTRIES_PER_ROW = 1000
 _BLOCK_ENTRIES = 2**22
 """Similarities held at a time: 16 MB of float32; larger blocks are slower."""
 _STRIDE = 8
-"""One column in so many is looked at to set the threshold above which a row is ordered."""
+"""Every eighth column is sampled for the threshold above which a row is sorted."""
 
 
 def blocks(n_left: int, n_right: int, within: tuple[Labels, Labels] | None) -> Iterator[tuple[Rows, Rows]]:
@@ -34,7 +34,7 @@ def blocks(n_left: int, n_right: int, within: tuple[Labels, Labels] | None) -> I
 
     Raises:
         BadInput: E057, a group of left cells has no right cell.
-        ValueError: the labels are not as many as the cells.
+        ValueError: numbers of labels and cells differ.
     """
     if within is None:
         yield np.arange(n_left), np.arange(n_right)
@@ -43,20 +43,20 @@ def blocks(n_left: int, n_right: int, within: tuple[Labels, Labels] | None) -> I
     if (len(left), len(right)) != (n_left, n_right):
         raise ValueError(f"within: {len(left)} and {len(right)} labels for {n_left} left and {n_right} right cells")
     groups = np.unique(left)
-    _refuse_lonely(groups[~np.isin(groups, right)], left)
+    _require_right_cells(groups[~np.isin(groups, right)], left)
     for group in groups:
         yield np.flatnonzero(left == group), np.flatnonzero(right == group)
 
 
-def _refuse_lonely(lonely: Labels, left: Labels) -> None:
-    if len(lonely) == 0:
+def _require_right_cells(alone: Labels, left: Labels) -> None:
+    if len(alone) == 0:
         return
-    named = ", ".join(map(repr, lonely[:3].tolist())) + (", …" if len(lonely) > 3 else "")
-    n_cells = int(np.isin(left, lonely).sum())
+    named = ", ".join(map(repr, alone[:3].tolist())) + (", …" if len(alone) > 3 else "")
+    n_cells = int(np.isin(left, alone).sum())
     raise bad_input(
         "E057",
         "match",
-        f"{len(lonely)} groups hold {n_cells} left cells and no right cell ({named}).",
+        f"{len(alone)} groups hold {n_cells} left cells and no right cell ({named}).",
         "leave those cells out, or match without `within`",
     )
 
@@ -77,7 +77,7 @@ def nearest(
         k: neighbours from either side; min(200, n) if None.
         cap: most entries per row. The best stay, and among them first those that are a right cell's best,
             so that a right cell loses its last edge only where more than `cap` right cells have one best left cell.
-        block_entries: similarities held at a time; bounds memory and leaves the result alone.
+        block_entries: similarities held at a time; bounds memory, does not change the result.
 
     Returns:
         left x right CSR of scores, sorted by column within a row, no row empty; a score of 0 is stored.
@@ -126,7 +126,7 @@ def _best(query: Vectors, reference: Vectors, k: int, block_entries: int) -> NDA
 def _largest(similarity: NDArray[np.float32], k: int) -> NDArray[np.intp]:
     """Columns of the k largest of each row: those above a threshold from a sample of columns, then the best of these.
 
-    Exact, at a tenth of the cost of ordering whole rows. A row in which fewer than k pass the threshold is taken whole.
+    Exact, at a tenth of the cost of sorting whole rows. A row in which fewer than k pass the threshold is kept whole.
     """
     n = similarity.shape[1]
     in_sample = int(k / _STRIDE + 4 * np.sqrt(k / _STRIDE)) + 2
@@ -138,13 +138,13 @@ def _largest(similarity: NDArray[np.float32], k: int) -> NDArray[np.intp]:
     passes[passes.sum(axis=1) < k] = True
     rows, columns = np.divmod(np.flatnonzero(passes), n)
     counts = np.bincount(rows, minlength=len(similarity))
-    place = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
+    rank = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
     shortlist = np.full((len(similarity), counts.max()), -np.inf, dtype=np.float32)
-    shortlist[rows, place] = similarity[passes]
-    names = np.zeros(shortlist.shape, dtype=np.intp)
-    names[rows, place] = columns
+    shortlist[rows, rank] = similarity[passes]
+    positions = np.zeros(shortlist.shape, dtype=np.intp)
+    positions[rows, rank] = columns
     best = np.argpartition(shortlist, -k, axis=1)[:, -k:]
-    return np.take_along_axis(names, best, axis=1)
+    return np.take_along_axis(positions, best, axis=1)
 
 
 def _union(ahead: NDArray[np.intp], back: NDArray[np.intp], left: Vectors, right: Vectors) -> sparse.csr_matrix:
@@ -161,7 +161,7 @@ def _union(ahead: NDArray[np.intp], back: NDArray[np.intp], left: Vectors, right
 def inner_products(
     left: Vectors, right: Vectors, rows: Int[np.ndarray, " pair"], columns: Int[np.ndarray, " pair"]
 ) -> Float[np.ndarray, " pair"]:
-    """Scores of the pairs, each summed on its own: bits depend neither on blocks nor on the order of the cells."""
+    """Scores of the pairs, each summed on its own: they do not depend on blocks or on the order of cells."""
     scores = np.empty(len(rows), dtype=np.float32)
     size = max(1, _BLOCK_ENTRIES // max(1, left.shape[1]))
     for start in range(0, len(rows), size):
@@ -185,7 +185,7 @@ def row_of_entries(graph: sparse.csr_matrix) -> Rows:
 
 
 def rank_in_row(graph: sparse.csr_matrix, first: Bool[np.ndarray, " entry"] | None = None) -> Rows:
-    """The place of each stored entry in its row, 0 for the largest value; entries in `first` come before all others."""
+    """The rank of each stored entry in its row, 0 for the largest value; entries in `first` come before all others."""
     rows = row_of_entries(graph)
     keys = (-graph.data, rows) if first is None else (-graph.data, ~first, rows)
     order = np.lexsort(keys)

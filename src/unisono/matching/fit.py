@@ -27,17 +27,17 @@ def fit_beta(
     """The inverse temperature under which true partners are the most likely.
 
     Sinkhorn's probabilities are softer than the exact marginals of a one-to-one matching, and the fit makes up for
-    it: where partners are clear it lies above the slope of the log density ratio, by up to half on Gaussian pairs.
+    it: where partners are clear it exceeds the slope of the log density ratio, by up to half on Gaussian pairs.
 
     Args:
-        left: cell x dimension; row i of both is the same cell. The cells must not have trained the vectors.
+        left: cell x dimension; row i of both is the same cell. They must not have trained the vectors.
         right: cell x dimension.
         within: group of each cell; pairs are matched within groups, as they will be later.
         config: the range that is searched, coarsely in logarithms and then by bounded Brent around the best, and the
             candidates from either side; the partner is always among them.
     """
-    nothing = np.zeros((len(left), 0), dtype=np.float32)
-    groups = _pose(_Pairs(left, right, nothing, nothing, within), 0.0, config.n_candidates)
+    no_depth = np.zeros((len(left), 0), dtype=np.float32)
+    groups = _likelihoods(_Pairs(left, right, no_depth, no_depth, within), 0.0, config.n_candidates)
     return _search(groups, config.beta_range)[0]
 
 
@@ -54,7 +54,7 @@ def fit_beta_and_depth_weight(
     """The inverse temperature of content and the weight of depth under which true partners are the most likely.
 
     Args:
-        left: cell x dimension; row i of both is the same cell. The cells must not have trained the vectors.
+        left: cell x dimension; row i of both is the same cell. They must not have trained the vectors.
         right: cell x dimension.
         log_depth_left: log total counts of each cell on the left; standardised here, within groups.
         log_depth_right: log total counts of each cell on the right.
@@ -66,12 +66,12 @@ def fit_beta_and_depth_weight(
     x, y = standardise_depth(log_depth_left, within), standardise_depth(log_depth_right, within)
     r, k = fit_depth_correlation(x, y, config.max_depth_correlation), config.n_candidates
     pairs = _Pairs(left, right, *depth_features(x, y, r), within)
-    by_content = _pose(pairs, 0.0, k)
+    by_content = _likelihoods(pairs, 0.0, k)
     beta, loss = _search(by_content, config.beta_range) if beta is None else (beta, _mean_loss(by_content, beta, 0.0))
     fits = [(loss, DepthTerm(beta, 0.0, r))]
     for weight in config.depth_weights if r > 0 else ():
         near = (beta / config.depth_beta_factor, beta * config.depth_beta_factor)
-        beta_with_depth, loss = _refine(_pose(pairs, weight / beta, k), near, weight)
+        beta_with_depth, loss = _refine(_likelihoods(pairs, weight / beta, k), near, weight)
         fits.append((loss, DepthTerm(beta_with_depth, weight, r)))
     return min(fits, key=lambda fit: fit[0])[1]
 
@@ -110,14 +110,14 @@ class _Likelihood:
         return float(np.log(np.maximum(probability, _SMALLEST)).sum())
 
 
-def _pose(pairs: _Pairs, depth_weight: float, k: int) -> list[_Likelihood]:
+def _likelihoods(pairs: _Pairs, depth_weight: float, k: int) -> list[_Likelihood]:
     """The pairs of each group; candidates are chosen by content + depth_weight * depth, as a match would."""
     n_cells = len(pairs.left)
     within = None if pairs.within is None else (pairs.within, pairs.within)
-    return [_pose_group(pairs, rows, depth_weight, k) for rows, _ in blocks(n_cells, n_cells, within)]
+    return [_likelihood(pairs, rows, depth_weight, k) for rows, _ in blocks(n_cells, n_cells, within)]
 
 
-def _pose_group(pairs: _Pairs, cells: Rows, depth_weight: float, k: int) -> _Likelihood:
+def _likelihood(pairs: _Pairs, cells: Rows, depth_weight: float, k: int) -> _Likelihood:
     left, right = pairs.left[cells], pairs.right[cells]
     left_depth, right_depth = pairs.left_depth[cells], pairs.right_depth[cells]
     near = nearest(np.hstack([left, np.float32(depth_weight) * left_depth]), np.hstack([right, right_depth]), k)

@@ -31,14 +31,14 @@ def apply_rule(match_posterior: MatchPosterior, rule: Rule, *, max_partners: int
     Args:
         match_posterior: before any rule.
         rule: `soft` keeps the `max_partners` largest probabilities of a row and rescales them to sum to 1. `argmax`
-            gives each left cell its most probable right cell, which maximises the expected share of partners found.
+            gives each left cell its most probable right cell, which maximises the expected fraction of right partners.
             `one-to-one` gives the most probable matching in which no right cell is taken twice and as many left
             cells as the candidates allow are matched.
         max_partners: most entries of a row, for `soft`.
 
     Returns:
         Rows sum to 1. `soft` and `argmax` leave `p_unmatched` as it was. After `one-to-one` it is 0 for a matched
-        cell and 1 for one left over, whose row is then its argmax: what it would be if its partner were there.
+        cell and 1 for one left over, whose row is then its argmax.
         `confidence` is that of each row's largest entry before the rule.
     """
     if rule not in RULES:
@@ -82,12 +82,12 @@ def _assignment(match_posterior: MatchPosterior) -> NDArray[np.intp]:
     """The right cell of each left cell, −1 for those left over: a full matching with a dummy partner for each row.
 
     The cost of a pair is −log of the joint probability p(partner is there) · p(it is this one), that of being left
-    over is −log p_unmatched plus a penalty larger than all pairs together: as few as can be, and the likeliest.
+    over is −log p_unmatched plus a penalty larger than all pairs together: as few as possible, and the likeliest.
     """
     n_left, n_right = match_posterior.probabilities.shape
     rows = row_of_entries(match_posterior.probabilities)
-    is_there = 1.0 - match_posterior.p_unmatched
-    pair_cost = _cost(match_posterior.probabilities.data * is_there[rows])
+    is_present = 1.0 - match_posterior.p_unmatched
+    pair_cost = _cost(match_posterior.probabilities.data * is_present[rows])
     penalty = n_left * (pair_cost.max(initial=0.0) + 1.0)
     cost = np.concatenate([pair_cost, penalty + _cost(match_posterior.p_unmatched)])
     edge_rows = np.concatenate([rows, np.arange(n_left)])
@@ -100,7 +100,7 @@ def _assignment(match_posterior: MatchPosterior) -> NDArray[np.intp]:
 
 
 def _cost(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 − log p: the 1 keeps costs off zero, which the solver would read as no edge, and is the same for all rows."""
+    """1 − log p: the 1 keeps costs above zero, which the solver would read as no edge, and is the same for all rows."""
     return np.asarray(1.0 - np.log(np.maximum(probability, _SMALLEST)))
 
 
@@ -112,9 +112,9 @@ def _best_in_row(graph: sparse.csr_matrix) -> NDArray[np.intp]:
 def _value_at(graph: sparse.csr_matrix, columns: NDArray[np.intp]) -> NDArray[np.float64]:
     """The value in one column of each row, 0 where none is stored."""
     rows = row_of_entries(graph)
-    is_there = graph.indices == columns[rows]
+    is_present = graph.indices == columns[rows]
     found = np.zeros(graph.shape[0])
-    found[rows[is_there]] = graph.data[is_there]
+    found[rows[is_present]] = graph.data[is_present]
     return found
 
 
@@ -126,7 +126,7 @@ def _normalised(graph: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 _MIN_MASS = 1e-6
-"""Of a cell that is sure to be without a partner: its row still says who it would be."""
+"""Of a cell that is sure to be without a partner: its row still ranks the candidates."""
 
 
 def match_cells(
@@ -138,7 +138,7 @@ def match_cells(
     k: int | None = None,
     prior_unmatched: float = 0.0,
 ) -> MatchPosterior:
-    """Match left to right cells by a rule; `match_posterior` says what the other arguments are.
+    """Match left to right cells by a rule; see `match_posterior` for the other arguments.
 
     Args:
         rule: see `apply_rule`.
@@ -159,16 +159,16 @@ def match_posterior(
 
     Args:
         similarity: log density ratios of left and right cells.
-        within: group labels of left and of right cells; no cell is matched out of its group.
+        within: group labels of left and of right cells; no cell is matched outside its group.
         k: candidates from either side; min(200, n) if None.
-        prior_unmatched: prior share of the smaller side that lacks its partner, see `unmatched_probability`. With 0 the
-            smaller side is matched whole, and only the surplus of the larger one is left over.
+        prior_unmatched: prior fraction of the smaller side that lacks its partner, see `unmatched_probability`. With 0
+            the smaller side is matched whole, and only the surplus of the larger one is left.
 
     Returns:
         Rows and columns in the order of the cells. Shuffling the right cells shuffles the columns.
 
     Raises:
-        BadInput: E057, left cells that have no right cell to be matched to.
+        BadInput: E057, left cells without right cells.
         ValueError: vectors or settings that cannot be used.
     """
     n_left, n_right = len(similarity.left), len(similarity.right)

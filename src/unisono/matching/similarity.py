@@ -22,11 +22,11 @@ _DEFAULTS = MatchingConfig()
 
 @dataclass(frozen=True)
 class DepthTerm:
-    """How much depth counts in a match: log density ratio = beta * score + weight * (Gaussian log ratio at r).
+    """The weight of depth in a match: log density ratio = beta * score + weight * (Gaussian log ratio at r).
 
     Attributes:
         beta: inverse temperature of the content score.
-        weight: 0 leaves depth out, 1 takes it as independent of the content.
+        weight: 0 ignores depth, 1 takes it as independent of the content.
         r: correlation of log depths between partners.
     """
 
@@ -38,7 +38,7 @@ class DepthTerm:
 def standardise_depth(
     log_depth: Float[np.ndarray, " cell"], groups: Labels | None = None
 ) -> Float[np.ndarray, " cell"]:
-    """Log depth with mean 0 and standard deviation 1 in each group; 0 where all cells of a group have the same."""
+    """Log depth with mean 0 and standard deviation 1 in each group; 0 in a group of equal depths."""
     _, group = np.unique(np.zeros(len(log_depth)) if groups is None else groups, return_inverse=True)
     n_cells = np.bincount(group)
     centred = log_depth - (np.bincount(group, weights=log_depth) / n_cells)[group]
@@ -150,9 +150,9 @@ class Similarity:
             left = np.column_stack([left, a / self.beta, np.ones(len(a))]).astype(np.float32)
             right = np.column_stack([right, np.ones(len(b)), b / self.beta]).astype(np.float32)
         if self.depth_term is not None and self.depths is not None:
-            of_left, of_right = depth_features(*self.depths, self.depth_term.r)
+            left_depth, right_depth = depth_features(*self.depths, self.depth_term.r)
             weight = np.float32(self.depth_term.weight / self.depth_term.beta)
-            left, right = np.hstack([left, weight * of_left]), np.hstack([right, of_right])
+            left, right = np.hstack([left, weight * left_depth]), np.hstack([right, right_depth])
         return left, right
 
     def log_ratio(self) -> Float[np.ndarray, "left right"]:

@@ -26,7 +26,7 @@ from unisono.types import MatchPosterior
 
 MAX_STEPS = 200
 TOLERANCE = 1e-4
-"""Share of the total mass that columns may miss."""
+"""Fraction of the total mass that columns may miss."""
 
 _STRIDE = 10
 """Scaling steps between two absorptions; one step changes a factor at most 1,000-fold, so float64 is never left."""
@@ -39,18 +39,17 @@ class MatchingProblem:
     """Find P_ij = u_i r_ij v_j such that the rows and columns of P have given masses.
 
     Slack is mass: each side may have one slack cell more, with ratio 1 to every cell of the other side and 0 to its
-    slack. What a row has in the slack column is the mass of its cell that goes without a partner.
+    slack. The slack column of a row holds the mass of its cell that has no partner.
 
     Attributes:
         log_ratio: log r, left x right, dense or CSR; pairs that are not stored cannot be partners.
         left_mass: of each left cell, positive.
         right_mass: of each right cell, positive.
-        left_slack: mass of the slack row: 0 for none, infinite for a reservoir, whose scaling stays 1 however much is
-            taken from it.
+        left_slack: mass of the slack row: 0 for none, infinite for a reservoir, whose scaling stays 1.
         right_slack: the same of the slack column.
 
     Raises:
-        ValueError: masses are not as many as cells, or a left cell has no candidate.
+        ValueError: numbers of masses and cells differ, or a left cell has no candidate.
     """
 
     log_ratio: LogRatio
@@ -96,13 +95,13 @@ def sinkhorn(problem: MatchingProblem, *, max_steps: int = MAX_STEPS, tolerance:
     """The probability that a left cell's partner is each of its candidates.
 
     Args:
-        problem: what is to be scaled.
+        problem: log ratios and masses.
         max_steps: most scaling steps. A sparse graph may have no matching that covers it; then the scaling cannot
             converge and this ends it. Rows sum to 1 in any case.
-        tolerance: stop when the columns miss their masses by less than this share of the total mass.
+        tolerance: stop when the columns miss their masses by less than this fraction of the total mass.
 
     Returns:
-        Rows conditional on a partner being there, and `p_unmatched`, the share of each row in the slack column.
+        Rows conditional on a partner being there, and `p_unmatched`, the fraction of each row in the slack column.
     """
     found = solve(problem, max_steps=max_steps, tolerance=tolerance)
     log_weight = _shifted(problem.log_ratio, np.zeros(len(found.left)), found.right)
@@ -136,7 +135,7 @@ def _start(problem: MatchingProblem) -> Potentials:
 
 
 def _stride(problem: MatchingProblem, start: Potentials, tolerance: float) -> tuple[Potentials, float]:
-    """The potentials after some scaling steps, and the share of mass that columns then miss."""
+    """The potentials after some scaling steps, and the fraction of mass that columns then miss."""
     kernel = _exp(_shifted(problem.log_ratio, start.left, start.right))
     transposed = kernel.T
     slack_row, slack_column = np.exp(start.left_slack + start.right), np.exp(start.left + start.right_slack)

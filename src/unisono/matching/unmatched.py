@@ -11,7 +11,7 @@ from unisono.matching.similarity import Similarity
 from unisono.matching.sinkhorn import MatchingProblem, solve
 
 MAX_CELLS = 2000
-"""Cells of a side that are scaled against each other; of more, so many are drawn and stand for all."""
+"""Cells of a side that are scaled against each other; of more, a sample of this size."""
 
 _CELLS_AT_A_TIME = 4096
 _SEED = 31
@@ -22,7 +22,7 @@ def unmatched_probability(
 ) -> tuple[Float[np.ndarray, " left"], Float[np.ndarray, " right"]]:
     """The probability that a cell's partner is not on the other side, for left and for right cells.
 
-    The model: so many pairs, drawn without regard to content, of M = (1 − prior) · min(n_left, n_right) partners.
+    The model: pairs drawn without regard to content, of M = (1 − prior) · min(n_left, n_right) partners.
     A matching then has probability proportional to the product over its pairs of κ r, with r the density ratio and
     κ = M / ((n_left − M) (n_right − M)), the odds that two cells drawn at random are partners. In the approximation of
     Sinkhorn with a reservoir as slack on either side, the probabilities u of left and v of right cells to be without a
@@ -30,20 +30,20 @@ def unmatched_probability(
 
         u_i (1 + κ Σ_j r_ij v_j) = 1,   v_j (1 + κ Σ_i r_ij u_i) = 1.
 
-    Cells whose like is as frequent on both sides get about u = 1 − M / n_left. Cells of a kind that the other side
-    lacks find r small everywhere and u goes to 1, whatever `prior_unmatched` says; those of a kind that is rarer
-    there share what there is.
+    Cells whose kind is as frequent on both sides get about u = 1 − M / n_left. Cells of a kind that the other side
+    lacks find r small everywhere and u goes to 1, whatever `prior_unmatched`; those of a kind that is rarer there
+    get what is left over.
 
     Args:
         similarity: its log ratios are taken as they are.
-        prior_unmatched: prior share of the smaller side that lacks its partner; above 0 and below 1.
+        prior_unmatched: prior fraction of the smaller side that lacks its partner; above 0 and below 1.
 
     References:
         Sarlin et al., "SuperGlue: learning feature matching with graph neural networks", CVPR 2020 (slack).
         Chapel et al., "Partial optimal transport with applications on positive-unlabeled learning", 2020.
     """
     if not 0 < prior_unmatched < 1:
-        raise ValueError(f"prior_unmatched={prior_unmatched}: expected a share above 0 and below 1")
+        raise ValueError(f"prior_unmatched={prior_unmatched}: expected a fraction above 0 and below 1")
     n_left, n_right = len(similarity.left), len(similarity.right)
     n_pairs = (1.0 - prior_unmatched) * min(n_left, n_right)
     log_odds = np.log(n_pairs) - np.log(n_left - n_pairs) - np.log(n_right - n_pairs)
@@ -64,7 +64,7 @@ def _in_slack(
     potential: Float[np.ndarray, " other"],
     beta: float,
 ) -> Float[np.ndarray, " cell"]:
-    """The share of each cell's mass that is left over by others of these potentials."""
+    """The fraction of each cell's mass that others of these potentials leave unmatched."""
     found = np.empty(len(cells))
     for start in range(0, len(cells), _CELLS_AT_A_TIME):
         some = slice(start, start + _CELLS_AT_A_TIME)
@@ -74,7 +74,7 @@ def _in_slack(
 
 
 def _drawn(n_cells: int) -> Rows:
-    """All cells, or as many as are scaled, drawn without regard to their order in the file."""
+    """All cells, or a random sample of `MAX_CELLS`."""
     if n_cells <= MAX_CELLS:
         return np.arange(n_cells)
     return np.random.default_rng(_SEED).choice(n_cells, MAX_CELLS, replace=False)

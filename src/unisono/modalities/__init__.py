@@ -1,4 +1,4 @@
-"""The modalities by name: rna, atac, adt, and what a user registers; everything else asks here and never a name."""
+"""The registry of modalities by name: rna, atac, adt, and those a user registers; holds nothing about them itself."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def resolved(config: FitConfig, n_features: Mapping[Modality, int]) -> FitConfig
 
 
 def check_config(config: FitConfig) -> None:
-    """Refuse a config that says of a modality what it cannot have.
+    """Refuse a config whose choices do not suit a modality.
 
     Raises:
-        BadInput: E053 an unknown modality, a likelihood that does not fit it, or a number of features where all enter.
+        BadInput: E053 an unknown modality, a likelihood it does not have, or a number of features where all enter.
     """
     for field, chosen in (("likelihoods", config.likelihoods), ("max_features", config.max_features)):
         for name in chosen:
@@ -83,9 +83,9 @@ def check_config(config: FitConfig) -> None:
                 what = f"{field}: no modality {name!r}."
                 raise bad_input("E053", "config", what, f"name one of {', '.join(registered())}")
     for name, likelihood in config.likelihoods.items():
-        if likelihood not in (fitting := spec_of(name).likelihoods):
+        if likelihood not in (possible := spec_of(name).likelihoods):
             what = f"likelihoods: {name} cannot have {likelihood}."
-            raise bad_input("E053", "config", what, f"choose {' or '.join(fitting)}")
+            raise bad_input("E053", "config", what, f"choose {' or '.join(possible)}")
     for name in config.max_features:
         if spec_of(name).score is None:
             what = f"max_features: all {spec_of(name).features} of {name} enter its code."

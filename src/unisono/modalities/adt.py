@@ -25,8 +25,8 @@ def _log_size(counts: sparse.csr_matrix, total: Floats) -> NDArray[np.float32]:
     return (np.asarray(logs.sum(axis=1)).ravel() / counts.shape[1]).astype(np.float32)
 
 
-def _columns(known: Known, found: Names, found_ids: Names | None) -> NDArray[np.intp]:
-    return match_proteins(known.names, found, known.aliases)
+def _columns(known: Known, names: Names, ids: Names | None) -> NDArray[np.intp]:
+    return match_proteins(known.names, names, known.aliases)
 
 
 ADT = ModalitySpec(

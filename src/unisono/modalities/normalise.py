@@ -32,14 +32,14 @@ def tf_idf(
 ) -> sparse.csr_matrix:
     """log1p(10,000 tf) · weight with tf = x / total, each row then scaled to unit length.
 
-    Unit rows keep a cell's depth from being its length. `weight` is `peak_weight` of the training cells. A part of a
-    count, which is left where a peak of a query was divided among several, has that part of a whole count's value: the
-    logarithm would else make two halves nearly twice as much as the whole.
+    Unit rows keep a cell's depth from being its length. `weight` is `peak_weight` of the training cells. A fraction of
+    a count, where a peak of a query was divided among several, has that fraction of the value of a whole count: the
+    logarithm would make two halves nearly twice the whole.
     """
     factor = np.divide(1e4, total, out=np.zeros_like(total), where=total > 0)
-    part = np.minimum(counts.data, 1)
+    fraction = np.minimum(counts.data, 1)
     logs = np.log1p(np.maximum(counts.data, 1) * _per_entry(counts, factor))
-    values = part * logs * weight.astype(np.float32)[counts.indices]
+    values = fraction * logs * weight.astype(np.float32)[counts.indices]
     weighted = _with_data(counts, values)
     length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1), dtype=np.float64).ravel())
     inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
@@ -49,9 +49,9 @@ def tf_idf(
 def peak_weight(counts: sparse.csr_matrix) -> Float64[np.ndarray, " feature"]:
     """Squared inverse document frequency, log(1 + cells / total counts of the peak)²; 0 for a peak never seen.
 
-    Squared, because both cells of an inner product bring the peak: rare peaks tell cell types apart, common ones
-    depth. On a library of mouse cortex kept aside, linear CCA then ranks partners at 0.119 instead of 0.134 (log idf)
-    or 0.125 (square root of idf).
+    Squared, because it enters an inner product of two cells twice: rare peaks tell cell types apart, common ones
+    depth. FOSCTTM of linear CCA on a test library of mouse cortex: 0.119 instead of 0.134 (log idf) or 0.125 (square
+    root of idf).
     """
     seen = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
     frequency = np.divide(counts.shape[0], seen, out=np.zeros_like(seen), where=seen > 0)
@@ -80,15 +80,15 @@ def _with_data(like: sparse.csr_matrix, data: Float[np.ndarray, " entry"]) -> sp
 
 
 def multinomial_deviance(counts: sparse.csr_matrix) -> Float64[np.ndarray, " feature"]:
-    """Deviance of each gene from a constant share of every cell's total: 2 Σ x log(x / (total · share)), in nats.
+    """Deviance of each gene from a constant fraction of every cell's total: 2 Σ x log(x / (total · fraction)), in nats.
 
     References:
         Townes et al., "Feature selection and dimension reduction for single-cell RNA-seq based on a multinomial
         model", 2019 (Poisson approximation).
     """
     total = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
-    share = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() / max(total.sum(), 1.0)
-    expected = np.repeat(total, np.diff(counts.indptr)) * share[counts.indices]
+    fraction = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() / max(total.sum(), 1.0)
+    expected = np.repeat(total, np.diff(counts.indptr)) * fraction[counts.indices]
     observed = counts.data.astype(np.float64)
     seen = observed > 0
     terms = np.zeros_like(observed)
@@ -97,7 +97,7 @@ def multinomial_deviance(counts: sparse.csr_matrix) -> Float64[np.ndarray, " fea
 
 
 def times_seen(counts: sparse.csr_matrix) -> Float64[np.ndarray, " feature"]:
-    """In how many cells each feature has a count."""
+    """Number of cells in which each feature has a count."""
     return np.bincount(counts.indices[counts.data > 0], minlength=counts.shape[1]).astype(np.float64)
 
 

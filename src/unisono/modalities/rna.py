@@ -39,8 +39,8 @@ def _log_size(counts: sparse.csr_matrix, total: Floats) -> NDArray[np.float32]:
     return np.log(np.maximum(total, 1.0) / 1e4).astype(np.float32)
 
 
-def _columns(known: Known, found: Names, found_ids: Names | None) -> NDArray[np.intp]:
-    return match_genes(known.names, found, known.ids, found_ids)
+def _columns(known: Known, names: Names, ids: Names | None) -> NDArray[np.intp]:
+    return match_genes(known.names, names, known.ids, ids)
 
 
 RNA = ModalitySpec(

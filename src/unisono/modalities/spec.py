@@ -1,4 +1,4 @@
-"""ModalitySpec: all that differs between kinds of measurement, as values and functions of arrays; knows no model."""
+"""ModalitySpec: what differs between modalities, as values and functions of arrays; knows no model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What a model knows its features by.
+    """The names by which a model knows its features.
 
     Attributes:
         names: unique.
@@ -35,9 +35,9 @@ class Known:
     aliases: Mapping[str, str] = field(default_factory=dict)
 
 
-def columns_by_name(known: Known, found: Names, found_ids: Names | None) -> NDArray[np.intp]:
-    """Column of `found` that has the very name of each known feature, -1 where there is none."""
-    return pd.Index(found).get_indexer(pd.Index(known.names))
+def columns_by_name(known: Known, names: Names, ids: Names | None) -> NDArray[np.intp]:
+    """Column of `names` that equals the name of each known feature, -1 where there is none."""
+    return pd.Index(names).get_indexer(pd.Index(known.names))
 
 
 def equal_weights(counts: sparse.csr_matrix, total: Floats) -> Floats:
@@ -48,7 +48,7 @@ def equal_weights(counts: sparse.csr_matrix, total: Floats) -> Floats:
 @final
 @dataclass(frozen=True, eq=False)
 class ModalitySpec:
-    """One kind of measurement: how its counts become codes, what a prediction of it is, what it is called.
+    """One kind of measurement: how its counts become codes, what is predicted of it, and its names.
 
     Functions take counts as cell x feature CSR, and `total`, all counts of each cell, those of unselected features
     among them.
@@ -57,14 +57,14 @@ class ModalitySpec:
         name: lower-case letters, digits and underscores; the key of a MuData and of every result.
         level: place in the central dogma: 0 DNA, 1 RNA, 2 protein, any number above for what comes later. It orders
             the modalities of a data set (equal levels by name) and seeds the search for codes.
-        label: what was measured, in running text.
-        features: what the features are, in the plural.
+        label: the modality in running text.
+        features: their name, in the plural.
         unit: of predicted values.
         colour: hexadecimal, in every picture.
         on_scale: measured values on the scale of predictions; of `counts` and `total`.
-        normalise: what the code is made of; of `counts`, `total`, the weights of features, and the number of features
+        normalise: values that enter the code; of `counts`, `total`, the weights of features, and the number of features
             that were measured.
-        likelihoods: that of the counts; after the first, the default, those that `FitConfig.likelihoods` may name.
+        likelihoods: of the counts: the default, then the others that `FitConfig.likelihoods` may name.
         link: from a linear readout of the codes to predicted values.
         log_size: log of the factor that carries expm1 of a value back to counts, one per cell; of the selected counts
             and `total`. None where values are log odds, which grow by the log depth of the cell.
@@ -72,12 +72,12 @@ class ModalitySpec:
         id_columns: columns of var in which files keep a second name of the features, the most trusted first.
         score: how informative each feature is; only those with the best scores above 0 enter the code. None takes
             every feature.
-        max_features: how many of them at most, unless `FitConfig.max_features` says otherwise; None for no limit.
+        max_features: how many of them at most, unless `FitConfig.max_features` names another number; None for no limit.
         weigh: weight of each selected feature; of `counts` and `total`.
         is_centred: whether normalised values are centred on the mean of the training cells.
         drops_depth: whether components that follow the depth of cells are dropped.
-        match_names: column of a query for each feature that the model knows; of what it knows, the query's names, and
-            their second names. Called where names are not equal on both sides.
+        match_names: column of a query for each known feature; of `Known`, the query's names, and their second names.
+            Called where names differ between both sides.
         are_intervals: whether features are intervals of a genome, which are compared by overlap.
 
     Raises:
@@ -125,7 +125,7 @@ class ModalitySpec:
         return self.link == "logistic"
 
     def likelihood(self, config: FitConfig) -> Likelihood:
-        """The one that a config chooses."""
+        """The likelihood that a config chooses."""
         return config.likelihoods.get(self.name, self.likelihoods[0])
 
     def select(self, counts: sparse.csr_matrix, config: FitConfig) -> NDArray[np.intp]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 NEW_BATCH = "query batch"
-"""What the cells of a query are called that comes without the column of the batch."""
+"""The batch of the cells of a query that lacks the column of the batch."""
 
 
 def query_view(
@@ -37,14 +37,14 @@ def query_view(
     *,
     force: bool = False,
 ) -> View:
-    """One modality of a query, once it is clear that the model can read it; the others are not looked at.
+    """One modality of a query, checked against what the model can read; the others are ignored.
 
     A bare AnnData is taken to hold that modality. Findings below an error are given as `InputWarning`; with `force`
     a query that holds too little of the model's input (E036) is only warned of.
 
     Raises:
         BadInput: the counts cannot be used; E007 the query lacks the modality, E036 and E037 it shares too few
-            features with the model, E039 and E040 its peaks cannot be compared, E043 the model lacks the modality.
+            features with the model, E039 and E040 its intervals cannot be compared, E043 the model lacks the modality.
     """
     require_modality(modality, preprocessors)
     mdata = as_mudata(data, modality)
@@ -58,11 +58,11 @@ def query_view(
     view = cells.views[modality]
     if record.batch_key is not None and batch_key is None:
         view = replace(view, batch=np.full(view.n_cells, NEW_BATCH))
-    _, met = coverage_of(preprocessors[modality], view, f"{source_name}, {modality}")
-    met = tolerated(met) if force else met
-    if any(finding.severity == "error" for finding in met):
-        raise BadInput(met)
-    warn([*findings, *met, *new_batches(view, preprocessors[modality], f"{source_name}, {modality}")])
+    _, problems = coverage_of(preprocessors[modality], view, f"{source_name}, {modality}")
+    problems = tolerated(problems) if force else problems
+    if any(finding.severity == "error" for finding in problems):
+        raise BadInput(problems)
+    warn([*findings, *problems, *new_batches(view, preprocessors[modality], f"{source_name}, {modality}")])
     return view
 
 
@@ -88,12 +88,10 @@ def query_cells(
     Raises:
         BadInput: E043 the query has none of them; or a modality cannot be read.
     """
-    found = kinds(mdata, record).values()
-    shared = [modality for modality in preprocessors if modality in found]
-    if not shared:
-        what = f"holds {', '.join(mdata.mod)}; this model knows {', '.join(preprocessors)}."
-        raise bad_input("E043", source_name, what, "give a modality of the model")
-    return Cells({m: query_view(mdata, m, preprocessors, record, source_name, force=force) for m in shared})
+    there = modalities_in(mdata, record, preprocessors, source_name).values()
+    return Cells(
+        {m: query_view(mdata, m, preprocessors, record, source_name, force=force) for m in preprocessors if m in there}
+    )
 
 
 def as_one_batch(cells: Cells) -> Cells:
@@ -102,7 +100,7 @@ def as_one_batch(cells: Cells) -> Cells:
 
 
 def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
-    """Name in the file → kind: as the user named them in training, else by known names."""
+    """Name in the file → modality: as the user named them in training, else by known names."""
     named = {name: kind for name, kind in (record.modalities or {}).items() if name in mdata.mod}
     known = {name: kind for name in mdata.mod if (kind := kind_of(name)) is not None and name not in named}
     return named | {name: kind for name, kind in known.items() if kind not in named.values()}
@@ -118,7 +116,7 @@ def new_batches(view: View, preprocessor: Preprocessor, source_name: str) -> lis
         f"{len(new)} batches were not in training (first: {str(new[0])!r}; training had {', '.join(known[:5])}): "
         "standardised by their own statistics."
     )
-    return [Finding("W034", source_name, what, "to predict in their style, give reference cells as style")]
+    return [Finding("W034", source_name, what, "to predict in their style, pass reference cells as style")]
 
 
 def require_modality(modality: Modality, preprocessors: Mapping[Modality, Preprocessor]) -> None:
@@ -138,8 +136,10 @@ def validate_via(
         raise bad_input("E053", "predict", what, "name a third modality, or leave via out")
 
 
-def modalities_in(mdata: MuData, record: Record, preprocessors: Mapping[Modality, Preprocessor]) -> dict[str, Modality]:
-    """Name in the file → kind, of the modalities that the model has.
+def modalities_in(
+    mdata: MuData, record: Record, preprocessors: Mapping[Modality, Preprocessor], source_name: str = "query"
+) -> dict[str, Modality]:
+    """Name in the file → modality, of those that the model has.
 
     Raises:
         BadInput: E043 there is none.
@@ -147,7 +147,7 @@ def modalities_in(mdata: MuData, record: Record, preprocessors: Mapping[Modality
     found = {name: kind for name, kind in kinds(mdata, record).items() if kind in preprocessors}
     if not found:
         what = f"holds {', '.join(mdata.mod)}; this model knows {', '.join(preprocessors)}."
-        raise bad_input("E043", "query", what, "give a modality of the model")
+        raise bad_input("E043", source_name, what, "give a modality of the model")
     return found
 
 
@@ -156,7 +156,7 @@ def infer_modality(
 ) -> Modality:
     """Which of the model's modalities an object holds, when it holds only one.
 
-    A MuData is judged by its names, an AnnData by whose features it has.
+    Of a MuData by its names, of an AnnData by the modality that shares most features.
 
     Raises:
         BadInput: E007 none or several, E037 no feature is known.
@@ -164,8 +164,8 @@ def infer_modality(
     if hasattr(data, "mod"):
         found = [m for m in preprocessors if m in kinds(data, record).values()]
         if len(found) != 1:
-            what = f"holds {', '.join(data.mod)}; which of them to match is open."
-            raise bad_input("E007", side, what, 'say between=("rna", "adt") or pass one modality')
+            what = f"holds {', '.join(data.mod)}; which of them to match is ambiguous."
+            raise bad_input("E007", side, what, 'pass between=("rna", "adt") or pass one modality')
         return found[0]
     names = {str(name) for name in data.var_names}
     shared = {m: len(names & set(preprocessor.projection.features)) for m, preprocessor in preprocessors.items()}
@@ -176,7 +176,7 @@ def infer_modality(
 
 
 def as_mudata(data: MuData | AnnData, modality: Modality) -> MuData:
-    """The data as they are, or a bare AnnData as the one modality that it is taken to hold."""
+    """The data, with a bare AnnData wrapped as the given modality."""
     if hasattr(data, "mod"):
         return data
     import mudata
@@ -196,7 +196,7 @@ def labels_within(
     """The obs column of the view's cells, looked up in the modality's own obs first, then in the MuData's.
 
     Args:
-        data: where the view is from.
+        data: the source of the view.
         view: one modality of it.
         column: of obs.
         record: for the names of modalities.
@@ -209,8 +209,8 @@ def labels_within(
     tables = tables_of(data, view.modality, record)
     values = column_of(tables, column, view.cells)
     if values is None:
-        found = ", ".join(sorted({str(name) for table in tables for name in table})[:8])
-        what = f"no obs column {column!r} (there are: {found})."
+        known = ", ".join(sorted({str(name) for table in tables for name in table})[:8])
+        what = f"no obs column {column!r} (there are: {known})."
         raise bad_input("E029", f"{source_name}, {view.modality}", what, "name one")
     if values.isna().any():
         what = f"{column!r} is missing for {int(values.isna().sum())} cells."

@@ -88,7 +88,7 @@ def _read(folder: Path, device: torch.device) -> FittedModel:
 def _require_registered(names: list[str], folder: Path) -> None:
     unknown = [name for name in names if name not in registered()]
     if unknown:
-        what = f"has the modality {unknown[0]}, which is not known here (known: {', '.join(registered())})."
+        what = f"has the modality {unknown[0]}, which is not registered (known: {', '.join(registered())})."
         raise bad_input("E043", str(folder), what, "call unisono.modalities.register with it before loading")
 
 

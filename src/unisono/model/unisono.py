@@ -1,4 +1,4 @@
-"""Unisono, the fitted model as its users call it: predict, match, embed and more; owns no data, is never refitted."""
+"""Unisono, the fitted model with its public methods: predict, match, embed and more; owns no data, never changes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ EMBEDDING = "X_unisono"
 """Key of obsm under which `embed` writes."""
 
 PRIOR_UNMATCHED = 0.02
-"""Prior fraction of cells that have lost their partner to the filters of the other side."""
+"""Prior fraction of cells whose partner the quality filters of the other side have removed."""
 
 
 @final
@@ -101,20 +101,20 @@ class Unisono:
                 a few reference cells that have `target`.
             interval: coverage of prediction intervals, such as 0.9, for `layers["lower"]` and `layers["upper"]`; None
                 for none. They hold for cells like those of training; a batch of training has widths of its own where
-                enough of its cells were held out. After `calibrate`, for cells and groups like those given there.
-            via: a third modality to pass through, as chromatin → RNA → protein: the target is predicted from what is
-                predicted of `via`, with all that the first step leaves open carried into the second.
-            n_draws: draws from the posterior that `layers["spread"]` is the standard deviation of: what the model is
-                unsure about, not the noise of a measurement. 0 for none, but 32 with `via`.
-            force: predict even where the query holds less than a tenth of what the model reads.
+                enough of its cells were validation cells. After `calibrate`, for cells and groups like those there.
+            via: an intermediate modality, as in chromatin → RNA → protein: the target is predicted from predictions of
+                `via`, with the uncertainty of the first step carried into the second.
+            n_draws: draws from the posterior that `layers["spread"]` is the standard deviation of: the uncertainty of
+                the model, not the noise of a measurement. 0 for none, but 32 with `via`.
+            force: predict even where the query holds less than a tenth of the model's signal.
 
         Returns:
             AnnData, obs the query cells, var the target features of the training data, X float32 on the target's
             scale: rna log1p of counts per 10,000 (≥ 0), adt per-cell CLR (≥ 0), atac probability of being accessible.
             With draws, `layers["spread"]` in the same units; with an interval `layers["lower"]` and
-            `layers["upper"]`, infinite where too few cells were held out to promise the coverage.
-            `obs["novelty"]` says how far a cell lies from those of training: beyond 1 only 5 % of these do, and what
-            is predicted of a cell far beyond is a guess.
+            `layers["upper"]`, infinite where validation cells were too few for the coverage.
+            `obs["novelty"]` is the distance of a cell from those of training: it exceeds 1 for 5 % of these, and
+            predictions for cells far beyond are unreliable.
 
         Raises:
             BadInput: the query cannot be read by this model, or it does not know the modality or style.
@@ -136,7 +136,7 @@ class Unisono:
         force: bool = False,
         source_name: str = "query",
     ) -> Prediction:
-        """As `predict`, kept as codes x loadings: for many cells and features, dense only where asked."""
+        """As `predict`, kept as codes x loadings, for many cells and features."""
         preprocessors = self.fitted.preprocessors
         require_modality(target, preprocessors)
         if via is not None:
@@ -146,16 +146,16 @@ class Unisono:
         if interval is None:
             return self.fitted.predict(view, target, chosen, via=via, n_draws=n_draws)
         if via is not None:
-            raise bad_input("E053", "predict", "intervals of a chain are not known.", "leave out interval or via")
+            raise bad_input("E053", "predict", "intervals of a chain are not available.", "leave out interval or via")
         groups = self.interval_groups(query, view, target, source_name)
         bounds = self.fitted.bounds(source, target, interval, groups)
         prediction = self.fitted.predict(view, target, chosen, n_draws=self.config.uncertainty.n_draws)
         return replace(prediction, bounds=bounds)
 
     def calibrate(self, cells: MuData, by: str | None = None) -> Unisono:
-        """The same model with intervals learnt from cells that it has not seen, in place of those of its fit.
+        """The same model with intervals from cells that it was not trained on, in place of those of its fit.
 
-        For cells unlike those of training, as of another donor: intervals then hold for cells like these.
+        For cells unlike those of training, such as another donor's: intervals then hold for cells like these.
 
         Args:
             cells: raw counts of cells with two modalities or more, some hundreds of them.
@@ -175,7 +175,7 @@ class Unisono:
             groups = {m: view.batch for m, view in known.views.items()}
         intervals = fit_intervals(self.fitted.predictor, known, self.config, groups=groups, by=by)
         if not intervals:
-            what, remedy = "too few cells have two modalities.", "give some hundreds measured in both"
+            what, remedy = "too few cells have two modalities.", "pass some hundreds measured in both"
             raise bad_input("E027", "cells", what, remedy)
         return Unisono(replace(self.fitted, intervals=intervals))
 
@@ -184,8 +184,8 @@ class Unisono:
     ) -> NDArray[np.str_]:
         """The group of each cell of a view of the query by which widths of its intervals are looked up.
 
-        That is its batch, or its value in the obs column that the widths were calibrated by: "" where it has none, and
-        everywhere, with W067, where the query lacks the column.
+        That is its batch, or its value in the obs column of `calibrate`: "" where it has none, and everywhere, with
+        W067, where the query lacks the column.
         """
         widths = self.fitted.intervals.get((view.modality, target))
         if widths is None or widths.by is None:
@@ -206,23 +206,22 @@ class Unisono:
         min_probability: float = 0.0,
         force: bool = False,
     ) -> Matching:
-        """Which right cell is which left cell, by content; names are never used to pair them.
+        """The right cells that may be the same cell as each left cell, by content; names are never used to pair them.
 
         Args:
             left: raw counts of one modality.
             right: raw counts of another one; may hold other cells, and more or fewer of them.
             within: obs column, the same on both sides: cells are matched inside its groups only.
             rule: "soft" probabilities, "argmax" the likeliest partner, "one-to-one" an assignment.
-            depth: also use how total counts agree. Right only when both sides were measured in the same physical
-                cells, where it helps; between separate experiments it misleads.
+            depth: also use the agreement of total counts. Only for two sides measured in the same physical cells;
+                between separate experiments it misleads.
             top: most partners per row, for rule "soft"; at most 1,000.
             between: modalities of left and right, needed only where an object holds several.
             prior_unmatched: prior fraction of the smaller side that lacks its partner on the other.
-                Cells of a kind that the other side lacks are said to be unmatched whatever it is. With 0 the smaller
-                side is matched whole, for cells that are known to be the same.
-            min_probability: left cells whose first answer is less likely than that to be right get none among
-                `.pairs`.
-            force: match even where a side holds less than a tenth of what the model reads.
+                Cells of a kind that the other side lacks are unmatched whatever it is. With 0 the smaller side is
+                matched whole, for cells that are known to be the same.
+            min_probability: left cells whose best partner is less probable than this are left out of `.pairs`.
+            force: match even where a side holds less than a tenth of the model's signal.
 
         Raises:
             BadInput: a side cannot be read by this model, or a left group has no right cells.
@@ -240,7 +239,7 @@ class Unisono:
                 labels_within(left, left_view, within, record, "left"),
                 labels_within(right, right_view, within, record, "right"),
             )
-        _, found = self.match_by_rules(
+        _, answers = self.match_by_rules(
             left_view,
             right_view,
             (rule,),
@@ -250,7 +249,7 @@ class Unisono:
             prior_unmatched=prior_unmatched,
             min_probability=min_probability,
         )
-        return found[rule]
+        return answers[rule]
 
     def match_by_rules(
         self,
@@ -273,10 +272,10 @@ class Unisono:
                 what = f"{name}={value} is out of range."
                 raise bad_input("E053", "match", what, "pass a number from 0 to below 1")
         similarity = self.fitted.similarity(left, right, depth=depth, groups=groups)
-        found = match_posterior(
+        posterior = match_posterior(
             similarity, within=groups, k=self.config.matching.n_candidates, prior_unmatched=prior_unmatched
         )
-        answers = {rule: apply_rule(found, rule, max_partners=top) for rule in rules}
+        answers = {rule: apply_rule(posterior, rule, max_partners=top) for rule in rules}
         sides = left.cells, right.cells, left.modality, right.modality
         return similarity, {rule: Matching(answer, *sides, rule, min_probability) for rule, answer in answers.items()}
 
@@ -285,9 +284,9 @@ class Unisono:
 
         One shared space for all modalities, of unit vectors, so that inner product, cosine and Euclidean distance rank
         alike. Cells of two modalities rank as `match` ranks them before Sinkhorn and without depth, and modalities have
-        one mean and covariance; `MomentAlignment` has the formula. What was traded: in addition to content and
-        potential, each modality has 64 coordinates of its own (0 for the others) in which a hub, a cell that is like
-        everybody, is moved away from all; in a twentieth of the cells that is cut short. With three modalities a cell
+        one mean and covariance; `MomentAlignment` has the formula. The trade-off: in addition to content and
+        potential, each modality has 64 coordinates of its own (0 for the others) in which a hub, a cell that is similar
+        to all, is moved away from all; for a twentieth of the cells this is truncated. With three modalities a cell
         has the mean of its potentials towards the other two, and ranks are near those of `match`. In a model whose fit
         had under 20 cells with all modalities, vectors are of content alone. Rows of cells without counts are NaN, and
         so is their novelty. Novelty and `force` as in `predict`.
@@ -301,10 +300,10 @@ class Unisono:
         return mdata
 
     def feature_effects(self, cells: MuData | AnnData, source: Modality, target: Modality) -> FeatureEffects:
-        """Which features of `source` move which features of `target` in the predictions, averaged over some cells.
+        """The effects of features of `source` on predicted features of `target`, averaged over some cells.
 
         Args:
-            cells: raw counts, those of training as a rule; all features that the model reads have to be there.
+            cells: raw counts, usually those of training, with all features that the model reads.
             source: such as "rna".
             target: such as "atac" or "adt".
 
@@ -328,12 +327,12 @@ class Unisono:
         seed: int = 0,
         on_epoch: OnEpoch | None = None,
     ) -> Unisono:
-        """The same model with the style of new batches learnt from some of their cells.
+        """The same model with the style of new batches, fitted to some of their cells.
 
         Style encoders, the layers that drive AdaIN, and the offsets of the new batches are fitted to the cells; content
-        encoders and all else stand still. Then `style="NAME OF THE BATCH"` predicts in its style, and cells of the
-        batch are read with the offset that was found here, however few of them are asked about. Cells with two
-        modalities teach more than cells with one, but none is needed.
+        encoders and all else are frozen. Then `style="NAME OF THE BATCH"` predicts in its style, and cells of the
+        batch are read with the offset that was estimated here, however few they are. Cells with two modalities help
+        more than cells with one, but none is needed.
 
         Args:
             query: raw counts of cells of batches that are new to the model, in any of its modalities.
@@ -355,9 +354,10 @@ class Unisono:
     def with_aliases(self, aliases: Mapping[str, str]) -> Unisono:
         """The same model, which also knows its features by other names: name in a query → name that it stands for.
 
-        For spellings that the built-in tables lack, such as {"myCD3": "CD3"}; they are saved with the model.
+        For spellings that the built-in tables lack, such as {"myCD3": "CD3"}; saved with the model.
         """
-        return Unisono(replace(self.fitted, predictor=self.fitted.predictor.with_aliases(aliases)))
+        known = {m: preprocessor.with_aliases(aliases) for m, preprocessor in self.fitted.preprocessors.items()}
+        return Unisono(replace(self.fitted, predictor=replace(self.fitted.predictor, preprocessors=known)))
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model to a folder of JSON and safetensors with a manifest, whole or not at all.
@@ -382,6 +382,6 @@ def _write_embedding(
     embedded = np.full((part.n_obs, vectors.shape[1]), np.nan, dtype=np.float32)
     embedded[rows] = vectors
     part.obsm[EMBEDDING] = embedded
-    of_all = np.full(part.n_obs, np.nan, dtype=np.float32)
-    of_all[rows] = novelty
-    part.obs[NOVELTY] = of_all
+    all_cells = np.full(part.n_obs, np.nan, dtype=np.float32)
+    all_cells[rows] = novelty
+    part.obs[NOVELTY] = all_cells

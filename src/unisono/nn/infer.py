@@ -29,8 +29,8 @@ def drawn_contents(network: Network, modality: Modality, x: Array, noise: Array)
 
     Args:
         x: batch-centred codes, cell x code, or member x cell x code where each member has codes of its own.
-        noise: member x content, standard normal; the same for all cells, so that a cell's draw is its own whatever
-            other cells are there.
+        noise: member x content, standard normal; the same for all cells, so that the draw of a cell does not depend
+            on the others.
     """
     x = x if x.ndim == 3 else np.broadcast_to(x, (network.n_members, *x.shape))
     device = network.log_scale.device
@@ -45,25 +45,25 @@ def drawn_contents(network: Network, modality: Modality, x: Array, noise: Array)
 
 @torch.inference_mode()
 def vectors(network: Network, modality: Modality, x: Array, weight: float | None = None) -> Array:
-    """One unit vector a cell, from batch-centred codes, cell x ((member + 1) · content).
+    """One unit vector per cell, from batch-centred codes, cell x ((member + 1) · content).
 
     The inner product of two cells is the mean cosine of their contents over the members, blended with that of the
-    linear path in the share `weight`, the network's own unless given.
+    linear path at `weight`, the network's own by default.
     """
     z = contents(network, modality, x)
     device = network.log_scale.device
 
-    def of_members(rows: slice) -> torch.Tensor:
+    def network_part(rows: slice) -> torch.Tensor:
         return network.similarity_features(torch.as_tensor(z[:, rows], device=device))
 
-    def of_linear_path(rows: slice) -> torch.Tensor:
+    def linear_part(rows: slice) -> torch.Tensor:
         return network.linear_content(modality, torch.as_tensor(x[rows], device=device))[None]
 
     weight = float(network.linear_weight) if weight is None else weight
     weights = np.sqrt(np.float32((1.0 - weight) / len(z))), np.sqrt(np.float32(weight))
-    parts = weights[0] * _in_chunks(of_members, len(x)), weights[1] * _in_chunks(of_linear_path, len(x))
-    of_cells = np.concatenate(parts).transpose(1, 0, 2)
-    return np.ascontiguousarray(of_cells.reshape(len(x), of_cells.shape[1] * of_cells.shape[2]))
+    parts = weights[0] * _in_chunks(network_part, len(x)), weights[1] * _in_chunks(linear_part, len(x))
+    joined = np.concatenate(parts).transpose(1, 0, 2)
+    return np.ascontiguousarray(joined.reshape(len(x), joined.shape[1] * joined.shape[2]))
 
 
 @torch.inference_mode()
@@ -87,13 +87,13 @@ def decoded(network: Network, target: Modality, z: Array, style: Array, offset: 
         offset: one per code.
     """
     device = network.log_scale.device
-    preprocessor = torch.as_tensor(style, device=device)[:, None]
+    latent = torch.as_tensor(style, device=device)[:, None]
     shift = torch.as_tensor(offset, device=device)
 
     def decode(rows: slice) -> torch.Tensor:
         some = torch.as_tensor(z[:, rows], device=device)
         n_cells = some.shape[1]
-        return network.decode(target, some, preprocessor.expand(-1, n_cells, -1), shift.expand(len(some), n_cells, -1))
+        return network.decode(target, some, latent.expand(-1, n_cells, -1), shift.expand(len(some), n_cells, -1))
 
     return _in_chunks(decode, z.shape[1])
 
@@ -127,7 +127,7 @@ def mean_jacobian(
     """How the predicted codes of the target move with the codes of the source: target code x source code.
 
     The mean over cells and members of d code / d x. No cell enters the prediction of another one, so this is the
-    Jacobian of the mean prediction with respect to one shift that all cells share, and costs one backward pass a
+    Jacobian of the mean prediction with respect to one shift that all cells share, and costs one backward pass per
     target code, whatever the number of cells. It is exact, and the same in chunks of any size up to rounding.
 
     Args:
@@ -142,7 +142,7 @@ def mean_jacobian(
         ValueError: there is no cell to average over.
     """
     if not len(x):
-        raise ValueError(f"{source}->{target}: no cell to average the Jacobian over, wanted 1 or more")
+        raise ValueError(f"{source}->{target}: no cell to average the Jacobian over, expected 1 or more")
     device = network.log_scale.device
     latent = torch.as_tensor(style_latent, device=device)[:, None]
     offset = torch.as_tensor(style_offset, device=device)

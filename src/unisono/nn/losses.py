@@ -1,4 +1,4 @@
-"""Losses as functions of tensors, in nats, one value a cell; weights and sums are elsewhere."""
+"""Losses as functions of tensors, in nats, one value per cell; weights and sums are elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 def gaussian_kl(
     mu: Float[Tensor, "member cell dim"], log_var: Float[Tensor, "member cell dim"]
 ) -> Float[Tensor, "member cell"]:
-    """KL(N(mu, exp(log_var)) ‖ N(0, I)) in nats a cell; 0 where the posterior is the prior.
+    """KL(N(mu, exp(log_var)) ‖ N(0, I)) in nats per cell; 0 where the posterior is the prior.
 
     References:
         Kingma & Welling, "Auto-encoding variational Bayes", 2014, appendix B.
@@ -39,21 +39,23 @@ def negative_binomial_nll(
     log_total = torch.logaddexp(log_mean, log_theta)
     is_seen = counts > 0  # most counts are 0, where the binomial coefficient is 1
     k, theta_seen = counts[is_seen], theta[is_seen]
-    of_seen = torch.lgamma(k + theta_seen) - torch.lgamma(theta_seen) - torch.lgamma(k + 1.0)
-    log_choose = torch.zeros_like(log_total).masked_scatter(is_seen, of_seen)
+    log_binomial = torch.lgamma(k + theta_seen) - torch.lgamma(theta_seen) - torch.lgamma(k + 1.0)
+    log_choose = torch.zeros_like(log_total).masked_scatter(is_seen, log_binomial)
     return -(log_choose + theta * (log_theta - log_total) + counts * (log_mean - log_total))
 
 
-def bernoulli_nll(is_open: Float[Tensor, "*axes"], logits: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-    """−log Bernoulli(is_open; logistic(logits)) in nats; log 2 at logit 0."""
-    return functional.binary_cross_entropy_with_logits(logits, is_open, reduction="none")
+def bernoulli_nll(is_seen: Float[Tensor, "*axes"], logits: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+    """−log Bernoulli(is_seen; logistic(logits)) in nats; log 2 at logit 0."""
+    return functional.binary_cross_entropy_with_logits(logits, is_seen, reduction="none")
 
 
 def code_error(
-    found: Float[Tensor, "member cell code"], wanted: Float[Tensor, "member cell code"], weight: Float[Tensor, " code"]
+    predicted: Float[Tensor, "member cell code"],
+    target: Float[Tensor, "member cell code"],
+    weight: Float[Tensor, " code"],
 ) -> Float[Tensor, "member cell"]:
     """Weighted squared error of a cell's code; with weights that sum the code's variance to 1, the mean scores 1."""
-    return ((found - wanted).square() * weight).sum(dim=-1)
+    return ((predicted - target).square() * weight).sum(dim=-1)
 
 
 def info_nce(
@@ -63,11 +65,11 @@ def info_nce(
     is_negative: Bool[Tensor, "member cell cell"],
     has_both: Bool[Tensor, "member cell"],
 ) -> Float[Tensor, "member cell"]:
-    """Symmetric contrastive loss of each cell in nats: log n at chance among n, 0 when it names its partner surely.
+    """Symmetric contrastive loss of each cell in nats: log n at chance among n, 0 when it is sure of its partner.
 
     Rows of `left` and `right` are unit vectors, row i of both is the same cell. `log_scale` is the log of the inverse
     temperature, clamped at log 100 by the caller. Cell j enters the choice of cell i where `is_negative[i, j]` (same
-    technical batch) or j = i; cells without both views (`has_both` false) score 0 and are nobody's negative.
+    technical batch) or j = i; cells without both views (`has_both` false) score 0 and are no negatives.
 
     References:
         Radford et al., "Learning transferable visual models from natural language supervision", 2021, fig. 3.

@@ -21,7 +21,7 @@ _LOG_VAR_OF_NONE = -60.0
 
 @dataclass(frozen=True, eq=False)
 class InitialWeights:
-    """What a modality's networks are built from: matrices of the linear path and of the transform.
+    """What a modality's networks are built from: matrices of the linear path and of the projection.
 
     Attributes:
         encoder: code x content, decoder: content x code, of the linear path.
@@ -157,9 +157,9 @@ class Network(nn.Module):
     def similarity_features(self, z: Float[Tensor, "member cell content"]) -> Float[Tensor, "member cell compared"]:
         """Content as unit vectors whose inner product is the similarity of two cells.
 
-        A learned weight per dimension, shared by the modalities, says how much each one counts. It starts where the
+        A learned weight per dimension, shared by the modalities, scales each one. It starts where the
         inner product is the log density ratio of a pair under probabilistic CCA, Σ ρ u v / (1 − ρ²) for canonical
-        variates u and v. A learned constant appended to content keeps cells of small norm, whose content says little,
+        variates u and v. A learned constant appended to content keeps cells of small norm, which are uncertain,
         from being compared by direction alone.
         """
         return _unit(z * self.dim_weight, self.bias_norm)

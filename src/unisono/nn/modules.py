@@ -16,7 +16,7 @@ _EPSILON = 1e-5
 
 
 class MemberLinear(nn.Module):
-    """One affine map a member, computed as a single batched product.
+    """One affine map per member, computed as a single batched product.
 
     Weights start uniform in ±1/√n_in as in `torch.nn.Linear`, or at zero, so that the layer first adds nothing.
     """
@@ -46,9 +46,9 @@ def instance_norm(
     Float[Tensor, "member cell channel"],
     Float[Tensor, "member cell channel"],
 ]:
-    """Each channel of each cell at mean 0 and variance 1 over its tokens; with it the mean and log deviation removed.
+    """Each channel of each cell at mean 0 and variance 1 over its tokens; and the mean and log deviation removed.
 
-    A cell is normalised by itself alone, so a batch may hold a single cell, and what is taken out is the cell's style.
+    A cell is normalised by itself alone, so a batch may hold a single cell; what is removed is its style.
 
     References:
         Ulyanov, Vedaldi & Lempitsky, "Instance normalization", 2016.
@@ -66,7 +66,7 @@ def adaptive_instance_norm(
     shift: Float[Tensor, "member cell channel"],
     log_scale: Float[Tensor, "member cell channel"],
 ) -> Float[Tensor, "member cell channel token"]:
-    """Instance normalisation, then the scale and shift that the style asks for.
+    """Instance normalisation, then scale and shift by the style.
 
     References:
         Huang & Belongie, "Arbitrary style transfer in real-time with adaptive instance normalization", 2017, eq. 8.
@@ -130,7 +130,7 @@ class ContentEncoder(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """What normalisation took away to the posterior of style: token statistics, depth, and the batch's offset."""
+    """The posterior of style from what normalisation removed (token statistics), depth, and the batch's offset."""
 
     def __init__(self, n_codes: int, shape: Architecture, n_members: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class Decoder(nn.Module):
         style: Float[Tensor, "member cell style"],
         offset: Float[Tensor, "member cell code"],
     ) -> Float[Tensor, "member cell code"]:
-        """Scaled codes; `offset` is where the style's batch lies, the part of style that is known exactly."""
+        """Scaled codes; `offset` is that of the style's batch, the part of style that is known exactly."""
         h = self.to_tokens(z)
         for mix, to_affine in zip(self.mix, self.styles, strict=True):
             shift, log_scale = to_affine(style).chunk(2, dim=-1)
@@ -195,8 +195,8 @@ class Decoder(nn.Module):
 class FeatureHead(nn.Module):
     """Codes to values of single features on the modality's scale, and to the parameters of their likelihood.
 
-    Value of feature g: loadings[g] · code + intercept[g]. Only the features asked for are computed, so a step costs
-    the same for a hundred peaks and for a million.
+    Value of feature g: loadings[g] · code + intercept[g]. Only the sampled features are computed, so that
+    the cost of a step does not depend on their number.
     """
 
     loadings: Tensor
@@ -237,9 +237,9 @@ class FeatureHead(nn.Module):
         log_size: Float[Tensor, "member cell"],
         features: Int[Tensor, " sampled"],
     ) -> Float[Tensor, "member cell sampled"]:
-        """Log of the expected count: the value sent back through log1p, times the cell's size and the feature's bias.
+        """Log of the expected count: expm1 of the value, times the cell's size and the feature's bias.
 
-        The bias makes up for E[log1p x] lying below log1p E[x].
+        The bias compensates for E[log1p x] being below log1p E[x].
         """
         positive = functional.softplus(values, beta=self._sharpness) + _MIN_VALUE
         return torch.log(torch.expm1(positive)) + self.log_bias[features] + log_size[..., None]
@@ -250,9 +250,9 @@ class FeatureHead(nn.Module):
         log_size: Float[Tensor, "member cell"],
         features: Int[Tensor, " sampled"],
     ) -> Float[Tensor, "member cell sampled"]:
-        """Logits of being seen open: intercept, bias, what the code speaks for times a learned slope, and log depth.
+        """Logits of being seen: intercept, bias, deviation by the code times a learned slope, and log depth.
 
-        Where a peak is rarely seen, its odds of being seen grow in proportion to the fragments of the cell.
+        The odds of a rare feature grow in proportion to the counts of the cell.
         """
-        speaks = torch.exp(self.log_slope) * (codes @ self.loadings[features].T)
-        return self.intercept[features] + self.log_bias[features] + speaks + log_size[..., None]
+        deviation = torch.exp(self.log_slope) * (codes @ self.loadings[features].T)
+        return self.intercept[features] + self.log_bias[features] + deviation + log_size[..., None]

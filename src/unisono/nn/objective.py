@@ -22,13 +22,13 @@ class ViewBatch:
     """One modality of a mini-batch.
 
     Attributes:
-        x: batch-centred codes of the thinned counts: what the encoder sees.
+        x: batch-centred codes of the thinned counts: the input of the encoder.
         depth: standardised log depth of the thinned counts.
         offset: offset of each cell's batch.
-        target: scaled codes of the full counts, the batch's offset in them: what the decoder is to give.
+        target: scaled codes of the full counts, with the batch's offset: the target of the decoder.
         counts: raw counts of the sampled features, 0 or 1 for a Bernoulli likelihood.
         features: which features were sampled.
-        log_size: log of the factor that carries a value on the modality's scale back to counts; log depth about its
+        log_size: log of the factor from a value on the modality's scale to counts; log depth about its
             mean for a Bernoulli likelihood.
         has: whether the cell has this modality; rows of cells that lack it hold zeros.
         code_weight: weights of `losses.code_error`.
@@ -52,7 +52,7 @@ class Batch:
     Attributes:
         views: by modality.
         technical: index of each cell's technical batch.
-        permuted: for each cell another one of the same technical batch, whose style it borrows in cross-reconstruction.
+        permuted: for each cell another one of the same batch, whose style it takes in reconstruction across modalities.
     """
 
     views: Mapping[Modality, ViewBatch]
@@ -65,7 +65,7 @@ def terms(
 ) -> dict[str, Float[Tensor, ""]]:
     """Weighted terms of the objective, means over cells and members; terms of weight zero are absent.
 
-    `kl_fraction` is how much of the KL's weight the warm-up has let in, 0 to 1.
+    `kl_fraction` is the fraction of the KL's weight reached in the warm-up, 0 to 1.
     """
     weights = config.weights
     encoded = {m: _encode(network, m, view, generator) for m, view in batch.views.items()}
@@ -89,20 +89,19 @@ def terms(
             is_cross = source != target
             if is_cross and weights.cross == 0:
                 continue
-            style, offset = encoded[target].drawn_style, view.offset
-            mask = view.has & batch.views[source].has
+            style, mask = encoded[target].drawn_style, view.has & batch.views[source].has
+            prefix, factor = "own", 1.0
             if is_cross:
-                style, offset = _borrowed(style, batch.permuted), view.offset
+                style = torch.gather(style, 1, batch.permuted[..., None].expand_as(style))
                 mask = mask & torch.gather(view.has, 1, batch.permuted)
-            codes = network.decode(target, encoded[source].drawn_content, style, offset)
-            share = weights.cross if is_cross else 1.0
-            prefix = "cross" if is_cross else "own"
+                prefix, factor = "cross", weights.cross
+            codes = network.decode(target, encoded[source].drawn_content, style, view.offset)
             if weights.likelihood > 0:
                 nll = _nll(network.head(target), codes, view)
-                add(f"{prefix}_likelihood", weights.likelihood * share, nll, mask)
+                add(f"{prefix}_likelihood", weights.likelihood * factor, nll, mask)
             if weights.readout > 0:
                 error = losses.code_error(codes, view.target, view.code_weight)
-                add(f"{prefix}_readout", weights.readout * share, error, mask)
+                add(f"{prefix}_readout", weights.readout * factor, error, mask)
     if weights.contrastive > 0:
         same_batch = batch.technical[:, :, None] == batch.technical[:, None, :]
         for a, b in combinations(batch.views, 2):
@@ -134,14 +133,8 @@ def _encode(network: Network, modality: Modality, view: ViewBatch, generator: to
     )
 
 
-def _borrowed(
-    style: Float[Tensor, "member cell style"], permuted: Int[Tensor, "member cell"]
-) -> Float[Tensor, "member cell style"]:
-    return torch.gather(style, 1, permuted[..., None].expand_as(style))
-
-
 def _nll(head: FeatureHead, codes: Float[Tensor, "member cell code"], view: ViewBatch) -> Float[Tensor, "member cell"]:
-    """Negative log likelihood of the sampled features in nats a feature."""
+    """Negative log likelihood of the sampled features in nats per feature."""
     return _NLL[head.likelihood](head, codes, view).mean(dim=-1)
 
 

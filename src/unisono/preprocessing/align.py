@@ -1,4 +1,4 @@
-"""How a query's features meet a model's: by name, by another name of the same thing, or by overlap; never by place."""
+"""How a query's features correspond to a model's: by name, by synonym or by overlap; never by position."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from unisono.types import Modality, View
 
 Names = NDArray[np.str_]
 
-_SAME_PEAKS = 0.95
-"""Share of the query's peaks, or of the model's, known by name from which on both are taken to be one peak set."""
+_SAME_SET = 0.95
+"""Fraction of the query's intervals, or of the model's, known by name above which both are taken to be one set."""
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Where each feature of the model stands in the query.
+    """The column of the query that corresponds to each feature of the model.
 
     Attributes:
         columns: column of the query, -1 where the feature is missing; of several that overlap the one that counts most.
-        is_exact: whether the two have the very same name.
-        weights: query feature x model feature, how counts are divided where peaks overlap; None where each feature
+        is_exact: whether the two names are equal.
+        weights: query feature x model feature, how counts are divided where intervals overlap; None where each feature
             has one column.
-        n_unknown: features of the query that meet none of the model's.
+        n_unknown: features of the query that correspond to none of the model's.
     """
 
     columns: NDArray[np.intp]
@@ -57,19 +57,19 @@ def align(
 ) -> Alignment:
     """Match a model's features with a query's, unique names on both sides.
 
-    By name where all are found so, else as the modality does: genes by symbol or id (`unisono.features.genes`),
+    By name if that finds all of them, else as the modality does: genes by symbol or id (`unisono.features.genes`),
     proteins by any spelling of the same antigen (`unisono.features.proteins`). Intervals such as peaks go by name where
     both are one set, by overlap where they are not (`unisono.features.peaks`). `source_name` is what messages call the
     query; `expected` is how the model's training counts fall on its intervals, by which counts of one that overlaps
     several are divided.
 
     Raises:
-        BadInput: E039 or E040, the peaks cannot be compared.
+        BadInput: E039 or E040, the intervals cannot be compared.
     """
     found = _renamed(view_names, known.aliases)
     exact = pd.Index(found).get_indexer(pd.Index(known.names))
     spec = spec_of(modality)
-    if spec.are_intervals and not _is_one_peak_set(exact, found, known.names):
+    if spec.are_intervals and not _is_one_set(exact, found, known.names):
         return _overlapping(known.names, found, source_name, expected)
     columns = spec.match_names(known, found, view_ids) if (exact < 0).any() else exact
     return Alignment(columns, (exact >= 0) & (columns == exact), None, len(found) - int((columns >= 0).sum()))
@@ -84,9 +84,9 @@ def aligned_counts(view: View, alignment: Alignment) -> sparse.csr_matrix:
         return divided
     if np.array_equal(columns, np.arange(len(view.features))):
         return view.counts
-    place = np.full(len(view.features), -1, dtype=np.int64)
-    place[columns[columns >= 0]] = np.flatnonzero(columns >= 0)
-    new_columns = place[view.counts.indices]
+    position = np.full(len(view.features), -1, dtype=np.int64)
+    position[columns[columns >= 0]] = np.flatnonzero(columns >= 0)
+    new_columns = position[view.counts.indices]
     keep = new_columns >= 0
     kept_before = np.concatenate([[0], np.cumsum(keep)])
     aligned = sparse.csr_matrix(
@@ -97,26 +97,26 @@ def aligned_counts(view: View, alignment: Alignment) -> sparse.csr_matrix:
 
 
 def _renamed(names: Names, aliases: Mapping[str, str]) -> Names:
-    """Names with the user's aliases in place, but where two features would then have one name."""
+    """Names after the user's aliases, unless two features would then have one name."""
     if not aliases:
         return names
     renamed = np.array([aliases.get(str(name), str(name)) for name in names])
     return renamed if pd.Index(renamed).is_unique else names
 
 
-def _is_one_peak_set(exact: NDArray[np.intp], found: Names, wanted: Names) -> bool:
-    """Whether names say it all: nearly all are known, or some are and not all names are intervals."""
+def _is_one_set(exact: NDArray[np.intp], found: Names, known: Names) -> bool:
+    """Whether names suffice: nearly all are known, or some are and not all names are intervals."""
     n_shared = int((exact >= 0).sum())
-    if n_shared > _SAME_PEAKS * min(len(wanted), len(found)):
+    if n_shared > _SAME_SET * min(len(known), len(found)):
         return True
-    return n_shared > 0 and any(len(places_of(names)) < len(names) for names in (found, wanted))
+    return n_shared > 0 and any(len(places_of(names)) < len(names) for names in (found, known))
 
 
-def _overlapping(wanted: Names, found: Names, source_name: str, expected: NDArray[np.float64] | None) -> Alignment:
-    weights = overlap_weights(wanted, found, source_name, expected)
+def _overlapping(known: Names, found: Names, source_name: str, expected: NDArray[np.float64] | None) -> Alignment:
+    weights = overlap_weights(known, found, source_name, expected)
     by_model = sparse.csc_matrix(weights)
-    is_met = np.diff(by_model.indptr) > 0
-    columns = np.full(len(wanted), -1, dtype=np.intp)
-    columns[is_met] = np.asarray(by_model.argmax(axis=0)).ravel()[is_met]
-    is_exact = is_met & (found[columns] == wanted)
+    is_present = np.diff(by_model.indptr) > 0
+    columns = np.full(len(known), -1, dtype=np.intp)
+    columns[is_present] = np.asarray(by_model.argmax(axis=0)).ravel()[is_present]
+    is_exact = is_present & (found[columns] == known)
     return Alignment(columns, is_exact, weights, int((np.diff(weights.indptr) == 0).sum()))

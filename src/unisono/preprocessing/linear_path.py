@@ -45,7 +45,7 @@ def fit_linear_path(
     """Probabilistic CCA of batch-centred codes whose rows are the same cells in every modality.
 
     Directions come from the shrunken generalised CCA, correlations from cross-validation: in-sample ones are far too
-    high where cells are few, and every later step believes them.
+    high where cells are few.
 
     Args:
         codes: modality → cell x code, any values where the cell lacks the modality.
@@ -79,22 +79,22 @@ def _directions(codes: Codes, has: Has, n_dims: int, config: LinearPathConfig) -
     covariance = {m: _covariance(codes[m], codes[m], has[m]) for m in names}
     inverse_root = {m: _inverse_root(_shrunken(covariance[m], config.shrinkage)) for m in names}
     ends = np.cumsum([0] + [codes[m].shape[1] for m in names])
-    place = {m: slice(ends[i], ends[i + 1]) for i, m in enumerate(names)}
+    block = {m: slice(ends[i], ends[i + 1]) for i, m in enumerate(names)}
     whitened = np.eye(ends[-1])
     for a, b in combinations(names, 2):
         cross = _covariance(codes[a], codes[b], has[a] & has[b])
-        block = inverse_root[a] @ cross @ inverse_root[b]
-        whitened[place[a], place[b]], whitened[place[b], place[a]] = block, block.T
+        part = inverse_root[a] @ cross @ inverse_root[b]
+        whitened[block[a], block[b]], whitened[block[b], block[a]] = part, part.T
     values, vectors = np.linalg.eigh(whitened)
     leading = vectors[:, np.argsort(-values)[:n_dims]]
-    weights = {m: inverse_root[m] @ leading[place[m]] for m in names}
+    weights = {m: inverse_root[m] @ leading[block[m]] for m in names}
     return {m: _of_unit_variance(w, covariance[m], config.min_variance) for m, w in weights.items()}
 
 
 def _of_unit_variance(
     weights: NDArray[np.float64], covariance: NDArray[np.float64], min_variance: float
 ) -> NDArray[np.float64]:
-    """Directions scaled so that their variates vary by 1; along which cells hardly vary, they say nothing and are 0."""
+    """Directions scaled so that their variates vary by 1; those along which cells hardly vary are 0."""
     variance = np.einsum("cd,ce,ed->d", weights, covariance, weights)
     inverse = 1.0 / np.sqrt(np.maximum(variance, min_variance))
     return np.asarray(weights * np.where(variance > min_variance, inverse, 0.0))
@@ -103,9 +103,9 @@ def _of_unit_variance(
 def _cross_validated_correlation(
     codes: Codes, has: Has, n_dims: int, config: LinearPathConfig, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Correlation of each pair of variates on cells left out when the directions were found, mean over pairs, folds."""
+    """Correlation of each pair of variates on cells left out of the directions' fit, mean over pairs and folds."""
     n_cells = len(next(iter(has.values())))
-    found = []
+    correlations = []
     for _ in range(min(config.max_repeats, -(-config.min_fold_cells // n_cells))):
         fold = rng.permutation(n_cells) % config.n_folds
         for left_out in range(config.n_folds):
@@ -113,8 +113,8 @@ def _cross_validated_correlation(
             for a, b in combinations(codes, 2):
                 rows = has[a] & has[b] & (fold == left_out)
                 if rows.sum() > 2:
-                    found.append(_correlation(codes[a][rows] @ weights[a], codes[b][rows] @ weights[b]))
-    return np.clip(np.mean(found, axis=0) if found else np.zeros(n_dims), *config.correlation_range)
+                    correlations.append(_correlation(codes[a][rows] @ weights[a], codes[b][rows] @ weights[b]))
+    return np.clip(np.mean(correlations, axis=0) if correlations else np.zeros(n_dims), *config.correlation_range)
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

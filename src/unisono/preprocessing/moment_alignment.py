@@ -23,7 +23,7 @@ class MomentAlignment:
     """From the content vector x of a cell and its potential p, over β, to a unit vector of the shared space.
 
     `match` ranks pairs by ⟨x, y⟩ + p(x) + p(y), which no unit vectors of one space have as their inner product: cells
-    that are like everybody would have to lie far from themselves. With m the mean of the modality, c that of all, and
+    similar to all others would have to lie far from themselves. With m the mean of the modality, c that of all, and
     m' that of the others, the vector is e = (v, z, w u) / R, in which
 
         v = G (x − m) + c                     one mean and covariance for all modalities,
@@ -31,7 +31,7 @@ class MomentAlignment:
         w² = R² − |v|² − z²                   what is missing from the length R that nearly all vectors stay below,
 
     and u is a direction of the cell's own, among coordinates that are 0 for the other modalities: it moves hubs away
-    from everybody. For two modalities G is the inverse of the other's G, so
+    from all cells. For two modalities G is the inverse of the other's G, so
 
         R² ⟨e_x, e_y⟩ = ⟨x, y⟩ + p(x) + p(y) + const + (z_x − 1) (z_y − 1)
 
@@ -45,7 +45,7 @@ class MomentAlignment:
         frequencies: dimension x direction, of the random features of x that u is made of.
         phases: of each direction.
         length: R.
-        block: place of the modality among the blocks of own directions.
+        block: index of the modality among the blocks of own directions.
         n_blocks: modalities that share the space.
 
     References:
@@ -97,20 +97,20 @@ def fit_moment_alignment(
     Raises:
         ValueError: the modalities have different cells.
     """
-    if len({found.shape for found in vectors.values()}) > 1:
+    if len({x.shape for x in vectors.values()}) > 1:
         raise ValueError(f"expected vectors of the same cells, found {[x.shape for x in vectors.values()]}")
-    parts = {m: found.astype(np.float64) for m, found in vectors.items()}
+    parts = {m: x.astype(np.float64) for m, x in vectors.items()}
     means = {m: np.append(x.mean(axis=0), potentials[m].mean()) for m, x in parts.items()}
     gains = _balanced({m: _covariance(x) for m, x in parts.items()}, config.moment_ridge)
     frequencies, phases = _random_features(len(next(iter(gains.values()))), config)
-    found = {}
+    maps = {}
     for block, m in enumerate(parts):
         matrix, common = _frame(gains[m], m, means)
         affine = [part.astype(np.float32) for part in (means[m], matrix, common)]
-        found[m] = MomentAlignment(affine[0], affine[1], affine[2], frequencies, phases, 0.0, block, len(parts))
-    norms = [np.square(found[m].aligned(vectors[m], potentials[m])).sum(axis=1) for m in found]
+        maps[m] = MomentAlignment(affine[0], affine[1], affine[2], frequencies, phases, 0.0, block, len(parts))
+    norms = [np.square(maps[m].aligned(vectors[m], potentials[m])).sum(axis=1) for m in maps]
     length = float(np.sqrt(np.quantile(np.concatenate(norms), config.filled_fraction)))
-    return {m: replace(alignment, length=length) for m, alignment in found.items()}
+    return {m: replace(alignment, length=length) for m, alignment in maps.items()}
 
 
 def _frame(gain: Matrix, modality: Modality, means: Mapping[Modality, Matrix]) -> tuple[Matrix, Matrix]:

@@ -1,4 +1,4 @@
-"""The frozen way of one modality from raw counts to standardised codes; the same for any query."""
+"""Preprocessor: from raw counts of one modality to standardised codes; fitted once, the same for any query."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PER_CELL = ("cells", "x", "offset", "depth", "relative_depth", "log_depth", "ba
 
 @dataclass(frozen=True, eq=False)
 class StandardisedCodes:
-    """A view as the networks read it.
+    """A view as input of the networks.
 
     Attributes:
         modality: of the view.
@@ -30,7 +30,7 @@ class StandardisedCodes:
         relative_depth: log depth about the mean of the cell's batch.
         log_depth: log(1 + total counts).
         batch: technical batch of each cell.
-        alignment: how the view's features met the model's.
+        alignment: how the view's features correspond to the model's.
     """
 
     modality: Modality
@@ -56,7 +56,7 @@ class StandardisedCodes:
 
 @dataclass(frozen=True, eq=False)
 class Preprocessor:
-    """The frozen way of one modality from counts to codes and from codes to standardised codes."""
+    """From counts to codes and from codes to standardised codes, both fitted to training cells and frozen."""
 
     projection: Projection
     standardisation: Standardisation

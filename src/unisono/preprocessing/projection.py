@@ -23,14 +23,14 @@ _ROWS_AT_A_TIME = 16_384
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Counts over a transform's selected features, and what each cell has in the model's other features.
+    """Counts over a projection's selected features, and what each cell has in the model's other features.
 
     Attributes:
         selected: cell x selected feature.
         rest: total count outside the selection.
         cells: name of each cell.
         batch: technical batch of each cell.
-        alignment: how the view's features met the model's.
+        alignment: how the view's features correspond to the model's.
     """
 
     selected: sparse.csr_matrix
@@ -65,7 +65,7 @@ class Projection:
     Attributes:
         known: names of every feature of the training view, G of them.
         selected: positions of the S features that make the code.
-        share: each feature's share of all training counts; tells what missing ones would have added to the total.
+        fraction: of all training counts, by feature: what missing ones would have added to the total.
         weight: of each selected feature in the code.
         centre: mean of each selected feature after weighting; zeros where the modality is not centred.
         basis: selected feature x code, orthonormal columns.
@@ -77,7 +77,7 @@ class Projection:
     modality: Modality
     known: Known
     selected: NDArray[np.intp]
-    share: NDArray[np.float64]
+    fraction: NDArray[np.float64]
     weight: NDArray[np.float64]
     centre: NDArray[np.float64]
     basis: NDArray[np.float32]
@@ -125,24 +125,26 @@ class Projection:
             basis, codes = basis[:, kept], codes[:, kept]
         loadings, intercept = _regress(on_scale(view), codes)
         seen = np.asarray(view.counts.sum(axis=0), dtype=np.float64).ravel()
-        share = seen / max(seen.sum(), 1.0)
+        fraction = seen / max(seen.sum(), 1.0)
         known = Known(view.features, view.ids)
         ridge = choice.missing_feature_ridge
-        return cls(view.modality, known, selected, share, weight, centre, basis, loadings, intercept, ridge)
+        return cls(view.modality, known, selected, fraction, weight, centre, basis, loadings, intercept, ridge)
 
     def align(self, view: View, *, source_name: str = "query") -> Alignment:
-        """How a view's features meet this transform's; `source_name` is what messages call the view.
+        """How a view's features correspond to this projection's; `source_name` is what messages call the view.
 
         Raises:
             ValueError: the view is of another modality.
             BadInput: E039 or E040, the peaks cannot be compared.
         """
         if view.modality != self.modality:
-            raise ValueError(f"a transform of {self.modality} was given a view of {view.modality}")
-        return align(self.modality, self.known, view.features, view.ids, source_name=source_name, expected=self.share)
+            raise ValueError(f"a projection of {self.modality} was given a view of {view.modality}")
+        return align(
+            self.modality, self.known, view.features, view.ids, source_name=source_name, expected=self.fraction
+        )
 
     def counts(self, view: View) -> Counts:
-        """A view's counts in this transform's order: reordered by name, unknown features ignored.
+        """A view's counts in this projection's order: reordered by name, unknown features ignored.
 
         Raises:
             ValueError: the view is of another modality, or shares no feature with the model.
@@ -167,16 +169,15 @@ class Projection:
         return codes - offset
 
     def loo_shrinkage(self, counts: Counts, at_most: float) -> NDArray[np.float32]:
-        """What codes of the training cells owe to their having been in the training, a share of each code, 0 to 1.
+        """Fraction, 0 to 1, by which each code of a training cell shrinks when that cell is left out of the fit.
 
-        A component points a little towards every cell that it was found from. Leave one cell out, and its code along a
-        component that explains the sum of squares s² loses the share |r|² / s² of itself, to first order, where r is
-        what no component explains of the cell. Of sparse chromatin that is half of most codes, of RNA a tenth, of a
-        few proteins next to nothing.
+        A component points a little towards every cell that it was fitted to. If one cell is left out, its code along a
+        component that explains the sum of squares s² loses the fraction |r|² / s², to first order, with r the residual
+        of the cell. That is half of most codes of sparse chromatin, a tenth of RNA, and hardly anything of proteins.
 
         Args:
             counts: of the training cells.
-            at_most: bound of each share.
+            at_most: bound of each fraction.
 
         References:
             Stewart & Sun, "Matrix perturbation theory", 1990 (singular vectors under a change of one row).
@@ -187,24 +188,24 @@ class Projection:
             total += float(np.square(values.data, dtype=np.float64).sum() - 2.0 * (values @ self.centre).sum())
         explained = np.square(self.codes(counts), dtype=np.float64).sum(axis=0)
         unexplained = max(total - explained.sum(), 0.0) / counts.n_cells
-        share = np.minimum(unexplained / np.maximum(explained, 1e-12), at_most)
-        return np.asarray(share, dtype=np.float32)
+        fraction = np.minimum(unexplained / np.maximum(explained, 1e-12), at_most)
+        return np.asarray(fraction, dtype=np.float32)
 
     def values(self, counts: Counts, rows: slice = slice(None)) -> sparse.csr_matrix:
         """Normalised and weighted values of some cells, cell x selected feature: what the basis projects to codes."""
         is_present = counts.alignment.is_present
-        total = counts.total[rows] / max(float(self.share[is_present].sum()), 1e-9)
+        total = counts.total[rows] / max(float(self.fraction[is_present].sum()), 1e-9)
         n_measured = int(is_present[self.selected].sum())
         return spec_of(self.modality).normalise(counts.selected[rows], total, self.weight, n_measured)
 
 
 def _slices(n_cells: int) -> Iterator[slice]:
-    """The cells in runs that fit into memory when they are normalised."""
+    """The cells in blocks that fit into memory when they are normalised."""
     return (slice(start, start + _ROWS_AT_A_TIME) for start in range(0, n_cells, _ROWS_AT_A_TIME))
 
 
 def on_scale(view: View) -> sparse.csr_matrix:
-    """Measured values on the scale on which predictions are given: log1p CP10k, per-cell CLR, or open (0 or 1)."""
+    """Measured values on the scale on which predictions are given: see `ModalitySpec.on_scale`."""
     return spec_of(view.modality).on_scale(view.counts, view.depth)
 
 
@@ -235,10 +236,7 @@ def _regress(values: sparse.csr_matrix, codes: NDArray[np.float32]) -> tuple[NDA
 
 
 def _least_squares_projection(basis: NDArray[np.float32], seen: NDArray[np.bool_], ridge: float) -> NDArray[np.float32]:
-    """The map from features to codes when only some are seen, shrunk where they hardly determine the code.
-
-    With every feature seen it is the basis itself, whose columns are orthonormal.
-    """
+    """The map from features to codes when only some are measured, shrunk where they hardly determine the code."""
     part = basis[seen].astype(np.float64)
     gram = part.T @ part
     gram[np.diag_indices_from(gram)] += ridge

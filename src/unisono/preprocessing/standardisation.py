@@ -18,8 +18,8 @@ class Standardisation:
         scale: one per component: the geometric mean of its standard deviation and of the largest one, so that strong
             components stay strong and noise is not blown up.
         batches: names of the training batches.
-        offsets: batch x component, how far the mean of a batch lies from `mean`, in units of `scale`; drawn towards 0
-            as far as the batches differ by the chance of which cells they hold, see `shrinkage_factor`.
+        offsets: batch x component, how far the mean of a batch lies from `mean`, in units of `scale`; shrunk
+            by as much as chance would make batches differ, see `shrinkage_factor`.
         depth: mean and standard deviation of log total counts.
         batch_depths: mean log total counts of each batch.
         prior_cells: a new batch's mean counts as much as this many cells at the modality's mean.
@@ -59,7 +59,7 @@ class Standardisation:
         batch: Shaped[np.ndarray, " cell"],
         log_depth: Float64[np.ndarray, " cell"],
     ) -> Standardisation:
-        """The same statistics with those batches added that are new, as far as these cells tell where they lie.
+        """The same statistics with those batches added that are new, with offsets estimated from these cells.
 
         Args:
             scaled: scaled codes of cells of the new batches; a batch that is known already stays as it is.
@@ -80,20 +80,11 @@ class Standardisation:
         """Codes about the modality's mean, their batch's offset still in them."""
         return np.asarray((codes - self.mean) / self.scale, dtype=np.float32)
 
-    def unscaled(self, scaled: Float[np.ndarray, "cell code"]) -> Float32[np.ndarray, "cell code"]:
-        """The inverse of `scaled`."""
-        return np.asarray(scaled * self.scale + self.mean, dtype=np.float32)
-
     def offset_of(
         self, scaled: Float[np.ndarray, "cell code"], batch: Shaped[np.ndarray, " cell"]
     ) -> Float32[np.ndarray, "cell code"]:
         """The offset of each cell's batch: stored for a training batch, estimated from these cells for a new one."""
-        offset = np.empty_like(scaled)
-        for name in np.unique(batch):
-            rows = batch == name
-            known = np.flatnonzero(self.batches == name)
-            offset[rows] = self.offsets[known[0]] if len(known) else self.shrunken_mean(scaled[rows])
-        return offset
+        return self._of_batches(self.offsets, scaled, batch).astype(scaled.dtype)
 
     def scaled_depth(self, log_depth: Float64[np.ndarray, " cell"]) -> Float32[np.ndarray, " cell"]:
         """Log depth as standard score."""
@@ -104,15 +95,21 @@ class Standardisation:
     ) -> Float32[np.ndarray, " cell"]:
         """Log depth about the mean of its batch: stored for a training batch, from these cells for a new one."""
         relative = log_depth - self.depth[0]
+        shift = self._of_batches(self.batch_depths - self.depth[0], relative, batch)
+        return np.asarray(relative - shift, dtype=np.float32)
+
+    def _of_batches(
+        self, stored: NDArray[np.floating], values: NDArray[np.floating], batch: Shaped[np.ndarray, " cell"]
+    ) -> NDArray[np.floating]:
+        """For each cell what is stored of its batch, or the shrunken mean of these values where the batch is new."""
+        result = np.empty_like(values)
         for name in np.unique(batch):
-            rows = batch == name
-            known = np.flatnonzero(self.batches == name)
-            shift = self.batch_depths[known[0]] - self.depth[0] if len(known) else self.shrunken_mean(relative[rows])
-            relative[rows] -= shift
-        return np.asarray(relative, dtype=np.float32)
+            rows, known = batch == name, np.flatnonzero(self.batches == name)
+            result[rows] = stored[known[0]] if len(known) else self.shrunken_mean(values[rows])
+        return result
 
     def shrunken_mean(self, scaled: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Mean over cells of a new batch, drawn towards zero (the modality's mean) where cells are few."""
+        """Mean over cells of a new batch, shrunk towards zero (the modality's mean) where cells are few."""
         return np.asarray(scaled.sum(axis=0, dtype=np.float64) / (len(scaled) + self.prior_cells), dtype=np.float32)
 
 
@@ -121,9 +118,9 @@ def shrinkage_factor(
 ) -> Float64[np.ndarray, " code"]:
     """Of each component, the James–Stein factor of the differences of its batch means: max(0, 1 − 1 / F), 0 to 1.
 
-    F is the variance between batch means over what the cells of a batch would give by chance. Taken out in full, an
-    offset that is only chance would mark all later cells of its batch: on 250 cells a library of cortex chromatin, the
-    library was read from codes with offsets taken out (balanced accuracy 0.55), and not before (0.13).
+    F is the variance between batch means over that expected by chance. Subtracted in full, an offset by
+    chance would mark all later cells of its batch: with 250 cells per library of cortex chromatin, the library could
+    be told from codes with offsets subtracted (balanced accuracy 0.55), and not before (0.13).
 
     References:
         Efron & Morris, "Stein's estimation rule and its competitors: an empirical Bayes approach", 1973.

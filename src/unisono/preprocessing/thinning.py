@@ -1,4 +1,4 @@
-"""Binomial thinning: what the same cell would have shown at a lower sequencing depth; draws only from its generator."""
+"""Binomial thinning: the counts of a cell at a lower sequencing depth; draws only from its generator."""
 
 from __future__ import annotations
 

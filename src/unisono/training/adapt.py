@@ -1,4 +1,4 @@
-"""Adaptation: a fitted model learns the style of new batches; what it takes for content, it leaves as it is."""
+"""Adaptation: a fitted model learns the style of new batches; its content encoders stay as they are."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from unisono.types import Cells, Modality
 
 @one_thread()
 def adapted(model: FittedModel, cells: Cells, n_epochs: int, seed: int, on_epoch: OnEpoch | None = None) -> FittedModel:
-    """The model once it knows the batches of some cells.
+    """The model with the batches of some cells added to those it knows.
 
     Offsets of the new batches are estimated from the cells. Then the style encoders, and the layers that drive AdaIN
-    from a style, are trained on the reconstruction of these cells, within each modality and across where a cell has
-    two; everything else stands still, content encoders above all.
+    from a style, are trained to reconstruct these cells, within each modality and across modalities where a cell has
+    two; everything else is frozen, content encoders above all.
 
     Raises:
         BadInput: E065, no batch among the cells is new to the model.
@@ -57,7 +57,7 @@ def adapted(model: FittedModel, cells: Cells, n_epochs: int, seed: int, on_epoch
 
 
 def _with_batches(preprocessor: Preprocessor, cells: Cells) -> Preprocessor:
-    """The preprocessor with the offsets of new batches, as far as these cells tell them."""
+    """The preprocessor with the offsets of new batches, as estimated from these cells."""
     view, statistics = cells.views[preprocessor.modality], preprocessor.standardisation
     counts = preprocessor.projection.counts(view)
     scaled = statistics.scaled(preprocessor.projection.codes(counts))
@@ -72,7 +72,7 @@ def _trained(
     seed: int,
     on_epoch: OnEpoch | None,
 ) -> Network:
-    """A copy of the network, trained in what has to do with style alone."""
+    """A copy of the network in which only what depends on style was trained."""
     network = deepcopy(model.predictor.network)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(_is_of_style(name))

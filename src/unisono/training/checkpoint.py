@@ -1,4 +1,4 @@
-"""Checkpoints: where training stands as a folder of JSON and safetensors, to be resumed with the same bits."""
+"""Checkpoints: the state of training as a folder of JSON and safetensors, from which it resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ def save_checkpoint(training: Training, path: Path, config: FitConfig, fingerpri
 
 
 def load_checkpoint(network: Network, path: Path, config: FitConfig, fingerprint: str) -> Training:
-    """Training as it stood when the checkpoint was written; `network` is the untrained one and will be changed.
+    """Training as it was when the checkpoint was written; `network` is the untrained one and is changed.
 
     Raises:
         BadInput: E049 the checkpoint is damaged, or was made with other data or another config.
     """
     verify_manifest(path)
     state = json.loads((path / _STATE).read_text(encoding="utf-8"))
-    for what, found, wanted in (
+    for what, saved, expected in (
         ("data", state["fingerprint"], fingerprint),
         ("config", FitConfig.model_validate(state["config"]), config),
     ):
-        if found != wanted:
+        if saved != expected:
             raise bad_input("E049", str(path), f"was made with another {what}.", "fit anew without --resume")
     tensors = load_file(path / _TENSORS, device=str(network.log_scale.device))
     training = Training.start(network, config)
@@ -79,7 +79,7 @@ def load_checkpoint(network: Network, path: Path, config: FitConfig, fingerprint
 
 
 def discard_checkpoint(path: Path) -> None:
-    """Delete a checkpoint that is no longer needed; a folder that is none stays."""
+    """Delete a checkpoint that is no longer needed; another folder stays."""
     if (path / _STATE).is_file() and (path / MANIFEST).is_file():
         shutil.rmtree(path)
 

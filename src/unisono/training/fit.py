@@ -40,7 +40,7 @@ _LIBRARIES = ("unisono", "torch", "numpy", "scipy", "anndata", "mudata")
 
 @dataclass(frozen=True)
 class Run:
-    """What a fit is told that does not change its result.
+    """Options of a fit that do not change its result.
 
     Attributes:
         device: "auto", or a torch device.
@@ -118,7 +118,7 @@ def fit_views(cells: Cells, config: FitConfig) -> dict[Modality, TrainingView]:
 
 
 def start_of(views: Views, n_cells: int, config: FitConfig, device: torch.device) -> Predictor:
-    """The predictor before the first step: everything in closed form."""
+    """The predictor before the first step, everything in closed form."""
     path = linear_path(views, config)
     if n_cells < config.linear_path.min_cells_of_decoder:
         path = path.without_decoders()
@@ -159,7 +159,7 @@ def _with_network(predictor: Predictor, network: Network, views: Views, config: 
 def _refitted(
     cells: Cells, selection: Selection, n_epochs: int, config: FitConfig, device: torch.device, run: Run
 ) -> tuple[Predictor, Views]:
-    """The same fit on all cells, for as many epochs as the validation cells found best, and what they selected."""
+    """The same fit on all cells, for as many epochs as were best for the validation cells, with what they selected."""
     config = config.model_copy(update={"max_epochs": n_epochs})
     views = fit_views(cells, config)
     start = start_of(views, len(cells.names), config, device)
@@ -174,7 +174,7 @@ def fit_anchors(network: Network, views: Views, selection: Selection, config: Fi
     Those measured in both, so that both sides are one population; where they are too few, all cells of either. They
     are read as if left out of the preprocessors' fit, as are the cells that they are compared with.
     """
-    found = {}
+    anchors = {}
     for a, b in combinations(views, 2):
         cells_a, cells_b = (np.flatnonzero(views[m].has) for m in (a, b))
         both = np.intersect1d(cells_a, cells_b)
@@ -185,15 +185,15 @@ def fit_anchors(network: Network, views: Views, selection: Selection, config: Fi
             infer.vectors(network, m, views[m].leave_one_out_codes[views[m].rows[cells]])
             for m, cells in ((a, cells_a), (b, cells_b))
         )
-        found[a, b] = Anchors.fit(left, right, selection.betas[a, b])
-    return found
+        anchors[a, b] = Anchors.fit(left, right, selection.betas[a, b])
+    return anchors
 
 
 def _moment_alignment(
     network: Network, anchors: Mapping[Pair, Anchors], views: Views, validation: Validation | None, config: FitConfig
 ) -> dict[Modality, MomentAlignment]:
-    """From the cells with every modality: validation cells where they are many, else training cells as if left out."""
-    if validation and _are_many(validation, config) and set(validation.codes) == set(views):
+    """From the cells with every modality: validation cells if there are enough, else training cells as if left out."""
+    if validation and _are_enough(validation, config) and set(validation.codes) == set(views):
         rows, codes = validation.cells.rows, {m: codes.x for m, codes in validation.codes.items()}
     else:
         rows, codes = {m: view.rows for m, view in views.items()}, {m: v.leave_one_out_codes for m, v in views.items()}
@@ -206,21 +206,21 @@ def _moment_alignment(
 
 
 def _novelties(views: Views, validation: Validation | None, config: FitConfig) -> dict[Modality, Novelty]:
-    """Gaussians about training cells; their unit from validation cells where these are many."""
+    """Gaussians about training cells; their unit from validation cells if there are enough."""
     choice = config.uncertainty
     novelties = {m: Novelty.fit(view.codes.x, view.leave_one_out_codes, choice) for m, view in views.items()}
-    if validation is None or not _are_many(validation, config):
+    if validation is None or not _are_enough(validation, config):
         return novelties
     quantile = choice.novelty_quantile
     return novelties | {m: novelties[m].rescaled(codes.x, quantile) for m, codes in validation.codes.items()}
 
 
-def _are_many(validation: Validation, config: FitConfig) -> bool:
-    return len(validation.cells.names) >= config.validation.min_unseen
+def _are_enough(validation: Validation, config: FitConfig) -> bool:
+    return len(validation.cells.names) >= config.validation.min_embedding_cells
 
 
 def _final_scores(predictor: Predictor, best_epoch: int, validation: Validation | None, run: Run) -> EpochRecord | None:
-    """The scores of the selected predictor, told as the last ones; None without validation cells."""
+    """The scores of the selected predictor, reported as the last ones; None without validation cells."""
     if validation is None:
         return None
     epoch = Epoch(best_epoch, {}, validation.scores(predictor), is_best=True)

@@ -42,7 +42,7 @@ def initial_network(views: Views, path: LinearPath, config: FitConfig) -> Networ
 
 
 def initial_predictor(network: Network, views: Views, config: FitConfig) -> Predictor:
-    """The predictor of a network, its closed-form terms with the weights that the config starts from."""
+    """The predictor of a network, with closed-form terms at the initial weights of the config."""
     preprocessors = {m: view.preprocessor for m, view in views.items()}
     terms = {(a, b): _initial_terms(views, a, b, config) for a, b in product(views, views)}
     return Predictor(network, preprocessors, style_books(network, views, config), terms)
@@ -54,7 +54,7 @@ def style_books(network: Network, views: Views, config: FitConfig) -> dict[Modal
 
 
 def _style_book(network: Network, view: TrainingView, n_style_cells: int) -> StyleBook:
-    """Means over at most so many cells, spread evenly over each batch; their average weighs batches by their cells."""
+    """Means over at most this many cells, spread evenly over each batch; the average weights batches by their cells."""
     modality, known = view.preprocessor.modality, view.preprocessor.standardisation
     batches, index, n_cells = np.unique(view.codes.batch, return_inverse=True, return_counts=True)
     n_chosen = np.ceil(n_style_cells * n_cells / n_cells.sum()).astype(int)
@@ -78,7 +78,7 @@ def _initial_terms(views: Views, source: Modality, target: Modality, config: Fit
         depth = fit_expected_depth(
             views[source].codes.take(rows[0]), relative_depth, choice.depth_ridge, choice.min_pairs
         )
-        scale = LogOddsShrinkage(*choice.initial_shrinkage).scale(views[target].n_open)
+        scale = LogOddsShrinkage(*choice.initial_shrinkage).scale(views[target].n_seen)
     kernel = _kernel(views, (source, target), rows, config)
     return ClosedFormTerms(kernel, config.kernel.initial_weight if kernel else 0.0, depth, scale)
 
@@ -124,9 +124,9 @@ def _tensor(matrix: NDArray[np.floating]) -> torch.Tensor:
 def _log_bias(
     counts: Counts, projection: Projection, intercept: NDArray[np.float64], mean_size: float
 ) -> NDArray[np.float64]:
-    """Log of mean count over what the mean value, sent back through log1p, would give; 0 for unselected features."""
+    """Log of mean count over the count that the mean value stands for; 0 for unselected features."""
     mean_count = np.asarray(counts.selected.mean(axis=0), dtype=np.float64).ravel()
-    sent_back = np.expm1(np.maximum(intercept[projection.selected], _MIN_FRACTION)) * mean_size
+    implied = np.expm1(np.maximum(intercept[projection.selected], _MIN_FRACTION)) * mean_size
     log_bias = np.zeros(len(intercept))
-    log_bias[projection.selected] = np.log(np.maximum(mean_count, _MIN_COUNT) / sent_back)
+    log_bias[projection.selected] = np.log(np.maximum(mean_count, _MIN_COUNT) / implied)
     return log_bias

@@ -1,4 +1,4 @@
-"""Intervals: conformal widths for every prediction of a model, from cells that it has not seen; changes no weight."""
+"""Intervals: conformal widths for every direction of a model, from cells it was not trained on; changes no weight."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ def fit_intervals(
     groups: Mapping[Modality, NDArray[np.str_]] | None = None,
     by: str | None = None,
 ) -> dict[Pair, Conformal]:
-    """Widths for every direction that enough of the cells have both ends of.
+    """Widths for every direction in which enough of the cells are paired.
 
-    Chromatin as target has none: what is measured of a peak is 0 or 1, and an interval about a probability would not
-    hold it.
+    A binary target has none: what is measured is 0 or 1, which no interval about a probability would hold.
 
     Args:
-        predictor: which has not seen the cells.
+        predictor: not trained on the cells.
         cells: to learn from.
         config: of the fit.
         groups: by modality, of each cell of its view; those with enough cells have widths of their own. The batches by
@@ -41,7 +40,7 @@ def fit_intervals(
     choice = config.uncertainty
     min_cells = choice.min_batch_cells if groups is None else choice.min_group_cells
     groups = groups if groups is not None else {m: view.batch for m, view in cells.views.items()}
-    found: dict[Pair, Conformal] = {}
+    intervals: dict[Pair, Conformal] = {}
     for source, target in permutations(cells.modalities, 2):
         rows, rows_target = cells.paired(source, target)
         if spec_of(target).is_binary or len(rows) < choice.min_interval_cells:
@@ -49,8 +48,8 @@ def fit_intervals(
         codes = predictor.transform(cells.views[source].take(rows))
         prediction = predictor.predict(codes, target, n_draws=choice.n_draws)
         widths = _widths(predictor, prediction, cells.views[target].take(rows_target), groups[source][rows], min_cells)
-        found[source, target] = replace(widths, by=by)
-    return found
+        intervals[source, target] = replace(widths, by=by)
+    return intervals
 
 
 def _widths(

@@ -1,4 +1,4 @@
-"""The loop: one generator that trains an epoch at a time and says how it went; never touches a file."""
+"""The loop: a generator that trains one epoch at a time and yields its scores; never touches a file."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Score = Callable[[Network], ValidationScores]
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch brought.
+    """The outcome of an epoch.
 
     Attributes:
         number: from 1; 0 stands for the closed-form start.
-        terms: weighted terms of the objective, means over the epoch's steps, nats or shares of variance.
+        terms: weighted terms of the objective, means over the epoch's steps, nats or fractions of variance.
         scores: of the validation cells after it; None in epochs without evaluation.
-        is_best: whether these are the weights that will be kept so far.
+        is_best: whether its weights are the best so far.
     """
 
     number: int
@@ -40,11 +40,11 @@ OnEpoch = Callable[[Epoch], None]
 
 @dataclass(eq=False)
 class Training:
-    """Where training stands between two epochs; with the data and the config it determines all that follows.
+    """The state of training between two epochs; with the data and the config it determines all that follows.
 
     Attributes:
         network: being trained.
-        averaged: running mean of its weights (Polyak averaging): what is judged and kept.
+        averaged: running mean of its weights (Polyak averaging): what is scored and kept.
         best: the averaged weights with the best scores so far.
         optimiser: of `network`.
         epochs: all so far, the start among them.
@@ -74,7 +74,7 @@ class Training:
         return max((epoch.number for epoch in self.epochs if epoch.is_best), default=0)
 
     def is_over(self, config: FitConfig) -> bool:
-        """Whether all epochs are done, or the validation cells have seen no progress for too long."""
+        """Whether all epochs are done, or the scores have not improved for `patience` evaluations."""
         evaluated = self.evaluated
         best = max((i for i, epoch in enumerate(evaluated) if epoch.is_best), default=0)
         is_stuck = bool(evaluated) and len(evaluated) - 1 - best >= config.patience
@@ -86,7 +86,7 @@ def train(training: Training, mini_batches: MiniBatches, score: Score | None, co
 
     The start, which is the closed-form solution, is a candidate too. Because the averaged weights are scored, the
     learning rate can stay constant and training can stop at any epoch. Without validation cells the average after the
-    last epoch is kept. Every draw depends on the seed and the epoch's number alone, so that a training taken up again
+    last epoch is kept. Every draw depends on the seed and the epoch's number alone, so that training resumed
     from a checkpoint ends with the same bits.
     """
     if not training.epochs:
@@ -116,11 +116,11 @@ def _train_epoch(training: Training, mini_batches: MiniBatches, config: FitConfi
     sums: dict[str, torch.Tensor] = {}
     for batch in mini_batches.epoch(number):
         training.n_steps += 1
-        found = terms(network, batch, config, kl_fraction, generator)
-        if found:
-            _step(training, torch.stack(list(found.values())).sum(), config)
+        losses = terms(network, batch, config, kl_fraction, generator)
+        if losses:
+            _step(training, torch.stack(list(losses.values())).sum(), config)
         _average(training, config.averaging_epochs * mini_batches.steps_per_epoch)
-        for name, value in found.items():
+        for name, value in losses.items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
     return {name: float(value) / mini_batches.steps_per_epoch for name, value in sums.items()}
 
@@ -135,7 +135,7 @@ def _best_cost(training: Training) -> float:
 
 
 def _optimiser(network: Network, config: FitConfig) -> torch.optim.AdamW:
-    """AdamW whose decay pulls at the matrices of the networks, not at biases, heads or temperatures."""
+    """AdamW whose decay applies to the matrices of the networks, not at biases, heads or temperatures."""
     decayed = [p for name, p in network.named_parameters() if name.endswith("weight")]
     free = [p for name, p in network.named_parameters() if not name.endswith("weight")]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
@@ -153,7 +153,7 @@ def _step(training: Training, loss: torch.Tensor, config: FitConfig) -> None:
 
 @torch.no_grad()
 def _average(training: Training, window: float) -> None:
-    """Move the running mean towards the weights; it looks back over so many steps, less at the start."""
+    """Move the running mean towards the weights; over a window of so many steps, fewer at the start."""
     weight = 1.0 / min(training.n_steps, window)
     for mean, value in zip(training.averaged.parameters(), training.network.parameters(), strict=True):
         mean.lerp_(value, weight)

@@ -43,7 +43,7 @@ class MiniBatches:
 
     @property
     def steps_per_epoch(self) -> int:
-        """As the batch size asks; where cells are few at least `min_steps_per_epoch`, each with enough cells."""
+        """As many as the batch size gives; where cells are few `min_steps_per_epoch`, if each has enough cells."""
         n_cells, config = len(self._technical), self._config
         at_least = min(config.min_steps_per_epoch, n_cells // config.min_cells_per_step)
         return max(-(-n_cells // config.batch_size), at_least)
@@ -66,7 +66,7 @@ class MiniBatches:
             )
 
     def _lasting_columns(self, view: TrainingView) -> dict[str, torch.Tensor]:
-        """What stays the same from epoch to epoch, one row a cell."""
+        """What stays the same from epoch to epoch, one row per cell."""
         return {
             "offset": self._tensor(view.scatter(view.codes.offset)),
             "target": self._tensor(view.scatter(view.codes.scaled)),
@@ -82,17 +82,17 @@ class MiniBatches:
     def _drawn_columns(
         self, view: TrainingView, sampled: NDArray[np.intp], rng: np.random.Generator
     ) -> dict[str, torch.Tensor]:
-        """What an epoch draws anew, one row a cell: codes and depth of the thinned counts, counts of the sample."""
+        """What an epoch draws anew, one row per cell: codes and depth of the thinned counts, counts of the sample."""
         preprocessor, (low, high) = view.preprocessor, self._config.thinning
         counts = view.counts if low == high == 1.0 else view.counts.thinned(low, high, rng)
         x = preprocessor.standardisation.scaled(preprocessor.projection.codes(counts)) - view.codes.offset
         depth = preprocessor.standardisation.scaled_depth(counts.log_depth)
-        seen = view.counts.selected[:, sampled].toarray()
-        seen = np.minimum(seen, 1) if spec_of(preprocessor.modality).is_binary else seen
+        measured = view.counts.selected[:, sampled].toarray()
+        measured = np.minimum(measured, 1) if spec_of(preprocessor.modality).is_binary else measured
         return {
             "x": self._tensor(view.scatter(x)),
             "depth": self._tensor(view.scatter(depth)),
-            "counts": self._tensor(view.scatter(seen)),
+            "counts": self._tensor(view.scatter(measured)),
         }
 
     def _view_batch(
@@ -110,10 +110,10 @@ class MiniBatches:
 
 
 def _order(technical: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Cells shuffled, those of a technical batch side by side: they are each other's negatives."""
+    """Cells shuffled, those of a technical batch next to each other: they are each other's negatives."""
     shuffled = rng.permutation(len(technical))
-    place = rng.permutation(int(technical.max()) + 1)
-    return shuffled[np.argsort(place[technical[shuffled]], kind="stable")]
+    rank = rng.permutation(int(technical.max()) + 1)
+    return shuffled[np.argsort(rank[technical[shuffled]], kind="stable")]
 
 
 def _permuted(technical: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
-from unisono.inference.closed_form import LogOddsShrinkage
+from unisono.inference.closed_form import ClosedFormTerms, LogOddsShrinkage
 from unisono.inference.predictor import Predictor
 from unisono.matching import DepthTerm, SimilarityPair, fit_beta, fit_beta_and_depth_weight, fit_linear_weight
 from unisono.nn import infer
@@ -22,7 +22,7 @@ from unisono.types import Modality, Pair
 
 @dataclass(frozen=True)
 class Selection:
-    """What the validation cells selected; it also holds for networks that are then fitted on them too.
+    """What the validation cells selected; it is kept for the networks of a refit on all cells.
 
     Attributes:
         linear_weight: of the linear path in similarities.
@@ -40,37 +40,37 @@ class Selection:
 
 
 def initial_selection(predictor: Predictor, config: FitConfig) -> Selection:
-    """Where nothing can be selected: the numbers of matching are then a score rather than a probability."""
+    """The selection without validation cells: match probabilities are then scores, not calibrated."""
     pairs = list(combinations(predictor.preprocessors, 2))
     shrinkage = LogOddsShrinkage(*config.kernel.initial_shrinkage)
-    guess = DepthTerm(beta=config.matching.initial_beta, weight=0.0, r=0.0)
+    start = DepthTerm(beta=config.matching.initial_beta, weight=0.0, r=0.0)
     return Selection(
         linear_weight=float(predictor.network.linear_weight),
         kernel_weights={pair: terms.kernel_weight for pair, terms in predictor.terms.items()},
         shrinkages={p: shrinkage for p, terms in predictor.terms.items() if terms.log_odds_scale is not None},
-        betas=dict.fromkeys(pairs, guess.beta),
-        depth_terms=dict.fromkeys(pairs, guess),
+        betas=dict.fromkeys(pairs, start.beta),
+        depth_terms=dict.fromkeys(pairs, start),
     )
 
 
 def select(predictor: Predictor, views: Views, validation: Validation, config: FitConfig) -> Selection:
     """Let the validation cells select, one choice after the other; the network's linear weight is set on the way."""
-    found = initial_selection(predictor, config)
+    start = initial_selection(predictor, config)
     if config.architecture.selects_linear_weight:
         set_linear_weight(predictor.network, _best_linear_weight(predictor.network, validation, config))
     kernel_weights = {
-        pair: _best_kernel_weight(predictor, validation, *pair, config)
+        pair: _best_kernel_weight(predictor, validation, pair, config)
         for pair in permutations(views, 2)
         if predictor.terms[pair].kernel is not None
     }
-    found = replace(found, kernel_weights={**found.kernel_weights, **kernel_weights})
-    weighted = selected(predictor, views, found)
-    shrinkages = {pair: _best_shrinkage(weighted, views, validation, *pair, config) for pair in found.shrinkages}
-    matching = {(a, b): _temperatures(predictor.network, validation, a, b, config) for a, b in found.betas}
+    start = replace(start, kernel_weights={**start.kernel_weights, **kernel_weights})
+    weighted = selected(predictor, views, start)
+    shrinkages = {pair: _best_shrinkage(weighted, views, validation, pair, config) for pair in start.shrinkages}
+    matching = {(a, b): _temperatures(predictor.network, validation, a, b, config) for a, b in start.betas}
     return replace(
-        found,
+        start,
         linear_weight=float(predictor.network.linear_weight),
-        shrinkages={pair: shrinkage or found.shrinkages[pair] for pair, shrinkage in shrinkages.items()},
+        shrinkages={pair: shrinkage or start.shrinkages[pair] for pair, shrinkage in shrinkages.items()},
         betas={pair: beta for pair, (beta, _) in matching.items()},
         depth_terms={pair: term for pair, (_, term) in matching.items()},
     )
@@ -82,7 +82,7 @@ def selected(predictor: Predictor, views: Views, selection: Selection) -> Predic
     for pair, own in predictor.terms.items():
         weight = selection.kernel_weights[pair] if own.kernel is not None else 0.0
         kernel = own.kernel if weight > 0 else None
-        scale = selection.shrinkages[pair].scale(views[pair[1]].n_open) if pair in selection.shrinkages else None
+        scale = selection.shrinkages[pair].scale(views[pair[1]].n_seen) if pair in selection.shrinkages else None
         terms[pair] = replace(own, kernel=kernel, kernel_weight=weight, log_odds_scale=scale)
     return replace(predictor, terms=terms)
 
@@ -113,64 +113,49 @@ def _similarity_pair(
     return SimilarityPair(by_networks, by_linear_path, validation.codes[a].batch[rows_a])
 
 
-def _best_kernel_weight(
-    predictor: Predictor, validation: Validation, source: Modality, target: Modality, config: FitConfig
-) -> float:
+def _best_kernel_weight(predictor: Predictor, validation: Validation, pair: Pair, config: FitConfig) -> float:
     """The weight under which the validation cells are predicted best."""
-    if len(validation.cells.paired(source, target)[0]) < config.kernel.min_pairs:
-        return predictor.terms[source, target].kernel_weight
-    return max(
-        config.kernel.weights,
-        key=lambda weight: validation.correlation(
-            _with_terms(predictor, source, target, kernel_weight=weight), source, target
-        ),
-    )
+    own = predictor.terms[pair]
+    if len(validation.cells.paired(*pair)[0]) < config.kernel.min_pairs:
+        return own.kernel_weight
+
+    def correlation(weight: float) -> float:
+        return validation.correlation(_with_terms(predictor, pair, replace(own, kernel_weight=weight)), *pair)
+
+    return max(config.kernel.weights, key=correlation)
 
 
 def _best_shrinkage(
-    predictor: Predictor, views: Views, validation: Validation, source: Modality, target: Modality, config: FitConfig
+    predictor: Predictor, views: Views, validation: Validation, pair: Pair, config: FitConfig
 ) -> LogOddsShrinkage | None:
-    """The shrinkage under which unseen cells are the most likely, over some cells and some features."""
-    choice = config.validation
+    """The shrinkage under which validation cells are the most likely, over some cells and some features."""
+    (source, target), choice = pair, config.validation
     rows, rows_target = (rows[: choice.n_shrinkage_cells] for rows in validation.cells.paired(source, target))
     if len(rows) < config.kernel.min_pairs:
         return None
     n_features = len(predictor.preprocessors[target].projection.features)
     features = evenly_spread(n_features, choice.n_shrinkage_features)
     codes = validation.codes[source].take(rows)
-    is_open = (validation.cells.views[target].counts[rows_target][:, features] > 0).toarray()
+    is_seen = (validation.cells.views[target].counts[rows_target][:, features] > 0).toarray()
 
     def loss(shrinkage: LogOddsShrinkage) -> float:
-        scale = shrinkage.scale(views[target].n_open)
-        candidate = _with_terms(predictor, source, target, log_odds_scale=scale)
-        return bernoulli_loss(is_open, candidate.predict(codes, target).take_features(features).dense())
+        scale = shrinkage.scale(views[target].n_seen)
+        candidate = _with_terms(predictor, pair, replace(predictor.terms[pair], log_odds_scale=scale))
+        return bernoulli_loss(is_seen, candidate.predict(codes, target).take_features(features).dense())
 
     grid = product(config.kernel.shrinkage_strengths, config.kernel.shrinkage_priors)
     return min((LogOddsShrinkage(*candidate) for candidate in grid), key=loss)
 
 
-def bernoulli_loss(is_open: NDArray[np.bool_], probability: NDArray[np.float32]) -> float:
-    """Mean negative log likelihood of what was seen, in nats per value."""
-    likelihood = np.where(is_open, probability, 1.0 - probability).astype(np.float64)
+def bernoulli_loss(is_seen: NDArray[np.bool_], probability: NDArray[np.float32]) -> float:
+    """Mean negative log likelihood, in nats per value."""
+    likelihood = np.where(is_seen, probability, 1.0 - probability).astype(np.float64)
     return float(-np.log(np.maximum(likelihood, 1e-12)).mean())
 
 
-def _with_terms(
-    predictor: Predictor,
-    source: Modality,
-    target: Modality,
-    *,
-    kernel_weight: float | None = None,
-    log_odds_scale: NDArray[np.float32] | None = None,
-) -> Predictor:
-    """The predictor with other terms from `source` to `target`."""
-    own = predictor.terms[source, target]
-    terms = replace(
-        own,
-        kernel_weight=own.kernel_weight if kernel_weight is None else kernel_weight,
-        log_odds_scale=own.log_odds_scale if log_odds_scale is None else log_odds_scale,
-    )
-    return replace(predictor, terms={**predictor.terms, (source, target): terms})
+def _with_terms(predictor: Predictor, pair: Pair, terms: ClosedFormTerms) -> Predictor:
+    """The predictor with other terms from a source to a target."""
+    return replace(predictor, terms={**predictor.terms, pair: terms})
 
 
 def _temperatures(

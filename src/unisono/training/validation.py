@@ -49,9 +49,9 @@ class ValidationScores:
     foscttm: float
 
     def cost_against(self, reference: ValidationScores) -> float:
-        """What is left to gain in both tasks, relative to a reference, which costs 2."""
-        wrong, wrong_before = 1.0 - self.correlation, max(1.0 - reference.correlation, 1e-6)
-        return wrong / wrong_before + self.foscttm / max(reference.foscttm, 1e-6)
+        """Sum over both tasks of the error relative to that of a reference, which costs 2."""
+        error, reference_error = 1.0 - self.correlation, max(1.0 - reference.correlation, 1e-6)
+        return error / reference_error + self.foscttm / max(reference.foscttm, 1e-6)
 
 
 class Validation:
@@ -70,8 +70,8 @@ class Validation:
     def scores(self, predictor: Predictor) -> ValidationScores:
         """Prediction and matching of the validation cells."""
         directions = [(a, b) for a, b in permutations(self.codes, 2) if len(self.cells.paired(a, b)[0]) > 2]
-        found = [self.correlation(predictor, a, b) for a, b in directions]
-        return ValidationScores(float(np.mean(found)) if found else 0.0, self.foscttm(predictor.network))
+        scores = [self.correlation(predictor, a, b) for a, b in directions]
+        return ValidationScores(float(np.mean(scores)) if scores else 0.0, self.foscttm(predictor.network))
 
     def correlation(self, predictor: Predictor, source: Modality, target: Modality) -> float:
         """Mean Pearson correlation of the target's features as predicted from the source in average style."""

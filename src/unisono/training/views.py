@@ -44,7 +44,7 @@ class TrainingView:
 
     @classmethod
     def of(cls, preprocessor: Preprocessor, cells: Cells, config: FitConfig) -> TrainingView:
-        """Cells as a preprocessor reads them that was fitted before."""
+        """The view of cells by a preprocessor that was fitted before."""
         counts = preprocessor.projection.counts(cells.views[preprocessor.modality])
         codes = preprocessor.transform_counts(counts)
         shrinkage = preprocessor.projection.loo_shrinkage(counts, config.preprocessing.max_loo_shrinkage)
@@ -74,8 +74,8 @@ class TrainingView:
         return np.asarray(scale**2 / (scale**2 * variance).sum(), dtype=np.float32)
 
     @cached_property
-    def n_open(self) -> NDArray[np.float32]:
-        """Training cells in which each feature of a chromatin view was open, as its mean says."""
+    def n_seen(self) -> NDArray[np.float32]:
+        """Training cells in which each feature of a binary modality was seen, from its fitted mean."""
         projection, mean = self.preprocessor.projection, self.preprocessor.standardisation.mean
         fraction = projection.intercept + projection.loadings @ mean
         return np.asarray(len(self.codes.x) * np.clip(fraction, 1e-4, 1.0), dtype=np.float32)
