@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unisono.inference.styles import StyleBook
+from unisono.inference.predictor import StyleBook
 
 
 @pytest.fixture

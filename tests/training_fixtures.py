@@ -16,8 +16,8 @@ from unisono.inference.predictor import Predictor
 from unisono.nn.model import Network
 from unisono.training.fit import fit_views, scorer, start_of
 from unisono.training.loop import Score
+from unisono.training.mini_batches import Views
 from unisono.training.validation import Validation, split
-from unisono.training.views import Views
 from unisono.types import Cells
 
 CPU = torch.device("cpu")

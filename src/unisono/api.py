@@ -78,27 +78,16 @@ def fit(
     warn(findings)
     seen: tuple[Unlabelled, ...] = ()
     if unlabelled is not None:
+        name = f"{source_name}, unlabelled"
         queried, findings = cells_from_mudata(
-            unlabelled,
-            batch_key=batch_key,
-            modalities=modalities,
-            layer=layer,
-            source_name=f"{source_name}, unlabelled",
-            need=1,
+            unlabelled, batch_key=batch_key, modalities=modalities, layer=layer, source_name=name, need=1
         )
         warn(findings)
         n_cells = {m: queried.views[m].n_cells for m in queried.modalities if m in cells.views}
         seen = (Unlabelled(how="fit", fingerprint=fingerprint(queried), n_cells=n_cells),)
-        cells = with_unlabelled(cells, queried, f"{source_name}, unlabelled")
-    fitted = fit_cells(
-        cells,
-        chosen,
-        Run(device, on_epoch, checkpoint, resume),
-        batch_key=batch_key,
-        modalities=modalities,
-        unlabelled=seen,
-    )
-    return Unisono(fitted)
+        cells = with_unlabelled(cells, queried, name)
+    run = Run(device, on_epoch, checkpoint, resume)
+    return Unisono(fit_cells(cells, chosen, run, batch_key=batch_key, modalities=modalities, unlabelled=seen))
 
 
 def load(path: str | Path, *, device: str = "auto") -> Unisono:

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
-from unisono.inference.predictor import Predictor
+from unisono.inference.predictor import Predictor, Style
 from unisono.inference.record import Record
-from unisono.inference.styles import Style
 from unisono.matching import Anchors, DepthTerm, Similarity, mean_potential
 from unisono.messages import bad_input
 from unisono.modalities import in_order, spec_of

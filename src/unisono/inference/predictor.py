@@ -1,8 +1,8 @@
-"""Predictor: the one way from the codes of one modality to the features of another; reads no file, trains nothing."""
+"""Predictor: from the codes of one modality to the features of another, in a style; reads no file, trains nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.inference.closed_form import ClosedFormTerms
-from unisono.inference.styles import Style, StyleBook
 from unisono.messages import bad_input
 from unisono.modalities import spec_of
 from unisono.nn import infer
@@ -24,6 +23,61 @@ N_CHAIN_DRAWS = 32
 _SEED = 41
 
 Array = NDArray[np.float32]
+
+
+class Style(NamedTuple):
+    """The style of a prediction.
+
+    Attributes:
+        latent: member x style, drives AdaIN.
+        offset: one per code, mean of the batch's codes about that of all cells.
+    """
+
+    latent: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class StyleBook:
+    """Styles of the training batches of one modality.
+
+    Attributes:
+        batches: their names.
+        latents: batch x member x style.
+        offsets: batch x code.
+        average_latent: member x style, the mean over all training cells.
+    """
+
+    batches: NDArray[np.str_]
+    latents: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    average_latent: NDArray[np.float32]
+
+    @property
+    def average(self) -> Style:
+        """The mean over all training cells, whose codes have no offset."""
+        return Style(self.average_latent, np.zeros(self.offsets.shape[1], dtype=np.float32))
+
+    def with_batches(self, other: StyleBook, names: Sequence[str]) -> StyleBook:
+        """The same book with some batches of another one, of the same networks, appended."""
+        rows = [int(np.flatnonzero(other.batches == name)[0]) for name in names]
+        return StyleBook(
+            np.concatenate([self.batches, other.batches[rows]]),
+            np.concatenate([self.latents, other.latents[rows]]),
+            np.concatenate([self.offsets, other.offsets[rows]]),
+            self.average_latent,
+        )
+
+    def of_batch(self, name: str) -> Style:
+        """The style of a training batch.
+
+        Raises:
+            KeyError: no training batch has this name.
+        """
+        rows = np.flatnonzero(self.batches == name)
+        if not len(rows):
+            raise KeyError(name)
+        return Style(self.latents[rows[0]], self.offsets[rows[0]])
 
 
 @dataclass(frozen=True, eq=False)

@@ -193,12 +193,11 @@ def _of_group(similarity: Similarity, k: int | None, prior_unmatched: float) -> 
 
 def _assemble(parts: list[tuple[Rows, Rows, MatchPosterior]], shape: tuple[int, int]) -> MatchPosterior:
     """One posterior from those of the groups, in the order of the input."""
-    nothing = np.empty(0, dtype=np.intp)
-    entry_rows = [rows[row_of_entries(part.probabilities)] for rows, _, part in parts]
-    entry_columns = [columns[part.probabilities.indices] for _, columns, part in parts]
-    values = np.concatenate([nothing.astype(np.float64), *(part.probabilities.data for _, _, part in parts)])
-    places = np.concatenate([nothing, *entry_rows]), np.concatenate([nothing, *entry_columns])
+    none = np.empty(0, dtype=np.intp)
+    entry_rows = np.concatenate([none, *(rows[row_of_entries(part.probabilities)] for rows, _, part in parts)])
+    entry_columns = np.concatenate([none, *(columns[part.probabilities.indices] for _, columns, part in parts)])
+    values = np.concatenate([none.astype(np.float64), *(part.probabilities.data for _, _, part in parts)])
     p_unmatched = np.zeros(shape[0])
     for rows, _, part in parts:
         p_unmatched[rows] = part.p_unmatched
-    return MatchPosterior(sparse.csr_matrix((values, places), shape=shape), p_unmatched)
+    return MatchPosterior(sparse.csr_matrix((values, (entry_rows, entry_columns)), shape=shape), p_unmatched)

@@ -69,7 +69,7 @@ def query_view(
 def batch_key_of(mdata: MuData, record: Record, parts: list[str], source_name: str) -> tuple[str | None, list[Finding]]:
     """The column of the batch that training named, None and W029 where some modalities of a query lack it."""
     key = record.batch_key
-    if key is None or _has_column(mdata, key, parts):
+    if key is None or key in mdata.obs or any(key in mdata.mod[part].obs for part in parts):
         return key, []
     what = f"no column {key!r}, which named the batches in training; all cells are taken as one new batch."
     return None, [Finding("W029", source_name, what, f"add obs[{key!r}]")]
@@ -184,10 +184,6 @@ def as_mudata(data: MuData | AnnData, modality: Modality) -> MuData:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return mudata.MuData({modality: data})
-
-
-def _has_column(mdata: MuData, name: str, parts: list[str]) -> bool:
-    return name in mdata.obs or any(name in mdata.mod[part].obs for part in parts)
 
 
 def labels_within(

@@ -9,7 +9,6 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
@@ -66,7 +65,9 @@ def _write(model: FittedModel, folder: Path) -> None:
         (folder / name).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     weights = model.predictor.network.state_dict()
     (folder / _ARRAYS).write_bytes(packed(arrays))
-    (folder / _WEIGHTS).write_bytes(packed({name: _contiguous(value) for name, value in weights.items()}))
+    (folder / _WEIGHTS).write_bytes(
+        packed({name: np.ascontiguousarray(value.cpu().numpy()) for name, value in weights.items()})
+    )
     write_manifest(folder)
 
 
@@ -79,10 +80,14 @@ def _read(folder: Path, device: torch.device) -> FittedModel:
     _require_registered(names, folder)
     likelihoods = {m: spec_of(m).likelihood(config) for m in names}
     network = Network.of_state(config, likelihoods, weights).to(device).eval()
-    hints = get_type_hints(FittedModel)
-    predictor = _predictor(network, tree.pop("predictor"), arrays)
-    parts = {name: restore(hints[name], part, arrays) for name, part in tree.items()}
-    return FittedModel(config=config, record=record, predictor=predictor, **parts)
+    predictor = Predictor(network, **_restored(Predictor, tree.pop("predictor"), arrays))
+    return FittedModel(config=config, record=record, predictor=predictor, **_restored(FittedModel, tree, arrays))
+
+
+def _restored(kind: type, tree: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
+    """The parts of a dataclass by name."""
+    hints = get_type_hints(kind)
+    return {name: restore(hints[name], part, arrays) for name, part in tree.items()}
 
 
 def _require_registered(names: list[str], folder: Path) -> None:
@@ -90,15 +95,6 @@ def _require_registered(names: list[str], folder: Path) -> None:
     if unknown:
         what = f"has the modality {unknown[0]}, which is not registered (known: {', '.join(registered())})."
         raise bad_input("E043", str(folder), what, "call unisono.modalities.register with it before loading")
-
-
-def _predictor(network: Network, tree: dict[str, Any], arrays: Arrays) -> Predictor:
-    hints = get_type_hints(Predictor)
-    return Predictor(network, **{name: restore(hints[name], part, arrays) for name, part in tree.items()})
-
-
-def _contiguous(value: torch.Tensor) -> NDArray[Any]:
-    return np.ascontiguousarray(value.cpu().numpy())
 
 
 def _text(folder: Path, name: str) -> str:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from unisono.config import FitConfig
 from unisono.inference.fitted_model import FittedModel
+from unisono.inference.predictor import Style
 from unisono.inference.record import Record
-from unisono.inference.styles import Style
 from unisono.interpretation.feature_effects import FeatureEffects, feature_effects
 from unisono.io.matching import Matching
 from unisono.io.tables import NOVELTY, prediction_to_anndata
@@ -32,7 +32,7 @@ from unisono.model.query import (
     validate_via,
 )
 from unisono.training.adapt import adapted
-from unisono.training.intervals import fit_intervals
+from unisono.training.selection import fit_intervals
 from unisono.types import Modality, Pair, Prediction, View
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from unisono.config import FitConfig
 from unisono.device import one_thread
 from unisono.inference.fitted_model import FittedModel
 from unisono.inference.record import Unlabelled
@@ -18,8 +17,7 @@ from unisono.nn.model import Network
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.training.initial import style_books
 from unisono.training.loop import OnEpoch, Training, train
-from unisono.training.mini_batches import MiniBatches
-from unisono.training.views import TrainingView
+from unisono.training.mini_batches import MiniBatches, TrainingView
 from unisono.types import Cells, Modality
 
 
@@ -75,8 +73,11 @@ def _trained(
     """A copy of the network in which only what depends on style was trained."""
     network = deepcopy(model.predictor.network)
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(_is_of_style(name))
-    config = _adapt_config(model.config, n_epochs, seed)
+        # style encoders (`styles.…`) and the layers from a style to AdaIN (`decoders.….styles.…`)
+        parameter.requires_grad_("styles" in name.split("."))
+    weights = model.config.weights.model_copy(update={"contrastive": 0.0})
+    changes = {"max_epochs": n_epochs, "seed": seed, "weights": weights, "kl_warmup_epochs": 0}
+    config = model.config.model_copy(update=changes | {"learning_rate": model.config.adapt_learning_rate})
     batch = np.unique(cells.batch, return_inverse=True)[1]
     training = Training.start(network, config)
     for epoch in train(training, MiniBatches(views, batch, config, network.log_scale.device), None, config):
@@ -85,14 +86,3 @@ def _trained(
     for parameter in training.network.parameters():
         parameter.requires_grad_(True)
     return training.network
-
-
-def _adapt_config(config: FitConfig, n_epochs: int, seed: int) -> FitConfig:
-    weights = config.weights.model_copy(update={"contrastive": 0.0})
-    changes = {"max_epochs": n_epochs, "seed": seed, "weights": weights, "kl_warmup_epochs": 0}
-    return config.model_copy(update=changes | {"learning_rate": config.adapt_learning_rate})
-
-
-def _is_of_style(name: str) -> bool:
-    """Style encoders (`styles.…`) and the layers that lead from a style to AdaIN (`decoders.….styles.…`)."""
-    return "styles" in name.split(".")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
@@ -25,12 +25,10 @@ from unisono.nn.model import Network
 from unisono.preprocessing.moment_alignment import MomentAlignment, fit_moment_alignment
 from unisono.training.checkpoint import load_checkpoint, save_checkpoint
 from unisono.training.initial import initial_network, initial_predictor, linear_path, style_books
-from unisono.training.intervals import fit_intervals
 from unisono.training.loop import Epoch, OnEpoch, Score, Training, train
-from unisono.training.mini_batches import MiniBatches
-from unisono.training.selection import Selection, initial_selection, select, selected, set_linear_weight
+from unisono.training.mini_batches import MiniBatches, TrainingView, Views, evenly_spread
+from unisono.training.selection import Selection, fit_intervals, initial_selection, select, selected, set_linear_weight
 from unisono.training.validation import Validation, split
-from unisono.training.views import TrainingView, Views, evenly_spread
 from unisono.types import Cells, Modality, Pair
 from unisono.uncertainty.novelty import Novelty
 
@@ -231,7 +229,4 @@ def _final_scores(predictor: Predictor, best_epoch: int, validation: Validation 
 
 def _recorded(epoch: Epoch) -> EpochRecord:
     assert epoch.scores is not None
-    scores = epoch.scores
-    return EpochRecord(
-        epoch=epoch.number, correlation=scores.correlation, foscttm=scores.foscttm, is_best=epoch.is_best
-    )
+    return EpochRecord(epoch=epoch.number, is_best=epoch.is_best, **asdict(epoch.scores))

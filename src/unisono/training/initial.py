@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from unisono.config import FitConfig
 from unisono.inference.closed_form import ClosedFormTerms, KernelRidge, LogOddsShrinkage, fit_expected_depth
-from unisono.inference.predictor import Predictor
-from unisono.inference.styles import StyleBook
+from unisono.inference.predictor import Predictor, StyleBook
 from unisono.modalities import spec_of
 from unisono.nn import infer
 from unisono.nn.model import InitialWeights, Network
 from unisono.preprocessing.linear_path import LinearPath, fit_linear_path
 from unisono.preprocessing.projection import Counts, Projection
-from unisono.training.mini_batches import log_size
-from unisono.training.views import TrainingView, Views, evenly_spread, paired_rows
+from unisono.training.mini_batches import TrainingView, Views, evenly_spread, log_size, paired_rows
 from unisono.types import Modality, Pair
 
 _MIN_FRACTION = 1e-4

@@ -111,7 +111,8 @@ def train(training: Training, mini_batches: MiniBatches, score: Score | None, co
 def _train_epoch(training: Training, mini_batches: MiniBatches, config: FitConfig, number: int) -> dict[str, float]:
     """One pass over the cells; the mean of each term over its steps."""
     network = training.network.train()
-    generator = torch.Generator(device=network.log_scale.device).manual_seed(_seed(config.seed, number))
+    seed = (config.seed * 1_000_003 + number) % 2**63
+    generator = torch.Generator(device=network.log_scale.device).manual_seed(seed)
     kl_fraction = min(1.0, number / max(config.kl_warmup_epochs, 1))
     sums: dict[str, torch.Tensor] = {}
     for batch in mini_batches.epoch(number):
@@ -161,7 +162,3 @@ def _average(training: Training, window: float) -> None:
 
 def _copied(network: Network) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
-
-
-def _seed(seed: int, epoch: int) -> int:
-    return (seed * 1_000_003 + epoch) % (2**63)

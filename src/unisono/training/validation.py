@@ -15,7 +15,7 @@ from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.preprocessing.preprocessor import StandardisedCodes
 from unisono.preprocessing.projection import on_scale
-from unisono.training.views import TrainingView, Views
+from unisono.training.mini_batches import TrainingView, Views
 from unisono.types import Cells, Modality
 
 
