@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway
 
-from unisono.preprocessing.standardisation import Standardisation, shrinkage_factor
+from unisono.preprocessing.preprocessor import Standardisation, shrinkage_factor
 
 BATCH = np.array(["p"] * 31 + ["q"] * 17 + ["r"] * 5)
 

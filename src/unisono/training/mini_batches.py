@@ -67,7 +67,7 @@ class TrainingView:
     @cached_property
     def leave_one_out_codes(self) -> NDArray[np.float32]:
         """Codes of the cells as the networks would read them if each had been left out of the projection's fit."""
-        return self.codes.x * (1.0 - self.loo_shrinkage)
+        return np.asarray(self.codes.x * (1.0 - self.loo_shrinkage), dtype=np.float32)
 
     @cached_property
     def code_weight(self) -> NDArray[np.float32]:
