@@ -1,8 +1,8 @@
 """From raw counts to low-rank codes: fitted on training cells, then frozen; numpy and scipy only."""
 
 from unisono.modalities.normalise import clr, log1p_cp10k
-from unisono.preprocessing.preprocessor import Standardisation
+from unisono.preprocessing.preprocessor import Preprocessor, Standardisation
 from unisono.preprocessing.projection import on_scale
 from unisono.preprocessing.svd import truncated_svd
 
-__all__ = ["Standardisation", "clr", "log1p_cp10k", "on_scale", "truncated_svd"]
+__all__ = ["Preprocessor", "Standardisation", "clr", "log1p_cp10k", "on_scale", "truncated_svd"]
