@@ -29,7 +29,7 @@ def bridged() -> Unisono:
     """Chromatin in the first half of the cells, protein in the second, RNA in all: no cell has both ends."""
     n_cells = training().n_obs
     data = having(training(), atac=np.arange(n_cells) < n_cells // 2, adt=np.arange(n_cells) >= n_cells // 2)
-    return fit(data, batch_key="batch", config=tiny(max_epochs=20, patience=10, learning_rate=0.01), device="cpu")
+    return fit(data, batch_key="batch", config=tiny(max_epochs=20, learning_rate=0.01), device="cpu")
 
 
 @pytest.mark.parametrize(("source", "target"), list(permutations(MODALITIES, 2)))

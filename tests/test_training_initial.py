@@ -149,3 +149,21 @@ def test_a_modality_without_enough_cells_is_refused(cells):
     few = Cells({"rna": cells.views["rna"], "adt": cells.views["adt"].take(np.arange(2))})
     with pytest.raises(ValueError, match="adt: 2 cells and 17 features with counts cannot make a code"):
         prepare(few, CONFIG)
+
+
+def test_kernels_have_a_weight_from_the_start_only_where_every_pair_of_modalities_shares_cells(cells, prepared):
+    weights = {pair: terms.kernel_weight for pair, terms in prepared.predictor.terms.items() if pair[0] != pair[1]}
+    assert set(weights.values()) == {0.25}
+    half = np.arange(307) < 151
+    views = cells.views
+    mosaic = Cells(
+        {
+            "atac": views["atac"].take(np.flatnonzero(half)),
+            "rna": views["rna"],
+            "adt": views["adt"].take(np.flatnonzero(~half)),
+        }
+    )
+    terms = prepare(mosaic, CONFIG).predictor.terms
+    assert terms["rna", "adt"].kernel is not None
+    assert terms["atac", "adt"].kernel is None
+    assert {own.kernel_weight for own in terms.values()} == {0.0}

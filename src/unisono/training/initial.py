@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import product
+from dataclasses import replace
+from itertools import permutations, product
 
 import numpy as np
 import torch
@@ -40,9 +41,15 @@ def initial_network(views: Views, path: LinearPath, config: FitConfig) -> Networ
 
 
 def initial_predictor(network: Network, views: Views, config: FitConfig) -> Predictor:
-    """The predictor of a network, with closed-form terms at the initial weights of the config."""
+    """The predictor of a network, with closed-form terms at the initial weights of the config.
+
+    Where some modalities share too few cells for a kernel, no kernel has a weight until weights are selected: those of
+    the others would hide from the validation score how much the networks still learn, which alone predict there.
+    """
     preprocessors = {m: view.preprocessor for m, view in views.items()}
     terms = {(a, b): _initial_terms(views, a, b, config) for a, b in product(views, views)}
+    if any(terms[pair].kernel is None for pair in permutations(views, 2)):
+        terms = {pair: replace(own, kernel_weight=0.0) for pair, own in terms.items()}
     return Predictor(network, preprocessors, style_books(network, views, config), terms)
 
 

@@ -49,7 +49,7 @@ def initial_selection(predictor: Predictor, config: FitConfig) -> Selection:
     start = DepthTerm(beta=config.matching.initial_beta, weight=0.0, r=0.0)
     return Selection(
         linear_weight=float(predictor.network.linear_weight),
-        kernel_weights={pair: terms.kernel_weight for pair, terms in predictor.terms.items()},
+        kernel_weights={p: config.kernel.initial_weight if t.kernel else 0.0 for p, t in predictor.terms.items()},
         shrinkages={p: shrinkage for p, terms in predictor.terms.items() if terms.log_odds_scale is not None},
         betas=dict.fromkeys(pairs, start.beta),
         depth_terms=dict.fromkeys(pairs, start),
@@ -120,7 +120,7 @@ def _best_kernel_weight(predictor: Predictor, validation: Validation, pair: Pair
     """The weight under which the validation cells are predicted best."""
     own = predictor.terms[pair]
     if len(validation.cells.paired(*pair)[0]) < config.kernel.min_pairs:
-        return own.kernel_weight
+        return config.kernel.initial_weight
 
     def correlation(weight: float) -> float:
         return validation.correlation(_with_terms(predictor, pair, replace(own, kernel_weight=weight)), *pair)
