@@ -112,8 +112,9 @@ def assert_same(found: Scores, wanted: Scores, **tolerance: float) -> None:
 
 
 def correlations(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Pearson correlation of each column of x with that of y."""
-    return np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(x.T, y.T, strict=True)])
+    """Pearson correlation of each column of x with that of y; NaN where one is constant."""
+    with np.errstate(invalid="ignore"):
+        return np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(x.T, y.T, strict=True)])
 
 
 @contextmanager

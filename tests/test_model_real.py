@@ -13,6 +13,11 @@ from unisono.io.read import read_mudata
 from unisono.metrics import foscttm
 from unisono.model.query import query_view
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::unisono.messages.InputWarning"),  # new batches and panels are the point here
+    pytest.mark.filterwarnings("ignore:Cannot join columns:UserWarning"),  # mudata, of a gene and a protein of one name
+]
+
 
 @pytest.mark.slow
 def test_protein_of_another_sample_is_predicted_and_matched_from_its_rna():
