@@ -44,10 +44,9 @@ def print_table(rows: list[tuple[str, ...]], title: str | None = None, width: in
 
 
 def print_scores(scores: Scores) -> None:
-    """Print one row per score, its chance level empty where that is unknown."""
+    """Print one row per score, without its task, which the metric tells, and with its chance level where it is known."""
     rows = [
         (
-            row.task,
             row.source,
             row.target,
             row.within or "",
@@ -58,7 +57,7 @@ def print_scores(scores: Scores) -> None:
         )
         for row in scores.rows
     ]
-    print_table([("task", "source", "target", "within", "depth", "metric", "value", "chance"), *rows])
+    print_table([("source", "target", "within", "depth", "metric", "value", "chance"), *rows], width=PIPED_WIDTH)
 
 
 @contextmanager
