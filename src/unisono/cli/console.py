@@ -44,7 +44,7 @@ def print_table(rows: list[tuple[str, ...]], title: str | None = None, width: in
 
 
 def print_scores(scores: Scores) -> None:
-    """Print one row per score, without its task, which the metric tells, and with its chance level where it is known."""
+    """Print one row per score, with its chance level where that is known; the metric tells the task."""
     rows = [
         (
             row.source,
