@@ -13,6 +13,12 @@ from pathlib import Path
 
 from unisono.messages import bad_input
 
+MANIFEST = "manifest.json"
+"""What makes a folder a model folder of ours."""
+
+Writer = Callable[[Path], None]
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def is_alive(process: int) -> bool:
     """Whether there is a process of this number, ours to signal or not."""
@@ -23,13 +29,6 @@ def is_alive(process: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
-
-
-MANIFEST = "manifest.json"
-"""What makes a folder a model folder of ours."""
-
-Writer = Callable[[Path], None]
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def refuse_existing(path: str | Path, force: bool) -> Path:
