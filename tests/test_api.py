@@ -31,6 +31,7 @@ import unisono.api
 import unisono.training.fit
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import cells_from_mudata
+from unisono.messages import InputWarning
 from unisono.modalities import resolved
 from unisono.training.validation import split
 
@@ -100,10 +101,13 @@ def test_the_networks_start_from_the_seed_and_members_differ():
 
 
 def test_preset_and_seed_make_the_config_unless_one_is_given(monkeypatch):
-    monkeypatch.setattr(unisono.api, "fit_cells", lambda cells, config, run, **_: config)
-    assert un.fit(pair_of(), preset="fast", seed=41).fitted == un.FitConfig.preset("fast", seed=41)
-    assert un.fit(pair_of()).fitted == un.FitConfig.preset("default", seed=0)
-    assert un.fit(pair_of(), preset="best", seed=41, config=tiny(seed=3)).fitted == tiny(seed=3)
+    fitted = small_model().fitted
+    monkeypatch.setattr(
+        unisono.api, "fit_cells", lambda cells, config, run, **_: dataclasses.replace(fitted, config=config)
+    )
+    assert un.fit(pair_of(), preset="fast", seed=41).config == un.FitConfig.preset("fast", seed=41)
+    assert un.fit(pair_of()).config == un.FitConfig.preset("default", seed=0)
+    assert un.fit(pair_of(), preset="best", seed=41, config=tiny(seed=3)).config == tiny(seed=3)
 
 
 def test_nothing_global_is_seeded_or_drawn_from():
@@ -160,8 +164,26 @@ def test_counts_in_a_layer_are_read_from_it():
         part.layers["counts"] = part.X.copy()
         part.X = part.X.multiply(0.37).tocsr()
     model = fitted(mdata, options={"layer": "counts"})
-    np.testing.assert_array_equal(prediction(model), prediction(two_modalities()))
+    assert model.record.layers == {"rna": "counts", "adt": "counts"}
+    with pytest.warns(InputWarning, match=r"W010 .*layers\['counts'\].* X is read"):
+        without_layer = prediction(model)
+    np.testing.assert_array_equal(without_layer, prediction(two_modalities()))
     assert refusal(fitted, mdata).code == "E012"
+
+
+def test_a_model_reads_its_queries_where_its_training_counts_were():
+    mdata, query = pair_of(), test_cells()
+    for data in (mdata, query):
+        data["rna"].layers["counts"] = data["rna"].X.copy()
+        data["rna"].X = data["rna"].X.multiply(0.37).tocsr()
+    model = fitted(mdata, options={"layer": {"gex": "counts"}})
+    assert model.record.layers == {"rna": "counts", "adt": "X"}
+    np.testing.assert_array_equal(prediction(model, query), prediction(two_modalities(), test_cells()))
+    assert refusal(model.predict, query, source="rna", target="adt", layer="X").code == "E012"
+    query["rna"].layers["other"] = query["rna"].layers.pop("counts")
+    assert refusal(model.predict, query, source="rna", target="adt").code == "E010"
+    found = model.predict(query, source="rna", target="adt", layer={"rna": "other"})
+    np.testing.assert_array_equal(found.X, prediction(two_modalities(), test_cells()))
 
 
 def test_cells_may_lack_a_modality():
@@ -194,8 +216,14 @@ def test_cells_under_wrong_names_teach_nothing():
     adt = mdata["adt"].copy()
     adt.obs_names = np.roll(adt.obs_names, 5)
     adt.obs["batch"] = mdata["rna"].obs["batch"].reindex(adt.obs_names)
-    model = fitted(rebuilt({"rna": mdata["rna"], "adt": adt}), **JUDGED)
+    with pytest.warns(InputWarning, match="W059"):
+        model = fitted(rebuilt({"rna": mdata["rna"], "adt": adt}), **JUDGED)
     assert model.record.curve[0].foscttm > 0.35
+    assert [each.code for each in model.record.findings] == ["W059"]
+    for ask in (lambda: prediction(model), lambda: model.match(mdata, mdata, between=("rna", "adt"))):
+        with pytest.warns(InputWarning, match="W059 model: the 30 validation cells"):
+            ask()
+    assert judged().record.findings == ()
     assert judged().record.curve[0].foscttm < 0.3
 
 
@@ -208,14 +236,14 @@ def test_one_modality_is_refused():
 
 def test_one_table_is_refused():
     found = refusal(fitted, training()["rna"])
-    assert found.code == "E006"
-    assert "MuData({" in found.remedy
+    assert found.code == "E008"
+    assert "found rna only" in found.what
 
 
 def test_cells_that_share_no_name_are_refused():
     mdata = training()
     adt = mdata["adt"].copy()
-    adt.obs_names = [f"{name}_adt" for name in adt.obs_names]
+    adt.obs_names = [f"{name}-run2" for name in adt.obs_names]
     assert refusal(fitted, rebuilt({"rna": mdata["rna"], "adt": adt})).code == "E027"
 
 

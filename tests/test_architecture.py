@@ -137,7 +137,7 @@ def test_every_import_points_down():
 def test_the_search_sees_the_whole_package():
     found = dict(modules(ROOT))
     assert {"types", "model.store", "nn.model", "metrics", "cli"} <= set(found)
-    assert "unisono.io.read.read_mudata" in set(imported(found["cli.options"], "cli.options"))
+    assert "unisono.io.open.open_data" in set(imported(found["cli.options"], "cli.options"))
     assert "mudata.MuData" in set(imported(found["model.unisono"], "model.unisono"))
 
 
@@ -188,7 +188,7 @@ ALLOWED = {
     "evaluation/__init__.py": "",
     "model/unisono.py": "from unisono.nn.model import Network\nfrom unisono.inference.record import Record",
     "demo.py": "from unisono.api import fit\nfrom unisono.evaluation.scores import evaluate",
-    "cli/commands/models.py": "from unisono.demo import run\nfrom unisono.io.read import read_mudata",
+    "cli/commands/models.py": "from unisono.demo import run\nfrom unisono.reading import read",
     "datasets/mudata.py": "def f():\n    import anndata",
 }
 

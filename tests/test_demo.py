@@ -14,7 +14,7 @@ from model_fixtures import assert_same, counts, rebuilt, take, tiny, training
 from unisono.api import load
 from unisono.demo import run
 from unisono.evaluation.scores import evaluate
-from unisono.io.read import read_mudata
+from unisono.reading import read
 from unisono.splits import random_split
 
 MODALITIES = ("atac", "rna", "adt")
@@ -66,14 +66,14 @@ def test_the_model_has_not_seen_the_test_cells_and_the_figures_are_theirs(shown)
     folder, scores, _ = shown
     model = load(folder / "out" / "model", device="cpu")
     assert model.record.n_cells == {"atac": 121, "rna": 121, "adt": 121}
-    _, test = taken_apart(read_mudata(folder / "data.h5mu"))
+    _, test = taken_apart(read(folder / "data.h5mu"))
     assert_same(evaluate(model, test), scores, rel=1e-6)
 
 
 def test_the_files_are_the_answers_of_the_model(shown):
     folder, _, _ = shown
     model = load(folder / "out" / "model", device="cpu")
-    _, test = taken_apart(read_mudata(folder / "data.h5mu"))
+    _, test = taken_apart(read(folder / "data.h5mu"))
     for source, target in permutations(MODALITIES, 2):
         found = anndata.read_h5ad(folder / "out" / f"{target}-from-{source}.h5ad")
         wanted = model.predict(test, source=source, target=target)

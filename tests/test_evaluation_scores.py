@@ -30,6 +30,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from unisono import metrics
 from unisono.evaluation.scores import Score, Scores, evaluate
 from unisono.inference.fitted_model import FittedModel
+from unisono.messages import InputWarning
 from unisono.model import unisono as model_room
 from unisono.model.query import query_view
 from unisono.types import MatchPosterior
@@ -142,7 +143,8 @@ def test_partners_beyond_the_hundred_that_match_keeps_by_default_are_left_out():
     soft = small_model().match(query["rna"], right).to_anndata().X
     assert np.diff(soft.indptr).max() == 100 < 151
     wanted = metrics.match_probability(soft, partner), metrics.pair_areas(soft, partner)[0]
-    found = evaluate(small_model(), query)
+    with pytest.warns(InputWarning, match="W064 test: 151 of 151 test cells were training cells"):
+        found = evaluate(small_model(), query)
     assert found.value("rna", "adt", "match_probability") == pytest.approx(wanted[0], abs=1e-6)
     assert found.value("rna", "adt", "pair_auroc") == pytest.approx(wanted[1], abs=1e-6)
 
@@ -342,7 +344,8 @@ def test_a_single_modality_is_refused():
 def test_one_batch_has_no_scores_within_batch():
     query = training()
     one = (query["rna"].obs["batch"] == "b1").to_numpy()
-    found = evaluate(small_model(), rebuilt({name: query[name][one].copy() for name in ("rna", "adt")}))
+    with pytest.warns(InputWarning, match=f"W064 test: {one.sum()} of {one.sum()} test cells"):
+        found = evaluate(small_model(), rebuilt({name: query[name][one].copy() for name in ("rna", "adt")}))
     assert {row.within for row in found.rows} == {None}
     assert found.get("rna", "adt", "foscttm") is not None
 

@@ -101,11 +101,25 @@ def test_unpaired_cells_of_the_modality_without_the_column_are_refused():
     )
 
 
-def test_a_single_level_is_warned_about_in_training_only():
+def test_a_single_level_is_no_reason_to_warn():
     mdata = two()
     mdata.obs["batch"] = "a"
-    assert "one level only (a)" in only(findings_of(mdata, batch_key="batch"), "W032").what
-    assert "W032" not in codes(findings_of(mdata, batch_key="batch", need=1))
+    assert codes(findings_of(mdata, batch_key="batch")) == {"I029"}
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "None", " <NA> ", "N/A", ""])
+def test_a_missing_batch_that_was_written_as_text_is_missing(word):
+    mdata = two()
+    mdata.obs["batch"] = ["a", "a", "a", word, "b", "b", "b"]
+    assert "1 cells without batch (first: c3" in only(findings_of(mdata, batch_key="batch"), "E031").what
+    mdata.obs["batch"] = ["a", "a", "a", "nancy", "b", "b", "b"]
+    assert "E031" not in codes(findings_of(mdata, batch_key="batch"))
+
+
+def test_space_around_a_level_makes_no_other_batch():
+    mdata = two()
+    mdata.obs["batch"] = ["a", "a ", " a", "b", "b", "b", "b"]
+    assert list(cells_from_mudata(mdata, batch_key="batch")[0].batch) == list("aaabbbb")
 
 
 def test_a_level_of_two_cells_is_warned_about_and_one_of_three_is_not():

@@ -9,7 +9,16 @@ import pytest
 from io_fixtures import codes, counts, mu, only, two
 from model_fixtures import rebuilt, small_model, test_cells
 
-from unisono.io.check import check
+from unisono.io.check import CheckReport
+from unisono.io.check import check as look
+from unisono.io.read import ReadOptions
+from unisono.messages import Finding
+
+
+def check(data, batch_key: str | None = None, preprocessors=None) -> CheckReport:
+    """As for training, or, with preprocessors, as for a query."""
+    options = ReadOptions(batch_key, need=2 if preprocessors is None else 1)
+    return look(data, options, preprocessors=preprocessors)
 
 
 def test_a_row_is_what_the_counts_say():
@@ -38,8 +47,19 @@ def test_data_without_a_model_are_looked_at_as_for_training():
     assert check(mdata, preprocessors=small_model().fitted.preprocessors).is_usable
 
 
-def test_an_anndata_is_reported():
-    assert codes(check(two()["rna"]).findings) == {"E006"}
+def test_an_anndata_of_one_modality_is_read_by_its_names_and_is_too_little_to_train_on():
+    report = check(two()["rna"])
+    assert codes(report.findings) == {"I007", "E008"}
+    assert "read as rna, since its names look like genes (first: 'g0')" in only(report.findings, "I007").what
+
+
+def test_what_a_fit_finds_in_readable_cells_is_listed_too():
+    found = look(two(), ReadOptions(need=2), on_training=lambda cells: [Finding("W044", "x", f"{len(cells.names)}.")])
+    assert only(found.findings, "W044").what == "7."
+    negative = two()
+    negative["adt"].X = -negative["adt"].X
+    found = look(negative, ReadOptions(need=2), on_training=lambda cells: [Finding("W044", "x", "never asked.")])
+    assert "W044" not in codes(found.findings)
 
 
 def test_the_report_is_json_and_a_table():

@@ -12,8 +12,9 @@ from anndata import AnnData
 from io_fixtures import codes, counts, findings_of, mu, only, table, two
 from scipy import sparse
 
-from unisono.io.counts import in_memory, read_counts
+from unisono.io.counts import read_counts
 from unisono.io.naming import Source
+from unisono.io.places import CountsAt, in_memory
 from unisono.io.read import cells_from_mudata
 
 COUNTS = counts(7, 11)
@@ -129,15 +130,15 @@ def test_duplicates_are_summed_and_zeros_dropped_in_a_copy():
 def test_a_stale_canonical_flag_of_the_argument_is_not_believed():
     matrix = sparse.csr_matrix((np.array([1, 2]), np.array([3, 3]), np.array([0, 2, 2])), shape=(2, 6))
     matrix.has_canonical_format = True
-    found, findings = read_counts(Source("rna", "rna", SimpleNamespace(X=matrix, layers={}), "x"), None)
-    assert found[0, 3] == 3
-    assert codes(findings) == {"W017"}
+    found = read_counts(Source("rna", "rna", SimpleNamespace(X=matrix, layers={}), "x"), CountsAt())
+    assert found.counts[0, 3] == 3
+    assert codes(found.findings) == {"W017"}
 
 
 def test_positions_beyond_the_matrix_are_refused_before_any_native_code_sees_them():
     matrix = sparse.csr_matrix(COUNTS.astype(np.float32))
     matrix.indices[5] = 4000
-    finding = only(read_counts(source_of(matrix), None)[1], "E003")
+    finding = only(read_counts(source_of(matrix), CountsAt()).findings, "E003")
     assert "X is damaged" in finding.what
 
 
@@ -155,7 +156,7 @@ def test_an_absent_x_is_refused_with_the_layer_to_use():
     mdata["rna"].X = None
     finding = only(findings_of(mdata), "E011")
     assert finding.what == "mdata['rna'].X is None."
-    assert finding.remedy == 'pass layer="counts", in the shell --layer counts'
+    assert finding.remedy == 'layer={"rna": "counts"}, in the shell --layer rna=counts'
 
 
 def test_one_fraction_among_small_counts_is_not_called_log_normalised():
@@ -183,7 +184,9 @@ def test_log_normalised_values_are_refused_with_where_raw_counts_may_be(make):
     finding = only(findings_of(mdata), "E013")
     top = np.log1p(COUNTS.max() * 7.3)
     assert f"X: max {top:.3g}, 0% integers: looks log1p-normalised" in finding.what
-    assert finding.remedy == "use the raw counts; candidates: layers['counts'], .raw"
+    assert finding.remedy == (
+        'read the raw counts at layers[\'counts\'] (or .raw): layer={"rna": "counts"}, in the shell --layer rna=counts'
+    )
 
 
 def test_without_raw_counts_anywhere_the_remedy_says_so():
@@ -218,7 +221,7 @@ def test_nan_and_infinity_are_both_refused_in_one_pass():
 @pytest.mark.parametrize("dtype", [bool, np.complex64, object])
 def test_other_dtypes_are_refused_by_name(dtype):
     adata = SimpleNamespace(X=COUNTS.astype(dtype), layers={})
-    finding = only(read_counts(Source("rna", "rna", adata, "x"), None)[1], "E018")
+    finding = only(read_counts(Source("rna", "rna", adata, "x"), CountsAt()).findings, "E018")
     assert f"X has dtype {np.dtype(dtype)}" in finding.what
 
 

@@ -36,7 +36,7 @@ def test_partial_overlap_is_warned_about_in_numbers():
 
 @pytest.mark.parametrize(
     ("suffix", "words"),
-    [("_adt", "rna as they are and adt without the last part would share 7 of 7"), ("zzz", "c6zzz")],
+    [("_run2", "rna as they are and adt without the last part would share 7 of 7"), ("zzz", "c6zzz")],
 )
 def test_no_overlap_is_refused_with_what_would_help(suffix, words):
     finding = only(findings_of(renamed([f"c{i}{suffix}" for i in reversed(range(7))])), "E027")

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from io_fixtures import codes, counts, findings_of, mu, only, real, refusal, table, two
+from io_fixtures import codes, counts, findings_of, mu, only, real, table, two
 from mudata import MuData
 from scipy import sparse
 
-from unisono.io.read import cells_from_mudata, read_mudata
+from unisono.io.read import cells_from_mudata
 from unisono.messages import BadInput
+from unisono.reading import read
 
 
 def test_cells_hold_the_counts_names_and_batches_of_the_file():
@@ -25,10 +26,10 @@ def test_cells_hold_the_counts_names_and_batches_of_the_file():
     assert findings == []
 
 
-def test_an_anndata_is_refused_with_how_to_combine():
-    finding = refusal(cells_from_mudata, two()["rna"], batch_key=None)
-    assert finding.code == "E006"
-    assert finding.what == "one AnnData, not a MuData."
+def test_an_anndata_reads_as_the_same_cells_as_a_mudata_of_it():
+    cells, findings = cells_from_mudata(two()["rna"], batch_key=None)
+    np.testing.assert_array_equal(cells.views["rna"].counts.toarray(), counts(7, 11))
+    assert codes(findings) == {"I007"}
 
 
 def test_all_errors_of_a_pass_come_together():
@@ -76,9 +77,11 @@ def test_a_matrix_of_zeros_is_refused():
 def test_features_without_counts_are_kept_and_told():
     values = counts(7, 11)
     values[:, [2, 8, 9, 10]] = 0
-    cells, findings = cells_from_mudata(two(values), batch_key=None)
-    assert only(findings, "I021").what == "4 of 11 features are 0 in every cell (first: g2, g8, g9)."
+    values[:, 4] = 3
+    cells, findings = cells_from_mudata(two(values), batch_key=None, need=2)
+    assert only(findings, "W021").what.startswith("5 of 11 features have one value in every cell (first: g2, g4, g8)")
     assert len(cells.views["rna"].features) == 11
+    assert "W021" not in codes(cells_from_mudata(two(values), batch_key=None)[1])
 
 
 def test_repeated_feature_names_are_refused_with_the_name():
@@ -118,7 +121,7 @@ def test_every_refusal_names_file_and_modality():
 
 
 def test_real_data_become_cells():
-    mdata = read_mudata(real("pbmc10k_cite.h5mu"))
+    mdata = read(real("pbmc10k_cite.h5mu"))
     cells, findings = cells_from_mudata(mdata, batch_key="batch", need=2)
     assert {m: view.counts.shape for m, view in cells.views.items()} == {"rna": (6855, 4000), "adt": (6855, 14)}
     assert cells.views["rna"].counts.sum() == int(mdata["rna"].X.sum(dtype=np.float64))
@@ -134,4 +137,4 @@ def test_a_file_whose_modalities_name_their_index_and_whose_obs_does_not_is_read
     mdata.obs.index.name = None
     path = tmp_path / "named.h5mu"
     mdata.write_h5mu(path)
-    assert list(read_mudata(path).mod["adt"].obs_names) == ["a", "b", "c"]
+    assert list(read(path).mod["adt"].obs_names) == ["a", "b", "c"]

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
-from unisono.matching import MatchingProblem, Similarity, apply_rule, match_cells, match_posterior, sinkhorn
+from unisono.matching import RULES, MatchingProblem, Similarity, apply_rule, match_cells, match_posterior, sinkhorn
 from unisono.messages import BadInput
 from unisono.types import MatchPosterior
 
@@ -89,11 +89,25 @@ def test_k_bounds_the_candidates():
     assert match_cells(Similarity(left, right, 1.0), max_partners=7).probabilities.nnz == 7 * 50
 
 
-def test_a_left_group_without_right_cells_is_refused_by_name():
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("none", ["lonely", ""])
+def test_left_cells_without_a_right_cell_in_their_group_are_unmatched_and_the_others_as_without_them(rule, none):
     left, right = noisy_pair(6)
-    groups = np.array(["a", "b", "lonely", "a", "b", "lonely"]), np.array(["a", "b", "a", "b", "a", "b"])
-    with pytest.raises(BadInput, match=r"E057 .*1 groups hold 2 left cells and no right cell \('lonely'\).* Fix: "):
-        match_cells(Similarity(left, right, 1.0), within=groups)
+    groups = np.array(["a", "b", none, "a", "b", none]), np.array(["a", "b", "a", "b", "a", none and "c"])
+    found = match_cells(Similarity(left, right, 1.0), rule=rule, within=groups)
+    alone, others = np.array([2, 5]), np.array([0, 1, 3, 4])
+    assert found.p_unmatched[alone].tolist() == [1.0, 1.0]
+    assert found.confidence[alone].tolist() == [0.0, 0.0]
+    assert found.probabilities[alone].nnz == 0
+    rest = match_cells(Similarity(left[others], right, 1.0), rule=rule, within=(groups[0][others], groups[1]))
+    np.testing.assert_allclose(found.probabilities[others].toarray(), rest.probabilities.toarray(), atol=1e-12)
+    np.testing.assert_allclose(found.p_unmatched[others], rest.p_unmatched, atol=1e-12)
+
+
+def test_groups_of_which_none_is_on_both_sides_are_refused():
+    left, right = noisy_pair(4)
+    with pytest.raises(BadInput, match=r"E057 .*no group of the left cells is on the right \(first: 'd1 ', 'd1'\)"):
+        match_cells(Similarity(left, right, 1.0), within=(np.array(["d1 "] * 4), np.array(["d1"] * 4)))
 
 
 def test_an_empty_right_side_is_refused():

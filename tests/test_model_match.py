@@ -22,6 +22,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
 from unisono.matching import DepthTerm, Similarity, match_cells
+from unisono.messages import InputWarning
 from unisono.model.query import query_view
 
 RULES = ("soft", "argmax", "one-to-one")
@@ -122,12 +123,16 @@ def test_within_a_batch_cells_are_matched_as_if_the_others_were_not_there(depth)
         np.testing.assert_allclose(bound[np.ix_(rows, rows)], apart, atol=1e-6)
 
 
-def test_a_group_without_right_cells_is_refused():
+def test_left_cells_of_a_group_that_the_right_side_lacks_are_unmatched_and_said_to_be():
     rna, adt = sides()
-    found = refusal(small_model().match, rna, adt[in_batch(adt)].copy(), within="batch")
-    assert found.code == "E057"
-    assert "'b2'" in found.what
-    assert f"{(~in_batch(rna)).sum()} left cells" in found.what
+    is_alone = ~in_batch(rna)
+    with pytest.warns(InputWarning, match=rf"W057 .*{is_alone.sum()} left cells .*\('b2'\)"):
+        found = small_model().match(rna, adt[in_batch(adt)].copy(), within="batch")
+    table = found.to_anndata()
+    assert (table.obs["p_unmatched"].to_numpy() == 1).tolist() == is_alone.tolist()
+    np.testing.assert_allclose(table.X.sum(axis=1).A1, ~is_alone, atol=1e-5)
+    assert not set(found.pairs["left"]) & set(rna.obs_names[is_alone])
+    assert table.obs["is_answered"].to_numpy().tolist() == (~is_alone).tolist()
 
 
 def test_a_column_of_groups_that_is_not_there_is_refused():
@@ -137,13 +142,22 @@ def test_a_column_of_groups_that_is_not_there_is_refused():
     assert "batch" in found.what
 
 
-def test_a_cell_without_group_is_refused():
+@pytest.mark.parametrize("none", [None, np.nan, "nan", " "])
+def test_cells_without_a_group_are_matched_to_none(none):
     rna, adt = sides()
-    adt.obs["batch"] = adt.obs["batch"].astype(object)
-    adt.obs["lab"], rna.obs["lab"] = [None, None, *"a" * 41], "a"
-    found = refusal(small_model().match, rna, adt, within="lab")
-    assert (found.code, found.where) == ("E031", "right, adt")
-    assert "2 cells" in found.what
+    rna.obs["lab"], adt.obs["lab"] = [none, *"a" * 42], ["a ", *"a" * 40, none, none]
+    with pytest.warns(InputWarning, match="W057 match: 1 have no lab"):
+        found = small_model().match(rna, adt, within="lab")
+    probabilities = found.match_posterior.probabilities.toarray()
+    assert probabilities[0].sum() == probabilities[:, -2:].sum() == 0
+    assert found.match_posterior.p_unmatched[0] == 1
+
+
+def test_groups_that_are_numbers_on_one_side_and_text_on_the_other_are_the_same():
+    rna, adt = sides()
+    rna.obs["lab"], adt.obs["lab"] = np.arange(43) % 2 + 1.0, pd.Categorical((np.arange(43) % 2 + 1).astype(str))
+    found = small_model().match(rna, adt, within="lab").match_posterior.probabilities.toarray()
+    assert found[0::2, 1::2].sum() == found[1::2, 0::2].sum() == 0
 
 
 def test_groups_are_those_of_each_side_even_where_names_are_the_same():

@@ -9,9 +9,9 @@ from io_fixtures import real
 import unisono as un
 from unisono.features.peaks import parse_peaks
 from unisono.io.check import check
-from unisono.io.read import read_mudata
 from unisono.metrics import foscttm
 from unisono.model.query import query_view
+from unisono.reading import read
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::unisono.messages.InputWarning"),  # new batches and panels are the point here
@@ -21,7 +21,7 @@ pytestmark = [
 
 @pytest.mark.slow
 def test_protein_of_another_sample_is_predicted_and_matched_from_its_rna():
-    mdata = read_mudata(real("bmmc_cite.h5mu"))
+    mdata = read(real("bmmc_cite.h5mu"))
     sample = mdata["rna"].obs["batch"].reindex(mdata.obs_names).to_numpy(dtype=str)
     training, test = (mdata[np.flatnonzero(sample == name)].copy() for name in ("s1d1", "s1d2"))
     model = un.fit(training, batch_key="batch", preset="fast", device="cpu")
@@ -33,8 +33,8 @@ def test_protein_of_another_sample_is_predicted_and_matched_from_its_rna():
 @pytest.mark.slow
 def test_a_model_of_one_panel_reads_another_laboratorys_without_renaming():
     """224 proteins spelt `cd3.1` are fitted; 14 spelt `CD3` are asked for, of other donors and other genes."""
-    model = un.fit(read_mudata(real("pbmc_panel224_cite.h5mu")), batch_key="batch", preset="fast", device="cpu")
-    query = read_mudata(real("pbmc10k_cite.h5mu"))[:1000].copy()
+    model = un.fit(read(real("pbmc_panel224_cite.h5mu")), batch_key="batch", preset="fast", device="cpu")
+    query = read(real("pbmc10k_cite.h5mu"))[:1000].copy()
     report = check(query, preprocessors=model.fitted.preprocessors)
     covered = {one.modality: one for one in report.coverage}
     assert report.is_usable
@@ -46,7 +46,7 @@ def test_a_model_of_one_panel_reads_another_laboratorys_without_renaming():
 
 @pytest.mark.slow
 def test_peaks_moved_and_merged_match_as_well_as_the_models_own():
-    mdata = read_mudata(real("snareseq_cortex.h5mu"))
+    mdata = read(real("snareseq_cortex.h5mu"))
     library = mdata["rna"].obs["batch"].reindex(mdata.obs_names).to_numpy(dtype=str)
     training, test = (mdata[np.flatnonzero(mask)].copy() for mask in (library < "09H", library == "09H"))
     model = un.fit(training, batch_key="batch", config=un.FitConfig.preset("fast", max_epochs=6), device="cpu")

@@ -147,7 +147,7 @@ def test_contents_of_the_two_sides_of_a_cell_agree_before_any_training(prepared)
 
 def test_a_modality_without_enough_cells_is_refused(cells):
     few = Cells({"rna": cells.views["rna"], "adt": cells.views["adt"].take(np.arange(2))})
-    with pytest.raises(ValueError, match="adt: 2 cells and 17 features with counts cannot make a code"):
+    with pytest.raises(ValueError, match="adt: 2 cells and 17 proteins with counts cannot make a code"):
         prepare(few, CONFIG)
 
 

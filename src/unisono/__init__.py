@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unisono.io.matching import Matching
     from unisono.messages import BadInput, InputWarning
     from unisono.model.unisono import Unisono
-    from unisono.reading import check, read_cells
+    from unisono.reading import check, read, read_cells
     from unisono.types import Cells, View
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "modalities",
     "pl",
     "preprocessing",
+    "read",
     "read_cells",
     "splits",
 ]
@@ -60,6 +61,7 @@ _HOMES = {
     "fingerprint": "unisono.io.fingerprint",
     "fit": "unisono.api",
     "load": "unisono.api",
+    "read": "unisono.reading",
     "read_cells": "unisono.reading",
 }
 

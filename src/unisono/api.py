@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,24 +11,29 @@ from unisono.config import FitConfig, Preset
 from unisono.device import choose_device
 from unisono.inference.record import Unlabelled
 from unisono.io.fingerprint import fingerprint
-from unisono.io.read import cells_from_mudata
+from unisono.io.places import CountsAt, Layer
+from unisono.io.read import ReadOptions, inspect
 from unisono.io.unlabelled import with_unlabelled
-from unisono.messages import warn
+from unisono.messages import refuse, warn
 from unisono.model import store
 from unisono.model.unisono import Unisono
-from unisono.training.fit import Run, fit_cells
+from unisono.training.fit import Run, fit_cells, seen_of
 from unisono.training.loop import OnEpoch
+from unisono.training.validation import training_findings
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from mudata import MuData
 
 
 def fit(
-    mdata: MuData,
+    mdata: MuData | AnnData,
     *,
     batch_key: str | None = None,
     modalities: Mapping[str, str] | None = None,
-    layer: str | None = None,
+    layer: Layer | None = None,
+    round_counts: bool = False,
+    keep_controls: bool = False,
     preset: Preset = "default",
     seed: int = 0,
     config: FitConfig | None = None,
@@ -36,16 +42,20 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     source_name: str = "data",
-    unlabelled: MuData | None = None,
+    unlabelled: MuData | AnnData | None = None,
 ) -> Unisono:
     """Learn to predict and match from cells measured in two or three modalities.
 
     Args:
-        mdata: raw counts of `rna`, `atac`, `adt` under any known name; cells are paired by name and may lack
-            modalities, as long as some have two.
+        mdata: raw counts of `rna`, `atac`, `adt` under any known name, or one AnnData whose modalities are told apart
+            by `var["feature_types"]` or that has proteins in obsm; cells are paired by name and may lack modalities, as
+            long as some have two.
         batch_key: obs column of the technical batch (sample, donor, site), in `mdata.obs` or in a modality's obs.
         modalities: name in the file → rna, atac or adt, where the names are unusual.
-        layer: where the raw counts are, None for X.
+        layer: where the raw counts are: a layer, "X" or ".raw" for all modalities or by modality, such as
+            {"rna": "counts", "adt": "X"}; X by default. The model remembers it for its queries.
+        round_counts: whether fractional counts, such as those of ambient correction, are rounded; remembered as well.
+        keep_controls: whether isotype controls and sample tags among proteins are kept; they are left out otherwise.
         preset: "fast", "default" or "best".
         seed: equal seeds give equal weights on one CPU.
         config: all choices; replaces `preset` and `seed`.
@@ -72,22 +82,28 @@ def fit(
         (120, 8)
     """
     chosen = config or FitConfig.preset(preset, seed=seed)
-    cells, findings = cells_from_mudata(
-        mdata, batch_key=batch_key, modalities=modalities, layer=layer, source_name=source_name, need=2
-    )
-    warn(findings)
+    options = ReadOptions(batch_key, modalities, CountsAt(layer, is_rounded=round_counts), keep_controls, need=2)
+    inspection = inspect(mdata, options, source_name)
+    cells = inspection.cells
+    warn(inspection.findings)
     seen: tuple[Unlabelled, ...] = ()
     if unlabelled is not None:
         name = f"{source_name}, unlabelled"
-        queried, findings = cells_from_mudata(
-            unlabelled, batch_key=batch_key, modalities=modalities, layer=layer, source_name=name, need=1
-        )
-        warn(findings)
+        query = inspect(unlabelled, replace(options, need=1), name)
+        queried = query.cells
+        warn(query.findings)
         n_cells = {m: queried.views[m].n_cells for m in queried.modalities if m in cells.views}
         seen = (Unlabelled(how="fit", fingerprint=fingerprint(queried), n_cells=n_cells),)
         cells = with_unlabelled(cells, queried, name)
+    refuse(training_findings(cells, chosen, source_name))
     run = Run(device, on_epoch, checkpoint, resume)
-    return Unisono(fit_cells(cells, chosen, run, batch_key=batch_key, modalities=modalities, unlabelled=seen))
+    fitted = fit_cells(cells, chosen, run, batch_key=batch_key, modalities=modalities, unlabelled=seen)
+    how = {"layers": dict(inspection.places), "is_rounded": round_counts, "keeps_controls": keep_controls}
+    record = fitted.record.model_copy(update=how)
+    seen = fitted.seen if unlabelled is None else seen_of(inspection.cells)
+    model = Unisono(replace(fitted, record=record, seen=seen))
+    warn(model.record.repeated(source_name))
+    return model
 
 
 def load(path: str | Path, *, device: str = "auto") -> Unisono:

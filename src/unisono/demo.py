@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from unisono.api import fit
 from unisono.config import FitConfig
 from unisono.evaluation.scores import Scores, evaluate
-from unisono.io.read import read_mudata
+from unisono.io.open import open_data
 from unisono.io.tables import write_prediction
 from unisono.io.write import write_json
-from unisono.messages import bad_input
+from unisono.messages import bad_input, warn
 from unisono.model.unisono import Unisono
 from unisono.splits import random_split
 from unisono.training.loop import OnEpoch
@@ -54,7 +54,9 @@ def run(
         mdata, source_name = simulate(n_cells=_N_CELLS, seed=config.seed), "simulation"
         batch_key = batch_key or "batch"
     else:
-        mdata, source_name = read_mudata(data), data.name
+        mdata, findings = open_data(data)
+        source_name = data.name
+        warn(findings)
     training, test = random_split(mdata, modalities=modalities).take(mdata)
     say(f"fitting on {training.n_obs:,} of {mdata.n_obs:,} cells")
     model = fit(

@@ -3,26 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unisono.config import FitConfig
 from unisono.io.check import CheckReport
 from unisono.io.check import check as check_data
-from unisono.io.read import cells_from_mudata
+from unisono.io.open import open_data, taken_apart
+from unisono.io.places import CountsAt, Layer
+from unisono.io.read import ReadOptions, inspect
 from unisono.messages import warn
 from unisono.types import Cells
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from mudata import MuData
 
     from unisono.model.unisono import Unisono
 
 
+def read(path: str | Path | None = None, *, modality: str | None = None, **files: str | Path) -> MuData:
+    """Read counts into a MuData, from whatever file or folder they are in.
+
+    .h5mu; .h5ad (several modalities told apart by `var["feature_types"]`, proteins in obsm, or one modality); both as
+    zarr; the .h5 of Cell Ranger 2 to 9; folders with matrix.mtx, barcodes and features, gzipped or not, of Cell Ranger,
+    STARsolo, CITE-seq-Count and kallisto; tables of text whose cells are named by barcodes.
+
+    Args:
+        path: one file or folder.
+        modality: what it holds, if it is one modality that its feature types do not tell.
+        files: in place of `path`, a file or folder for each modality by its name.
+
+    Returns:
+        The modalities, with everything the files have beside counts. What was decided is given as `InputWarning` where
+        it could be wrong.
+
+    Raises:
+        BadInput: nothing is there, or it cannot be read; the message says what to do.
+        TypeError: neither or both of `path` and `files` are given.
+
+    Examples:
+        >>> import tempfile, unisono as un
+        >>> folder = tempfile.mkdtemp()
+        >>> cells = un.datasets.simulate(n_cells=40, n_genes=30, n_peaks=50, n_proteins=6)
+        >>> cells["rna"].write_h5ad(f"{folder}/my_rna.h5ad")
+        >>> cells["adt"].write_h5ad(f"{folder}/my_adt.h5ad")
+        >>> list(un.read(rna=f"{folder}/my_rna.h5ad", adt=f"{folder}/my_adt.h5ad").mod)
+        ['rna', 'adt']
+    """
+    if (path is None) == (not files):
+        raise TypeError('give one path, as read("cells.h5"), or one for each modality, as read(rna=..., adt=...)')
+    mdata, findings = open_data(files if path is None else path, modality)
+    warn(findings)
+    return mdata
+
+
 def read_cells(
-    mdata: MuData,
+    mdata: MuData | AnnData,
     *,
     batch_key: str | None = None,
     modalities: Mapping[str, str] | None = None,
-    layer: str | None = None,
+    layer: Layer | None = None,
+    round_counts: bool = False,
+    keep_controls: bool = False,
     source_name: str = "data",
     need: int = 1,
 ) -> Cells:
@@ -33,6 +76,8 @@ def read_cells(
         batch_key: as for `fit`.
         modalities: as for `fit`.
         layer: as for `fit`.
+        round_counts: as for `fit`.
+        keep_controls: as for `fit`.
         source_name: what messages call the data.
         need: modalities that have to be there, 2 for training.
 
@@ -45,20 +90,22 @@ def read_cells(
         >>> cells.views["adt"].counts.shape
         (40, 6)
     """
-    cells, findings = cells_from_mudata(
-        mdata, batch_key=batch_key, modalities=modalities, layer=layer, source_name=source_name, need=need
-    )
-    warn(findings)
+    options = ReadOptions(batch_key, modalities, CountsAt(layer, is_rounded=round_counts), keep_controls, need)
+    inspection = inspect(mdata, options, source_name)
+    cells = inspection.cells
+    warn(inspection.findings)
     return cells
 
 
 def check(
-    mdata: MuData,
+    mdata: MuData | AnnData,
     model: Unisono | None = None,
     *,
     batch_key: str | None = None,
     modalities: Mapping[str, str] | None = None,
-    layer: str | None = None,
+    layer: Layer | None = None,
+    round_counts: bool | None = None,
+    keep_controls: bool = False,
     source_name: str = "data",
 ) -> CheckReport:
     """Look at data as `fit` would, or with a model as `predict` and `match` would; errors are listed, not raised.
@@ -68,17 +115,26 @@ def check(
         model: whose features the data are compared with.
         batch_key: as for `fit`.
         modalities: as for `fit`.
-        layer: as for `fit`.
+        layer: as for `fit`; with a model, where its training counts were by default.
+        round_counts: as for `fit`; with a model, as its training counts were by default.
+        keep_controls: as for `fit`.
         source_name: what messages call the data.
 
     Returns:
         `is_usable`, the findings, a row for each modality, and with a model the `coverage` of its features.
     """
-    return check_data(
-        mdata,
-        batch_key=batch_key,
-        modalities=modalities,
-        layer=layer,
-        source_name=source_name,
-        preprocessors=None if model is None else model.fitted.preprocessors,
-    )
+    from unisono.model.query import QueryOptions, batch_key_of, read_options
+    from unisono.training.validation import training_findings
+
+    counts = CountsAt(layer, is_rounded=bool(round_counts))
+    options = ReadOptions(batch_key, modalities, counts, keep_controls, need=2)
+    if model is None:
+        config = FitConfig()
+        return check_data(
+            mdata, options, source_name, on_training=lambda cells: training_findings(cells, config, source_name)
+        )
+    names = model.record.modalities if modalities is None else modalities
+    parts, _ = taken_apart(mdata, source_name)
+    key = batch_key or batch_key_of(parts, model.record, list(parts.mod), source_name)[0]
+    queried = read_options(model.record, key, names, QueryOptions(layer=layer, round_counts=round_counts))
+    return check_data(mdata, queried, source_name, preprocessors=model.fitted.preprocessors)

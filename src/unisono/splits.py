@@ -146,7 +146,7 @@ def _cells(mdata: MuData, key: str | None, modalities: Mapping[str, str] | None)
     """Every cell by name, in the order of first appearance, with its label and whether it has two modalities."""
     found, findings = sources(mdata, modalities, "split", 2)
     refuse(findings)
-    labels, findings = find_batches(mdata, found, key, "split", 1)
+    labels, findings = find_batches(mdata, found, key, "split")
     refuse(findings)
     names = pd.Index(np.concatenate([source.adata.obs_names.to_numpy(dtype=str) for source in found]))
     table = pd.DataFrame({"label": np.concatenate([labels[source.kind] for source in found])}, index=names)

@@ -131,7 +131,7 @@ class MatchPosterior:
     """Match probabilities: row i is the distribution of left cell i over right cells, given that it has a partner.
 
     Attributes:
-        probabilities: left x right CSR, every row sums to 1.
+        probabilities: left x right CSR, every row sums to 1; empty only where `p_unmatched` is 1.
         p_unmatched: probability that the right side lacks the left cell's partner.
         confidence: probability that the likeliest right cell of each row is the partner: that it is there, times that
             it is this one, before any rule. None where no rule was applied yet.
@@ -144,11 +144,12 @@ class MatchPosterior:
     def __post_init__(self) -> None:
         if self.probabilities.nnz and self.probabilities.data.min() < 0:
             raise ValueError(f"match probabilities are at least 0, found {self.probabilities.data.min():.4g}")
-        sums = np.asarray(self.probabilities.sum(axis=1)).ravel()
-        if not np.allclose(sums, 1.0, atol=1e-4):
-            raise ValueError(f"rows of match probabilities sum to 1, found {sums.min():.4g} to {sums.max():.4g}")
         if len(self.p_unmatched) != self.probabilities.shape[0]:
             raise ValueError(f"{len(self.p_unmatched)} p_unmatched for {self.probabilities.shape[0]} left cells")
+        is_alone = (np.diff(self.probabilities.indptr) == 0) & (np.asarray(self.p_unmatched) == 1)
+        sums = np.asarray(self.probabilities.sum(axis=1)).ravel()[~is_alone]
+        if not np.allclose(sums, 1.0, atol=1e-4):
+            raise ValueError(f"rows of match probabilities sum to 1, found {sums.min():.4g} to {sums.max():.4g}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from unisono.config import FitConfig
     from unisono.model.unisono import Unisono
 
-Data = Annotated[Path, typer.Argument(metavar="DATA.h5mu", help="Raw counts: .h5mu, or MuData written as zarr.")]
+_FORMATS = ".h5mu, .h5ad, zarr, 10x .h5, 10x folder, or a file for each modality: rna=FILE adt=FILE."
+Data = Annotated[list[str], typer.Argument(metavar="DATA", help=f"Raw counts: {_FORMATS}", show_default=False)]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder written by unisono fit.")]
-Query = Annotated[Path, typer.Argument(metavar="QUERY.h5mu", help="Raw counts of the query cells.")]
+Query = Annotated[list[str], typer.Argument(metavar="QUERY", help=f"Raw counts of the query cells: {_FORMATS}")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write the result.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 ForceAll = Annotated[
@@ -30,7 +32,18 @@ Aliases = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 BatchKey = Annotated[str | None, typer.Option(help="obs column of the technical batch.")]
 Modalities = Annotated[str | None, typer.Option(metavar="NAME=KIND,...", help="Names in the file, as gex=rna,ab=adt.")]
-Layer = Annotated[str | None, typer.Option(help="Layer of the raw counts; X by default.")]
+Layer = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|rna=NAME,...", help="Where the raw counts are: a layer, X or .raw; X by default."),
+]
+QueryLayer = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|rna=NAME,...", help="Where the raw counts are; where the model's were by default."),
+]
+Round = Annotated[bool, typer.Option("--round", help="Round fractional counts to whole numbers.")]
+KeepControls = Annotated[
+    bool, typer.Option("--keep-controls", help="Keep isotype controls and sample tags among proteins.")
+]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal models on one CPU.")]
 PresetName = Annotated[str, typer.Option("--preset", help="fast, default or best.")]
 ConfigFile = Annotated[Path | None, typer.Option(metavar="F.toml", help="Fields of FitConfig, over the preset.")]
@@ -48,14 +61,53 @@ def mapping_in(text: str | None) -> dict[str, str] | None:
 
 def kind_named(name: str) -> Any:
     """A modality as the user calls it: rna, atac, adt or a known alias."""
-    from unisono.io.naming import kind_of
-    from unisono.modalities import registered
+    from unisono.io.naming import named
 
-    kind = kind_of(name)
-    if kind is None:
-        *others, last = registered()
-        raise bad_input("E007", "command line", f"modality {name!r} is unknown.", f"use {', '.join(others)} or {last}")
-    return kind
+    return named(name)
+
+
+def layer_in(text: str | None) -> str | dict[str, str] | None:
+    """`counts` as it is, `rna=counts,adt=X` as a dictionary."""
+    if text is None or "=" not in text:
+        return text
+    pairs = [part.split("=") for part in text.split(",")]
+    if any(len(pair) != 2 or not all(pair) for pair in pairs):
+        raise bad_input("E053", "--layer", f"{text!r} is not NAME=LAYER,...", "as in --layer rna=counts,adt=X")
+    return {name.strip(): place.strip() for name, place in pairs}
+
+
+def files_in(words: list[str]) -> Path | dict[str, Path]:
+    """One path, or modality → path from words like rna=FILE."""
+    named = [_NAME_AND_FILE.fullmatch(word) for word in words]
+    if len(words) == 1 and (named[0] is None or Path(words[0]).exists()):
+        return Path(words[0])
+    if not all(named):
+        what = f"{len(words)} files, of which not all are named by what they hold."
+        names = " ".join(f"NAME={word}" if match is None else word for word, match in zip(words, named, strict=True))
+        raise bad_input("E053", "command line", what, f"name them, with NAME rna, adt or atac: {names}")
+    files = {match["name"]: Path(match["file"]) for match in named if match}
+    if len(files) < len(words):
+        raise bad_input("E053", "command line", "a modality is named twice.", "give one file for each")
+    return files
+
+
+_NAME_AND_FILE = re.compile(r"(?P<name>[A-Za-z][\w ]*)=(?P<file>.+)")
+
+
+def label_of(words: list[str]) -> str:
+    """What messages call the files: their names without folders."""
+    files = files_in(words)
+    return files.name if isinstance(files, Path) else " ".join(f"{name}={path.name}" for name, path in files.items())
+
+
+def cells_in(words: list[str], modality: str | None = None) -> MuData:
+    """The cells of files, with warnings of what could be wrong about the reading."""
+    from unisono.io.open import open_data
+    from unisono.messages import warn
+
+    mdata, findings = open_data(files_in(words), modality)
+    warn(findings)
+    return mdata
 
 
 def known_as(model: Any, path: Path | None) -> Any:
@@ -74,12 +126,13 @@ def known_as(model: Any, path: Path | None) -> Any:
     return model.with_aliases(dict(rows))
 
 
-def model_and_cells(model: Path, cells: Path, device: str, aliases: Path | None = None) -> tuple[Unisono, MuData]:
-    """The model of a folder, with the aliases of a file if one is given, and the cells of a file."""
+def model_and_cells(
+    model: Path, cells: list[str], device: str, aliases: Path | None = None, modality: str | None = None
+) -> tuple[Unisono, MuData]:
+    """The model of a folder, with the aliases of a file if one is given, and the cells of files."""
     from unisono.api import load
-    from unisono.io.read import read_mudata
 
-    return known_as(load(model, device=device), aliases), read_mudata(cells)
+    return known_as(load(model, device=device), aliases), cells_in(cells, modality)
 
 
 def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:

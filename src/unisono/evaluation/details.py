@@ -14,10 +14,11 @@ from unisono.evaluation.report_data import Direction, EvaluationReport, Numbers,
 from unisono.evaluation.scores import Score, details_of, matching_rows, prediction_rows, read_test, table_of
 from unisono.io.check import check
 from unisono.io.fingerprint import fingerprint
+from unisono.io.places import Layer
 from unisono.messages import Finding
 from unisono.metrics import Curve, PredictionDetails, abstention, reliability, top_match
 from unisono.metrics.arrays import Floats, Rows
-from unisono.model.query import batch_key_of, kinds, new_batches
+from unisono.model.query import QueryOptions, batch_key_of, kinds, new_batches, read_options
 from unisono.model.unisono import Unisono
 from unisono.types import Cells
 
@@ -43,6 +44,8 @@ def evaluation_report(
     *,
     source_name: str = "test",
     force: bool = False,
+    layer: Layer | None = None,
+    round_counts: bool | None = None,
     numbers: Numbers | None = None,
 ) -> EvaluationReport:
     """As `evaluate`, in the same pass with what a reader needs to see how the scores come about.
@@ -52,12 +55,15 @@ def evaluation_report(
         test: raw counts, at least two of the model's modalities over shared cell names.
         source_name: what messages call the data.
         force: continue even where the test cells hold less than a tenth of what the model reads.
+        layer: as of `evaluate`.
+        round_counts: as of `evaluate`.
         numbers: further numbers of cells to show in the shared space, in addition to their novelty.
 
     Raises:
         BadInput: the cells cannot be read by the model, or no cell has two modalities.
     """
-    cells, transductive = read_test(model, test, source_name, force=force)
+    asked = QueryOptions(force, layer, round_counts)
+    cells, transductive = read_test(model, test, source_name, asked)
     rows: list[Score] = []
     directions: list[Direction] = []
     for predicted in predictions(model, cells, with_draws=True):
@@ -79,7 +85,7 @@ def evaluation_report(
         space_of(model, test, cells, novelty | dict(numbers or {})),
         tuple(directions),
         tuple(sorted(pairings, key=lambda pairing: not pairing.is_content_alone)),
-        tuple(dict.fromkeys([*transductive, *_findings(model, test, cells, source_name)])),
+        tuple(dict.fromkeys([*transductive, *_findings(model, test, cells, source_name, asked)])),
         model.record,
         model.config,
     )
@@ -175,7 +181,7 @@ def _pairing(model: Unisono, output: Matched) -> Pairing:
     )
 
 
-def _findings(model: Unisono, test: MuData, cells: Cells, source_name: str) -> list[Finding]:
+def _findings(model: Unisono, test: MuData, cells: Cells, source_name: str, asked: QueryOptions) -> list[Finding]:
     """What was noticed about the test data, against the model, the gravest first."""
     names = {name: kind for name, kind in kinds(test, model.record).items() if kind in model.fitted.preprocessors}
     found: list[Finding] = []
@@ -188,7 +194,6 @@ def _findings(model: Unisono, test: MuData, cells: Cells, source_name: str) -> l
             *new_batches(cells.views[modality], model.fitted.preprocessors[modality], f"{source_name}, {modality}"),
         ]
     key = None if None in keys else model.record.batch_key
-    report = check(
-        test, batch_key=key, modalities=names, source_name=source_name, preprocessors=model.fitted.preprocessors
-    )
+    options = read_options(model.record, key, names, asked)
+    report = check(test, options, source_name, preprocessors=model.fitted.preprocessors)
     return sorted([*found, *report.findings], key=lambda each: "EWI".index(each.code[0]))

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from unisono.evaluation.outputs import over_shared_features
 from unisono.evaluation.probes import Probe, class_probes, has_probes, value_probes
 from unisono.evaluation.style_effects import StyleTransfer, VarianceShares, style_transfer, variance_shares
+from unisono.io.places import Layer
 from unisono.messages import bad_input
-from unisono.model.query import query_cells
+from unisono.model.query import QueryOptions, query_cells
 from unisono.model.unisono import Unisono
 from unisono.nn import infer
 from unisono.preprocessing.preprocessor import StandardisedCodes
@@ -93,6 +94,8 @@ def disentanglement(
     seed: int = 0,
     source_name: str = "test",
     force: bool = False,
+    layer: Layer | None = None,
+    round_counts: bool | None = None,
 ) -> Disentanglement:
     """Probe content and style for modality, batch, depth and cell type, and measure what a change of style does.
 
@@ -107,6 +110,8 @@ def disentanglement(
         seed: draws cells and folds.
         source_name: what messages call the data.
         force: continue even where the test cells hold less than a tenth of what the model reads.
+        layer: as of `evaluate`.
+        round_counts: as of `evaluate`.
 
     Raises:
         BadInput: E063 scikit-learn is missing, or the cells cannot be read by the model.
@@ -115,7 +120,9 @@ def disentanglement(
         raise bad_input(
             "E063", source_name, "scikit-learn, which probes need, is not installed.", "pip install scikit-learn"
         )
-    cells = query_cells(test, model.fitted.preprocessors, model.record, source_name, force=force)
+    cells = query_cells(
+        test, model.fitted.preprocessors, model.record, source_name, QueryOptions(force, layer, round_counts)
+    )
     known = None if cell_type_key is None else _obs_column(test, cell_type_key)
     return disentanglement_of(model, cells, known, seed)
 

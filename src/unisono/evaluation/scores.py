@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, final
 
+import numpy as np
 import pandas as pd
 
 from unisono.evaluation.outputs import Matched, Predicted, matchings, predictions
+from unisono.inference.fitted_model import FittedModel
 from unisono.io.fingerprint import fingerprint
+from unisono.io.places import Layer
 from unisono.messages import Finding, bad_input, warn
 from unisono.metrics import (
     PredictionDetails,
@@ -19,11 +22,12 @@ from unisono.metrics import (
     prediction_chance,
     prediction_details,
 )
-from unisono.model.query import query_cells
+from unisono.model.query import QueryOptions, query_cells
 from unisono.model.unisono import Unisono
 from unisono.types import Cells, Modality
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from mudata import MuData
 
 
@@ -111,7 +115,15 @@ class Scores:
         return found
 
 
-def evaluate(model: Unisono, test: MuData, *, source_name: str = "test", force: bool = False) -> Scores:
+def evaluate(
+    model: Unisono,
+    test: MuData | AnnData,
+    *,
+    source_name: str = "test",
+    force: bool = False,
+    layer: Layer | None = None,
+    round_counts: bool | None = None,
+) -> Scores:
     """Score what `predict` and `match` return with their defaults on cells that the model has not seen.
 
     Cells are paired by name; each direction and each pair of modalities is scored over the cells that have both.
@@ -124,6 +136,8 @@ def evaluate(model: Unisono, test: MuData, *, source_name: str = "test", force: 
         test: raw counts, at least two of the model's modalities over shared cell names.
         source_name: what messages call the data.
         force: continue even where the test cells hold less than a tenth of what the model reads.
+        layer: where the raw counts of the test cells are; by default where those of training were.
+        round_counts: whether fractional counts are rounded; by default if those of training were.
 
     Returns:
         The metrics of `unisono.metrics.prediction_metrics` and, from rule "soft" and for `one_to_one_accuracy` rule
@@ -132,20 +146,22 @@ def evaluate(model: Unisono, test: MuData, *, source_name: str = "test", force: 
     Raises:
         BadInput: the cells cannot be read by the model, or no cell has two modalities.
     """
-    cells, _ = read_test(model, test, source_name, force=force)
+    cells, _ = read_test(model, test, source_name, QueryOptions(force, layer, round_counts))
     rows = [row for output in predictions(model, cells) for row in prediction_rows(output, details_of(output))]
     rows += [row for output in matchings(model, cells) for row in matching_rows(output)]
     return table_of(rows, source_name)
 
 
-def read_test(model: Unisono, test: MuData, source_name: str, *, force: bool) -> tuple[Cells, list[Finding]]:
-    """The test cells, and a warning, also given, where the model has learnt from unlabelled cells.
+def read_test(
+    model: Unisono, test: MuData | AnnData, source_name: str, options: QueryOptions
+) -> tuple[Cells, list[Finding]]:
+    """The test cells, and warnings, also given, where the model has seen them, with or without their labels.
 
     Raises:
         BadInput: the cells cannot be read by the model.
     """
-    cells = query_cells(test, model.fitted.preprocessors, model.record, source_name, force=force)
-    own, found = fingerprint(cells), []
+    cells = query_cells(test, model.fitted.preprocessors, model.record, source_name, options)
+    own, found = fingerprint(cells), trained_on(model.fitted, cells, source_name)
     for each in model.record.unlabelled:
         n_cells = ", ".join(f"{n:,} {m}" for m, n in each.n_cells.items())
         same = "these very cells" if each.fingerprint == own else "perhaps these among them"
@@ -153,6 +169,19 @@ def read_test(model: Unisono, test: MuData, source_name: str, *, force: bool) ->
         found.append(Finding("W064", source_name, what, "compare with a model that has not, on the same cells"))
     warn(found)
     return cells, found
+
+
+def trained_on(fitted: FittedModel, cells: Cells, source_name: str) -> list[Finding]:
+    """W064 where cells among these were training cells, by the counts of any of their modalities."""
+    is_known = np.zeros(len(cells.names), dtype=bool)
+    for modality, view in cells.views.items():
+        rows = cells.rows[modality]
+        is_known[rows >= 0] |= fitted.has_seen(view)[rows[rows >= 0]]
+    if not is_known.any():
+        return []
+    first = cells.names[np.argmax(is_known)]
+    what = f"{is_known.sum():,} of {len(is_known):,} test cells were training cells of this model (first: {first}): "
+    return [Finding("W064", source_name, f"{what}scores are too good.", "score cells that the fit has not seen")]
 
 
 def details_of(output: Predicted) -> PredictionDetails:

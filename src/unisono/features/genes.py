@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unisono.features.spelling import plain_symbols
+
 _VERSIONED = r"^(ENS[A-Z]*[GT]\d{6,})\.\d+$"
 """An Ensembl gene or transcript id with its version. AL645608.8 is none: its number belongs to the clone's name."""
 
@@ -20,9 +22,9 @@ def match_genes(
 
     `wanted` and `found` are names, each unique on its side. The ids are a second name of each gene, for example
     Ensembl ids next to symbols, '' where unknown. Names that are equal are trusted most, then names equal but for an
-    Ensembl version, then ids with ids, then the ids of one side with the names of the other. A column goes to one gene
-    at most, to the most trusted claim. A key that two genes of one side share names neither of them. Case counts:
-    human CD4, mouse Cd4.
+    Ensembl version, then ids with ids, then the ids of one side with the names of the other, then names as other tools
+    write them (`plain_symbols`: GRCh38_CD3D, HLA.A). A column goes to one gene at most, to the most trusted claim. A
+    key that two genes of one side share names neither of them. Case counts: human CD4, mouse Cd4.
 
     Raises:
         ValueError: when a name occurs twice on one side, or ids and names differ in number.
@@ -42,6 +44,8 @@ def match_genes(
     for wanted_keys, found_keys in claims:
         if wanted_keys is not None and found_keys is not None:
             match = _claim(match, _columns(wanted_keys, found_keys))
+    if (match < 0).any():
+        match = _claim(match, _columns(plain_symbols(wanted), plain_symbols(found)))
     return match
 
 

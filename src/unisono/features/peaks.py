@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from unisono.features.spelling import GENOME
 from unisono.messages import BadInput, bad_input
 
 if TYPE_CHECKING:
@@ -122,9 +123,9 @@ _PEAK = re.compile(rf"^(?P<chrom>\S*[^\s:_-])(?:(?P<low>_)|[:-])(?P<start>{_PLAC
 def parse_peaks(names: Names, source_name: str) -> pd.DataFrame:
     """Chromosome, start and end of each peak, in the order of the names.
 
-    Known spellings are chr1:100-200, chr1-100-200 and chr1_100_200, with or without chr and with or without commas
-    between thousands. A peak is from start up to, not including, end, as in a BED file: 100-200 is 100 base pairs long
-    and does not overlap 200-300.
+    Known spellings are chr1:100-200, chr1-100-200 and chr1_100_200, with or without chr, with or without commas between
+    thousands, and with or without a genome before that is the same for all (GRCh38_chr1). A peak is from start up to,
+    not including, end, as in a BED file: 100-200 is 100 base pairs long and does not overlap 200-300.
 
     Raises:
         BadInput: E040 a name is no peak or its end is not after its start, or the set names some primary chromosomes
@@ -145,11 +146,20 @@ def places_of(names: Names) -> pd.DataFrame:
     """Chromosome, start and end of the names that are peaks, indexed by place among the names; see `parse_peaks`."""
     import pandas as pd
 
-    parts = pd.Series(np.asarray(names, dtype=str), dtype=object).str.extract(_PEAK)
+    text = pd.Series(np.asarray(names, dtype=str), dtype=object)
+    genomes = text.str.extract(f"^({GENOME})")[0]
+    if len(text) and genomes.notna().all() and (genomes == genomes.iloc[0]).all():
+        text = text.str.slice(len(genomes.iloc[0]))
+    parts = text.str.extract(_PEAK)
     is_peak = parts["chrom"].notna().to_numpy(dtype=bool)
     place = {side: _integers(parts[side], is_peak) for side in ("start", "end")}
     is_peak &= place["start"] < place["end"]
     return pd.DataFrame({"chrom": parts["chrom"], **place}).loc[is_peak]
+
+
+def share_of_peaks(names: Names) -> float:
+    """Fraction of names that are peaks."""
+    return len(places_of(names)) / max(len(names), 1)
 
 
 def overlap_weights(

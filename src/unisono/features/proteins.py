@@ -29,6 +29,9 @@ _CONTROL = re.compile(
 )
 """Isotype controls and sample tags. A bare IgG1 or IgG2a is a control far more often than an antigen."""
 
+_NO_ANTIBODY = ("unmapped", "no_match", "nomatch", "unassigned", "unknown")
+"""Rows that counters of tags add for reads that met none."""
+
 _GREEK = {
     **dict(zip("αβγδεζκλ", "abgdezkl", strict=True)),
     **{w: w[0] for w in ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "kappa", "lambda")},
@@ -65,6 +68,18 @@ def match_proteins(
     for trust in range(4):
         _pair(match, left, right, trust)
     return match
+
+
+def share_known(names: NDArray[np.str_]) -> float:
+    """Fraction of names that stand for a protein of the built-in table, or for a control."""
+    panel = _read_panel(names, _built_in())
+    return float(np.mean([parsed.bare == "" or parsed.bare in _built_in() for parsed in panel]))
+
+
+def is_control(name: str) -> bool:
+    """Whether a name is that of an isotype control, a sample tag or reads that met no antibody."""
+    text = _strip(name)
+    return _CONTROL.search(text) is not None or text in _NO_ANTIBODY
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from unisono.matching import Anchors, DepthTerm, Similarity, mean_potential
 from unisono.messages import bad_input
 from unisono.modalities import in_order, spec_of
 from unisono.nn import infer
+from unisono.preprocessing.align import aligned_counts
 from unisono.preprocessing.moment_alignment import MomentAlignment
 from unisono.preprocessing.preprocessor import Preprocessor
+from unisono.preprocessing.row_hashes import row_hashes
 from unisono.types import Bounds, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import Conformal
 from unisono.uncertainty.novelty import Novelty
@@ -37,6 +39,7 @@ class FittedModel:
         novelties: by modality, how far a cell lies from those of training.
         intervals: by (source, target), the widths of intervals; none where validation cells were too few.
         record: where the model came from.
+        seen: by modality, the sorted numbers of the training cells; see `unisono.preprocessing.row_hashes`.
     """
 
     config: FitConfig
@@ -47,6 +50,7 @@ class FittedModel:
     novelties: Mapping[Modality, Novelty]
     intervals: Mapping[Pair, Conformal]
     record: Record
+    seen: Mapping[Modality, NDArray[np.uint64]]
 
     @property
     def preprocessors(self) -> Mapping[Modality, Preprocessor]:
@@ -92,6 +96,15 @@ class FittedModel:
         if alignment is None:
             return vectors
         return alignment.apply(vectors, mean_potential(self.anchors, view.modality, vectors))
+
+    def has_seen(self, view: View) -> NDArray[np.bool_]:
+        """Which cells were training cells, by their counts over the model's features."""
+        projection = self.preprocessors[view.modality].projection
+        counts = aligned_counts(view, projection.align(view))
+        if not np.issubdtype(counts.dtype, np.integer):
+            return np.zeros(view.n_cells, dtype=bool)  # counts of peaks were divided among those that overlap
+        numbers = row_hashes(counts, projection.features)
+        return np.asarray(np.isin(numbers, self.seen[view.modality]) & (numbers != 0))
 
     def novelty(self, view: View) -> Array:
         """How far each cell lies from those of training; above 1 where it lies further than 95 % of them."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from unisono.messages import Finding
 from unisono.types import Modality
 
 
@@ -36,6 +37,16 @@ class Unlabelled(BaseModel):
     n_cells: dict[str, int]
 
 
+class RecordedFinding(BaseModel):
+    """What the fit found that every later use is to repeat: a warning of the register."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str
+    what: str
+    remedy: str
+
+
 class Record(BaseModel):
     """Provenance of a fitted model.
 
@@ -51,6 +62,10 @@ class Record(BaseModel):
         validation: scores of the selected predictor on the validation cells, before a refit; None without any.
         seconds: wall time of the fit.
         unlabelled: cells that were used in addition to those it was trained on.
+        layers: by modality, where the counts of the training cells were: X, .raw or the name of a layer.
+        is_rounded: whether fractions among the counts were rounded.
+        keeps_controls: whether isotype controls and sample tags among proteins were used.
+        findings: what predictions and matchings by this model are to be read with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,3 +81,11 @@ class Record(BaseModel):
     validation: EpochRecord | None
     seconds: float
     unlabelled: tuple[Unlabelled, ...] = ()
+    layers: dict[str, str] = {}
+    is_rounded: bool = False
+    keeps_controls: bool = False
+    findings: tuple[RecordedFinding, ...] = ()
+
+    def repeated(self, where: str) -> list[Finding]:
+        """The findings of the fit, as messages of `where`."""
+        return [Finding(each.code, where, each.what, each.remedy) for each in self.findings]

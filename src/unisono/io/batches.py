@@ -23,21 +23,23 @@ Batches = dict[Modality, NDArray[np.str_]]
 
 
 def find_batches(
-    mdata: MuData, found: list[Source], batch_key: str | None, source_name: str, need: int
+    mdata: MuData, found: list[Source], batch_key: str | None, source_name: str
 ) -> tuple[Batches, list[Finding]]:
     """For each modality the batch of each of its cells, and what is wrong with the column (E029 to E033).
 
     `mdata.obs` and the obs of each modality count alike: a cell's batch is the first value found for it, and two
-    different values are an error. Empty strings count as missing.
+    different values are an error. Empty strings, and 'nan' as text, count as missing.
     """
     if batch_key is None:
         return {source.kind: np.full(source.adata.n_obs, ONE_BATCH) for source in found}, []
-    tables = {"mdata.obs": mdata.obs, **{f"{source.name}.obs": source.adata.obs for source in found}}
+    names = {old: new for source in found for old, new in source.renamed.items()}
+    tables = {"mdata.obs": mdata.obs.rename(index=names) if names else mdata.obs}
+    tables |= {f"{source.name}.obs": source.adata.obs.set_axis(source.cells, axis=0) for source in found}
     columns = {place: table[batch_key] for place, table in tables.items() if batch_key in table.columns}
     if not columns:
         return {}, [_not_found(batch_key, tables, source_name)]
-    table = pd.DataFrame({place: _text(column) for place, column in columns.items()})
-    table = table.reindex(pd.Index(np.concatenate([source.adata.obs_names for source in found])).unique())
+    table = pd.DataFrame({place: as_text(_unique(column)) for place, column in columns.items()})
+    table = table.reindex(pd.Index(np.concatenate([source.cells for source in found])).unique())
     batch = _first_known(table)
     findings = _many_levels(columns, batch_key, source_name) + _disagreements(table, batch, batch_key, source_name)
     findings += _missing(batch, found, batch_key, source_name)
@@ -45,20 +47,33 @@ def find_batches(
         return {}, findings
     findings = [
         _located(batch, list(columns), batch_key, source_name),
-        *_thin_levels(batch, batch_key, source_name, need),
+        *_thin_levels(batch, batch_key, source_name),
     ]
-    return {source.kind: batch.loc[source.adata.obs_names].to_numpy(dtype=str) for source in found}, findings
+    return {source.kind: batch.loc[source.cells].to_numpy(dtype=str) for source in found}, findings
 
 
-def _text(column: pd.Series) -> pd.Series:
-    """Levels as strings, missing ones NaN; 1.0 reads '1', since a merge with gaps turns integers into floats."""
-    values = column[~column.index.duplicated()].astype(object)
-    return values.map({value: _level(value) for value in values.dropna().unique() if value != ""}).astype(object)
+NO_VALUE = {"", "nan", "none", "na", "n/a", "<na>", "null"}
+"""What a missing value becomes when it is written as text, in lower case."""
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    """Levels as strings without space around them, missing ones NaN, also where the text says so ('nan').
+
+    1.0 reads '1', since a merge with gaps turns integers into floats.
+    """
+    values = column.astype(object)
+    levels = {value: _level(value) for value in values.dropna().unique()}
+    known = {value: level for value, level in levels.items() if level.casefold() not in NO_VALUE}
+    return values.map(known).astype(object)
 
 
 def _level(value: object) -> str:
-    is_whole = isinstance(value, float | np.floating) and value.is_integer()
-    return f"{value:.0f}" if is_whole else str(value)
+    is_whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return f"{value:.0f}" if is_whole else str(value).strip()
+
+
+def _unique(column: pd.Series) -> pd.Series:
+    return column[~column.index.duplicated()]
 
 
 def _first_known(table: pd.DataFrame) -> pd.Series:
@@ -110,7 +125,7 @@ def _missing(batch: pd.Series, found: list[Source], batch_key: str, source_name:
     lost = batch.index[batch.isna()]
     if not len(lost):
         return []
-    counts = ((source.name, int(source.adata.obs_names.isin(lost).sum())) for source in found)
+    counts = ((source.name, int(source.cells.isin(lost).sum())) for source in found)
     parts = ", ".join(f"{n} in {name}" for name, n in counts if n)
     what = f"{len(lost)} cells without {batch_key} (first: {lost[0]}; {parts})."
     return [Finding("E031", source_name, what, "fill the column in, or drop these cells")]
@@ -122,12 +137,9 @@ def _located(batch: pd.Series, places: list[str], batch_key: str, source_name: s
     return Finding("I029", source_name, f"{batch_key} found in {' and '.join(places)}: {len(levels)} levels ({shown}).")
 
 
-def _thin_levels(batch: pd.Series, batch_key: str, source_name: str, need: int) -> list[Finding]:
+def _thin_levels(batch: pd.Series, batch_key: str, source_name: str) -> list[Finding]:
     sizes = batch.value_counts().sort_index()
     findings = []
-    if len(sizes) == 1 and need > 1:
-        what = f"{batch_key} has one level only ({sizes.index[0]}): nothing to tell batches apart by."
-        findings.append(Finding("W032", source_name, what, "leave batch_key out, or name another column"))
     thin = sizes[sizes < _MIN_CELLS]
     if len(thin):
         first = f"{thin.index[0]}, {thin.iloc[0]}"

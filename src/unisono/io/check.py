@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unisono.io.coverage import Coverage, coverage_of
-from unisono.io.read import Inspection, inspect
+from unisono.io.read import Inspection, ReadOptions, inspect
 from unisono.messages import Finding
 from unisono.preprocessing.preprocessor import Preprocessor
-from unisono.types import Modality, View
+from unisono.types import Cells, Modality, View
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -76,23 +76,27 @@ class CheckReport:
 
 
 def check(
-    mdata: MuData | AnnData,
-    *,
-    batch_key: str | None = None,
-    modalities: Mapping[str, str] | None = None,
-    layer: str | None = None,
+    data: MuData | AnnData,
+    options: ReadOptions,
     source_name: str = "data",
+    *,
     preprocessors: Mapping[Modality, Preprocessor] | None = None,
+    on_training: Callable[[Cells], list[Finding]] | None = None,
 ) -> CheckReport:
     """Look at data as fit would, or, given `preprocessors`, as predict and match would; errors are listed.
 
-    A modality that cannot be read has findings and no row.
+    A modality that cannot be read has findings and no row. `on_training` says what a fit would find in cells that can
+    be read.
     """
-    need = 1 if preprocessors is not None else 2
-    found = inspect(mdata, batch_key=batch_key, modalities=modalities, layer=layer, source_name=source_name, need=need)
-    coverage, findings = _coverages(found, preprocessors, source_name) if preprocessors is not None else ((), [])
+    found = inspect(data, options, source_name)
     rows = tuple(map(_row, found.views.values()))
-    return CheckReport(rows, (*found.findings, *findings), coverage)
+    if preprocessors is not None:
+        coverage, findings = _coverages(found, preprocessors, source_name)
+        return CheckReport(rows, (*found.findings, *findings), coverage)
+    report = CheckReport(rows, found.findings)
+    if report.is_usable and on_training is not None:
+        report = replace(report, findings=(*report.findings, *on_training(Cells(found.views))))
+    return report
 
 
 def _coverages(

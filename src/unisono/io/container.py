@@ -1,4 +1,4 @@
-"""What a path holds: present or not, HDF5 or zarr, whole, one MuData or something else; changes nothing in it."""
+"""What a path holds: present or not, HDF5 or zarr, whole, MuData or something else; changes nothing in it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from unisono.messages import BadInput, Finding, bad_input, refuse, warn
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MUDATA_PREFIX = b"MuData"
+GIVE = "give .h5mu, .h5ad, zarr, a 10x .h5 or a 10x folder"
 _ZARR_METADATA = (".zgroup", ".zarray", "zarr.json")
 _STORED_END = re.compile(r"truncated file: eof = \d+, sblock->base_addr = \d+, stored_eof = (\d+)")
 _UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError)
-COMBINE = 'combine the modalities into one .h5mu: MuData({"rna": ..., "adt": ...}).write_h5mu(path)'
 
 
 def existing(path: Path) -> Path:
@@ -43,39 +44,70 @@ def _did_you_mean(path: Path) -> str:
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether the folder opens like a zarr store.
+    """Whether the path is a folder that opens like a zarr store."""
+    return path.is_dir() and any((path / name).is_file() for name in _ZARR_METADATA)
 
-    Raises:
-        BadInput: E002, a folder without zarr metadata.
+
+def unknown_folder(path: Path) -> BadInput:
+    """The refusal E002 of a folder that is neither zarr nor counts with their names."""
+    entries = sorted(entry.name for entry in path.iterdir())
+    held = ", ".join(entries[:3]) or "nothing"
+    inside = next((name for name in _USUAL if name in entries), None)
+    remedy = f"give {path / inside}" if inside else "give a zarr folder, or one with matrix.mtx, barcodes and features"
+    return bad_input("E002", str(path), f"a folder that holds no counts (holds {held}).", remedy)
+
+
+_USUAL = (
+    "filtered_feature_bc_matrix.h5",
+    "filtered_feature_bc_matrix",
+    "filtered_peak_bc_matrix.h5",
+    "filtered_gene_bc_matrices",
+    "outs",
+    "umi_count",
+)
+"""What the programs that count call their results, the one to give first."""
+
+
+@dataclass(frozen=True)
+class Root:
+    """What stands at the root of an HDF5 file.
+
+    Attributes:
+        groups: names, each with the names inside; empty for a dataset.
+        encoding: what the file says that it holds, if it does.
     """
-    if not path.is_dir():
-        return False
-    if any((path / name).is_file() for name in _ZARR_METADATA):
-        return True
-    found = ", ".join(sorted(entry.name for entry in path.iterdir())[:3]) or "nothing"
-    raise bad_input("E002", str(path), f"a folder without zarr metadata (holds {found}).", "give a .h5mu file")
+
+    groups: Mapping[str, frozenset[str]]
+    encoding: str | None
+
+    @property
+    def is_mudata(self) -> bool:
+        return "mod" in self.groups
+
+    @property
+    def is_anndata(self) -> bool:
+        return self.encoding == "anndata" or {"obs", "var"} <= set(self.groups)
 
 
-def require_mudata_hdf5(path: Path) -> None:
+def root_of(path: Path) -> Root:
     """Look at signature and root of an HDF5 file.
 
     Raises:
-        BadInput: E002 not HDF5, E003 damaged, E006 one AnnData or another HDF5 format.
+        BadInput: E002 not HDF5, E003 damaged.
     """
     _require_signature(path)
     import h5py
 
     with standardised(path), h5py.File(path, "r") as file:
-        groups, encoding = sorted(file), file.attrs.get("encoding-type")
-    if "mod" not in groups:
-        raise not_mudata(path, groups, encoding)
+        groups = {name: frozenset(file[name]) if isinstance(file[name], h5py.Group) else frozenset() for name in file}
+        encoding = file.attrs.get("encoding-type")
+    return Root(groups, None if encoding is None else str(encoding))
 
 
-def not_mudata(path: Path, groups: list[str], encoding: object) -> BadInput:
-    """The refusal E006 of a container with no modalities inside."""
-    is_anndata = encoding == "anndata" or {"obs", "var"} <= set(groups)
-    held = "one AnnData, not a MuData" if is_anndata else f"no MuData (root has: {', '.join(groups[:5]) or 'nothing'})"
-    return bad_input("E006", str(path), f"holds {held}.", COMBINE)
+def unknown_layout(path: Path, names: Iterable[str]) -> BadInput:
+    """The refusal E006 of a container that holds neither MuData, nor AnnData, nor counts of Cell Ranger."""
+    root = ", ".join(itertools.islice(names, 5)) or "nothing"
+    return bad_input("E006", str(path), f"holds no counts that are known here (root has: {root}).", GIVE)
 
 
 @contextmanager
@@ -113,7 +145,7 @@ def _require_signature(path: Path) -> None:
         what = f"damaged: file ends at {size} bytes, within its first blocks."
         raise bad_input("E003", str(path), what, "download it again or restore it")
     start = f"starts with {head[:8]!r}" if head else "is empty"
-    raise bad_input("E002", str(path), f"neither HDF5 nor zarr ({start}).", "give a .h5mu file or a zarr folder")
+    raise bad_input("E002", str(path), f"neither HDF5 nor zarr ({start}).", GIVE)
 
 
 def _signature_offsets(size: int) -> Iterator[int]:
@@ -130,6 +162,13 @@ _PICKLE = re.compile(r'"(id|name)": "(numcodecs\.)?(pickle|dill|cloudpickle)"')
 _REWRITE = "write the zarr folder again"
 
 
+def holds_anndata(folder: Path) -> bool:
+    """Whether a zarr folder is one AnnData rather than a MuData."""
+    if (folder / "mod").is_dir() or _attributes(folder).get("encoding-type") == "MuData":
+        return False
+    return (folder / "obs").is_dir() and (folder / "var").is_dir()
+
+
 def require_sound_zarr(folder: Path) -> None:
     """Look at what can be seen without reading values: modalities, X, chunk files, codecs.
 
@@ -137,7 +176,7 @@ def require_sound_zarr(folder: Path) -> None:
     stored values, positions and names. A chunk absent from a dense matrix is warned about (W004).
 
     Raises:
-        BadInput: E003 unreadable metadata, E004 chunks missing, E005 half written, E006 one AnnData,
+        BadInput: E003 unreadable metadata, E004 chunks missing, E005 half written, E006 neither MuData nor AnnData,
             E047 values stored as pickles.
     """
     with standardised(folder):
@@ -161,14 +200,16 @@ def _refuse_pickles(folder: Path) -> None:
 
 
 def _modalities(folder: Path) -> list[Path]:
-    if not (folder / "mod").is_dir():
-        groups = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-        encoding = _attributes(folder).get("encoding-type")
-        if encoding == "anndata" or "X" in groups:
-            raise not_mudata(folder, groups, encoding)
+    """The folders of the modalities; that of the whole where it is one AnnData."""
+    if (folder / "mod").is_dir():
+        return sorted(entry for entry in (folder / "mod").iterdir() if entry.is_dir())
+    encoding = _attributes(folder).get("encoding-type")
+    if encoding == "anndata" or (folder / "X").is_dir() or holds_anndata(folder):
+        return [folder]
+    if encoding in ("MuData", None):
         what = "holds no modality yet: an earlier write was interrupted."
         raise bad_input("E005", str(folder), what, _REWRITE)
-    return sorted(entry for entry in (folder / "mod").iterdir() if entry.is_dir())
+    raise unknown_layout(folder, sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
 
 
 def _half_written(folder: Path, modality: Path) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,77 +11,94 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.io.naming import Source
+from unisono.io.places import (
+    LARGEST_COUNT,
+    RAW,
+    SAMPLED_ROWS,
+    CountsAt,
+    X,
+    absent,
+    in_memory,
+    is_counts,
+    is_sparse,
+    matrix_at,
+    of_raw,
+    place_name,
+    raw_remedy,
+)
+from unisono.io.unlike_counts import unlike_counts
 from unisono.messages import Finding
 
 _NORMALISED_MAX = 20.0
 """log1p of counts per 10,000 stays below log(10,001) = 9.2; on a log2 scale below 14."""
 _FEW_INTEGERS = 0.5
-_LARGEST_COUNT = 2**53
-_SAMPLED_ROWS = 100
+_LARGEST_USUAL = 65_535
+"""Above it counts do not fit into 16 bits, and are hardly ever counts of molecules."""
 
 
-def read_counts(source: Source, layer: str | None) -> tuple[sparse.csr_matrix | None, list[Finding]]:
-    """The raw counts of a modality (int32, int64 where one exceeds it), or None and why not.
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What was read of one modality.
+
+    Attributes:
+        source: as read: where counts are in .raw, with the features of .raw.
+        place: X, .raw or the name of a layer.
+        counts: int32, int64 where one exceeds it; None where they cannot be used.
+        findings: what was noticed, or why not.
+    """
+
+    source: Source
+    place: str
+    counts: sparse.csr_matrix | None
+    findings: tuple[Finding, ...]
+
+
+def read_counts(source: Source, at: CountsAt) -> Reading:
+    """The raw counts of a modality, canonical CSR, or why they cannot be used.
 
     The matrix may share memory with the AnnData; it is copied as soon as anything has to be changed.
     """
     try:
-        absent = _absent(source, layer)
-        found = None if absent else in_memory(source.adata.X if layer is None else source.adata.layers[layer])
+        place, findings = at.place(source)
+        missing = absent(source, place)
+        if missing:
+            return Reading(source, place, None, (missing,))
+        source = of_raw(source) if place == RAW else source
+        found = in_memory(matrix_at(source, place))
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        return None, [_unreadable(source, error)]
-    if absent:
-        return None, [absent]
-    problems = _unusable(found, source, layer)
+        return Reading(source, X, None, (_unreadable(source, error),))
+    counts, noticed = _counts_of(found, source, place, at.is_rounded)
+    return Reading(source, place, counts, (*findings, *noticed))
+
+
+def _counts_of(
+    found: Any, source: Source, place: str, is_rounded: bool
+) -> tuple[sparse.csr_matrix | None, list[Finding]]:
+    problems = _unusable(found, source, place)
     if problems:
         return None, problems
     matrix = _fresh_csr(found)
     try:
         matrix.check_format(full_check=True)
     except ValueError as error:
-        what = f"{_place(layer)} is damaged: {error}."
+        what = f"{place_name(place)} is damaged: {error}."
         return None, [Finding("E003", source.source_name, what, "download it again or restore it")]
-    findings = list(_value_findings(matrix, source, layer))
+    rounded = _rounded(matrix) if is_rounded else matrix
+    findings = list(_value_findings(rounded, source, place))
     if findings:
         return None, findings
-    return _canonical(matrix, source, layer)
+    counts, tidied = _canonical(rounded, source, place)
+    noticed = [*tidied, *_said_of_rounding(matrix, rounded, source, place), *_very_large(counts, source, place)]
+    return counts, [*noticed, *unlike_counts(counts, source, place)]
 
 
-def in_memory(matrix: Any) -> Any:
-    """The same values as a scipy sparse matrix or numpy array: backed is read, dask is computed."""
-    import h5py
-    from anndata.abc import CSCDataset, CSRDataset
-
-    match matrix:
-        case CSRDataset() | CSCDataset():
-            return matrix.to_memory()
-        case h5py.Dataset():
-            return matrix[()]
-        case _ if type(matrix).__module__.startswith("dask."):
-            return matrix.compute()
-        case _ if _is_sparse(matrix):
-            return matrix
-        case _:
-            return np.asarray(matrix)
-
-
-def _is_sparse(matrix: Any) -> bool:
-    return bool(sparse.issparse(matrix))
-
-
-def _absent(source: Source, layer: str | None) -> Finding | None:
-    layers = [name for name in source.adata.layers if name is not None]
-    if layer is not None and layer not in layers:
-        what = f"layer {layer!r} not in mdata[{source.name!r}].layers (has: {', '.join(['X', *layers])})."
-        return Finding("E010", source.source_name, what, "name a layer that every modality has, or omit layer to use X")
-    if layer is None and source.adata.X is None:
-        pick = f'pass layer="{layers[0]}", in the shell --layer {layers[0]}' if layers else "put raw counts into X"
-        return Finding("E011", source.source_name, f"mdata[{source.name!r}].X is None.", pick)
-    return None
-
-
-def _place(layer: str | None) -> str:
-    return "X" if layer is None else f"layers[{layer!r}]"
+def _very_large(counts: sparse.csr_matrix, source: Source, place: str) -> list[Finding]:
+    is_large = counts.data > _LARGEST_USUAL
+    if not is_large.any():
+        return []
+    what = f"{place_name(place)}: {is_large.sum():,} of {counts.nnz:,} counts exceed {_LARGEST_USUAL:,}"
+    what += f" (first: {_first(is_large, counts, source)}); read as {counts.dtype} integers."
+    return [Finding("W019", source.source_name, what, "make sure that they are counts of molecules or fragments")]
 
 
 def _unreadable(source: Source, error: Exception) -> Finding:
@@ -88,10 +106,10 @@ def _unreadable(source: Source, error: Exception) -> Finding:
     return Finding("E042", source.source_name, what, "put the file back, or read the data into memory")
 
 
-def _unusable(found: Any, source: Source, layer: str | None) -> list[Finding]:
+def _unusable(found: Any, source: Source, place: str) -> list[Finding]:
     """What forbids a look at the values: the type of the entries (E018), or that there are none (E009)."""
     if found.dtype.kind not in "iuf":
-        what = f"{_place(layer)} has dtype {found.dtype}; counts are integers or whole floats."
+        what = f"{place_name(place)} has dtype {found.dtype}; counts are integers or whole floats."
         return [Finding("E018", source.source_name, what, "store counts as int32 or float32")]
     empty = [f"0 {axis}" for axis, length in zip(("cells", "features"), found.shape, strict=True) if length == 0]
     if empty:
@@ -102,7 +120,7 @@ def _unusable(found: Any, source: Source, layer: str | None) -> list[Finding]:
 
 def _fresh_csr(found: Any) -> sparse.csr_matrix:
     """A CSR whose flags are its own: scipy caches `has_canonical_format` on the object it was asked of."""
-    if not _is_sparse(found):
+    if not is_sparse(found):
         # scipy has no float16
         return sparse.csr_matrix(found.astype(np.float32) if found.dtype == np.float16 else found)
     rows = found.tocsr()
@@ -110,20 +128,20 @@ def _fresh_csr(found: Any) -> sparse.csr_matrix:
     return sparse.csr_matrix((data, rows.indices, rows.indptr), shape=rows.shape, copy=False)
 
 
-def _value_findings(matrix: sparse.csr_matrix, source: Source, layer: str | None) -> Iterator[Finding]:
+def _value_findings(matrix: sparse.csr_matrix, source: Source, place: str) -> Iterator[Finding]:
     """E012 to E016: each says how many, and the first by cell and feature."""
     data, n_stored = matrix.data, len(matrix.data)
-    if _is_counts(data):
+    if is_counts(data):
         return
-    is_nan, is_huge = np.isnan(data), np.abs(data) > _LARGEST_COUNT
+    is_nan, is_huge = np.isnan(data), np.abs(data) > LARGEST_COUNT
     is_finite_count = ~(is_nan | is_huge)
     is_negative, is_fraction = (data < 0) & is_finite_count, (data != np.rint(data)) & is_finite_count
 
     def finding(code: str, what: str, mask: NDArray[np.bool_], remedy: str) -> Finding:
-        what = f"{_place(layer)}: {what} (first: {_first(mask, matrix, source)})."
+        what = f"{place_name(place)}: {what} (first: {_first(mask, matrix, source)})."
         return Finding(code, source.source_name, what, remedy)
 
-    raw = _raw_remedy(source, layer)
+    raw = raw_remedy(source, place)
     if is_nan.any():
         yield finding("E015", f"{is_nan.sum()} of {n_stored} stored values are NaN", is_nan, "replace or drop them")
     if is_huge.any():
@@ -139,12 +157,7 @@ def _value_findings(matrix: sparse.csr_matrix, source: Source, layer: str | None
             yield finding("E013", what, is_fraction, raw)
         else:
             what = f"{is_fraction.sum()} of {n_stored} stored values are not integers, raw counts are needed"
-            yield finding("E012", what, is_fraction, raw)
-
-
-def _is_counts(values: NDArray[Any]) -> bool:
-    is_whole = values.dtype.kind in "iu" or bool((values == np.rint(values)).all())
-    return is_whole and (not len(values) or bool(values.min() >= 0 and values.max() <= _LARGEST_COUNT))
+            yield finding("E012", what, is_fraction, f"{raw}, or round them: round_counts=True, in the shell --round")
 
 
 def _first(mask: NDArray[np.bool_], matrix: sparse.csr_matrix, source: Source) -> str:
@@ -154,28 +167,7 @@ def _first(mask: NDArray[np.bool_], matrix: sparse.csr_matrix, source: Source) -
     return f"cell {cell}, feature {feature} = {matrix.data[entry]:g}"
 
 
-def _raw_remedy(source: Source, layer: str | None) -> str:
-    adata = source.adata
-    places: dict[str, Any] = {
-        f"layers[{name!r}]": adata.layers[name] for name in adata.layers if name not in (None, layer)
-    }
-    if layer is not None and adata.X is not None:
-        places["X"] = adata.X
-    if adata.raw is not None:
-        places[".raw"] = adata.raw.X
-    candidates = [place for place, matrix in places.items() if _looks_raw(matrix)]
-    if not candidates:
-        return "give the raw counts; no layer and no .raw of this modality looks like counts"
-    return f"use the raw counts; candidates: {', '.join(candidates)}"
-
-
-def _looks_raw(matrix: Any) -> bool:
-    sample: Any = in_memory(matrix[:_SAMPLED_ROWS])
-    values = sample.tocsr().data if _is_sparse(sample) else sample.ravel()
-    return values.dtype.kind in "iuf" and _is_counts(values) and bool(values.any())
-
-
-def _canonical(matrix: sparse.csr_matrix, source: Source, layer: str | None) -> tuple[sparse.csr_matrix, list[Finding]]:
+def _canonical(matrix: sparse.csr_matrix, source: Source, place: str) -> tuple[sparse.csr_matrix, list[Finding]]:
     is_canonical, n_zeros = matrix.has_canonical_format, int((matrix.data == 0).sum())
     if is_canonical and not n_zeros:
         return _narrow(matrix), []
@@ -187,10 +179,43 @@ def _canonical(matrix: sparse.csr_matrix, source: Source, layer: str | None) -> 
     done = [f"{n_duplicates} duplicate entries summed"] if n_duplicates else []
     done += [f"{n_zeros} stored zeros dropped"] if n_zeros else []
     done += [] if is_sorted else ["indices sorted"]
-    finding = Finding("W017", source.source_name, f"{_place(layer)}: {', '.join(done)} (in a copy).")
+    finding = Finding("W017", source.source_name, f"{place_name(place)}: {', '.join(done)} (in a copy).")
     return _narrow(tidy), [finding]
 
 
 def _narrow(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     top = matrix.data.max() if matrix.nnz else 0
     return matrix.astype(np.int64 if top > np.iinfo(np.int32).max else np.int32, copy=False)
+
+
+def _rounded(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The nearest whole numbers; values that are log-normalised are left, to be refused."""
+    data = matrix.data
+    is_finite = np.isfinite(data).all() if data.dtype.kind == "f" else True
+    if data.dtype.kind != "f" or not is_finite or _is_log_normalised(matrix):
+        return matrix
+    return sparse.csr_matrix((np.rint(data), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _is_log_normalised(matrix: sparse.csr_matrix) -> bool:
+    """Whether expm1 of the values of a cell are multiples of the smallest: log1p of counts, scaled or not."""
+    shares = []
+    for row in range(min(SAMPLED_ROWS, matrix.shape[0])):
+        values = np.expm1(np.minimum(matrix.data[matrix.indptr[row] : matrix.indptr[row + 1]].astype(float), 50.0))
+        values = values[values > 0]
+        if len(values) > 1:
+            ratios = values / values.min()
+            shares.append(np.mean(np.abs(ratios - np.rint(ratios)) < _NEARLY_WHOLE * ratios))
+    return bool(shares) and float(np.median(shares)) > _MOSTLY
+
+
+_NEARLY_WHOLE = 1e-3
+_MOSTLY = 0.95
+
+
+def _said_of_rounding(
+    matrix: sparse.csr_matrix, rounded: sparse.csr_matrix, source: Source, place: str
+) -> list[Finding]:
+    n_changed = 0 if rounded is matrix else int((rounded.data != matrix.data).sum())
+    what = f"{place_name(place)}: {n_changed:,} of {len(matrix.data):,} stored values were rounded to whole numbers."
+    return [Finding("I012", source.source_name, what)] if n_changed else []

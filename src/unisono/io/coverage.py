@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unisono.features.spelling import describe_cut
 from unisono.messages import BadInput, Finding
 from unisono.modalities import Known
 from unisono.preprocessing.align import Alignment, align
@@ -124,7 +125,12 @@ def _mapped(coverage: Coverage, alignment: Alignment, source_name: str) -> list[
         )
         return [Finding("I039", source_name, what)]
     what = f"{coverage.otherwise} of {coverage.wanted} features found under another name (first: {first})."
-    return [Finding("I038", source_name, what)]
+    findings = [Finding("I038", source_name, what)]
+    cut = describe_cut(coverage.mapped)
+    if cut is not None:
+        remedy = "rename var_names to avoid this warning, or if these are other features"
+        findings.append(Finding("W037", source_name, f"{cut}, to find features of the model (first: {first}).", remedy))
+    return findings
 
 
 def _missing(coverage: Coverage, names: pd.Index, source_name: str) -> list[Finding]:

@@ -58,10 +58,13 @@ class Matching:
     @property
     def is_answered(self) -> NDArray[np.bool_]:
         """For each left cell, whether its answer is as likely as `min_probability` asks for."""
-        confidence = self.match_posterior.confidence
+        confidence, has_candidates = (
+            self.match_posterior.confidence,
+            np.diff(self.match_posterior.probabilities.indptr) > 0,
+        )
         if confidence is None:
-            return np.full(len(self.left), self.min_probability == 0)
-        return confidence >= self.min_probability
+            return has_candidates & (self.min_probability == 0)
+        return has_candidates & (confidence >= self.min_probability)
 
     @property
     def pairs(self) -> pd.DataFrame:
@@ -78,6 +81,8 @@ class Matching:
 
     def to_anndata(self) -> AnnData:
         """Obs left cells, var right cells, X CSR float32 with row sums 1, at most 1,000 per row.
+
+        A row is empty where the other side has no cell of its group; `p_unmatched` is then 1.
 
         In obs `p_unmatched`, `confidence` (the probability that the first answer is right, the partner being there or
         not) and `is_answered`. X has the rows of all left cells, answered or not.

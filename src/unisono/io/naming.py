@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from unisono.messages import Finding
+import pandas as pd
+
+from unisono.messages import BadInput, Finding, bad_input
 from unisono.modalities import registered, spec_of
 from unisono.types import Modality
 
@@ -24,18 +27,69 @@ class Source:
         name: its key in the MuData.
         adata: the AnnData under that key; read, never changed.
         source_name: file and key, for messages.
+        paired_names: names of the cells by which modalities meet, where these are others than `obs_names`.
     """
 
     kind: Modality
     name: str
     adata: Any
     source_name: str
+    paired_names: pd.Index | None = None
+
+    @property
+    def cells(self) -> pd.Index:
+        """The name of each cell by which modalities meet."""
+        names: pd.Index = self.adata.obs_names if self.paired_names is None else self.paired_names
+        return names
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Own name of a cell → name by which modalities meet; empty where they are the same."""
+        return {} if self.paired_names is None else dict(zip(self.adata.obs_names, self.paired_names, strict=True))
 
 
 def kind_of(name: str) -> Modality | None:
     """The kind that a modality's name stands for, None for an unknown name."""
     plain = _plain(name)
     return next((kind for kind in registered() if plain in map(_plain, (kind, *spec_of(kind).aliases))), None)
+
+
+def called(name: str) -> Modality:
+    """The modality that a user calls by this name, in whatever spelling; an unknown name as it is."""
+    return kind_of(name) or name
+
+
+def named(name: str) -> Modality:
+    """The modality that a user calls by this name.
+
+    Raises:
+        BadInput: E007, with the name that is near.
+    """
+    kind = kind_of(name)
+    if kind is None:
+        raise unknown_kind(name, "modality")
+    return kind
+
+
+def alias_pattern(name: str) -> str:
+    """A regular expression of the names that a modality goes by in files."""
+    kind = kind_of(name) or name
+    names = {name, kind, *(spec_of(kind).aliases if kind in registered() else ())}
+    return f"(?:{'|'.join(sorted(map(re.escape, names), key=len, reverse=True))})"
+
+
+def unknown_kind(name: str, where: str) -> BadInput:
+    """The refusal E007 of a name that stands for no modality, with those that are near."""
+    *others, last = registered()
+    what = f"modality {name!r} is unknown.{did_you_mean(name)}"
+    return bad_input("E007", where, what, f"use {', '.join(others)} or {last}")
+
+
+def did_you_mean(name: str) -> str:
+    """' Did you mean rna?' where a modality's name is near, else nothing."""
+    names = {alias: kind for kind in registered() for alias in (kind, *spec_of(kind).aliases)}
+    near = difflib.get_close_matches(_plain(name), names, n=1, cutoff=0.6)
+    return f" Did you mean {names[near[0]]}?" if near else ""
 
 
 def sources(
@@ -122,7 +176,9 @@ def _too_few(kinds: Mapping[str, Modality], names: list[str], source_name: str, 
     what = f"training needs two modalities; found {', '.join(kinds) or 'none'} only"
     what += f", unused: {', '.join(unused)}." if unused else "."
     remedy = (
-        f"give both, for example {_mapping(unused[0], 'adt')}" if unused else "add the second modality to the MuData"
+        f"give both, for example {_mapping(unused[0], 'adt')}"
+        if unused
+        else "add the second modality, in the shell as a second file: rna=FILE adt=FILE"
     )
     return [Finding("E008", source_name, what, remedy)]
 

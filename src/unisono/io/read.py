@@ -1,24 +1,22 @@
-"""From a path to a MuData and from a MuData to Cells, with all findings of one pass; the argument is never changed."""
+"""From a MuData or AnnData to Cells, with all findings of one pass; the argument is never changed."""
 
 from __future__ import annotations
 
-import itertools
-import re
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from unisono.io.batches import Batches, find_batches
-from unisono.io.container import COMBINE, existing, is_zarr, require_mudata_hdf5, require_sound_zarr, standardised
-from unisono.io.counts import read_counts
+from unisono.io.counts import Reading, read_counts
+from unisono.io.left_out import controls, hardly_counted, of_other_types, without_repeated
 from unisono.io.naming import Source, sources
+from unisono.io.open import taken_apart
+from unisono.io.pairing import disagreeing_samples, paired_names, pairing_findings
+from unisono.io.places import CountsAt, Layer, together, unknown_modalities
 from unisono.messages import Finding, refuse
 from unisono.modalities import spec_of
 from unisono.types import Cells, Modality, View
@@ -27,93 +25,50 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-Rewrite = Callable[[str], str]
-_REWRITES: dict[str, Rewrite] = {
-    "as they are": lambda name: name,
-    "without the last part": lambda name: re.sub(r"[-_.:#][^-_.:#]*$", "", name),
-    "without the first part": lambda name: re.sub(r"^[^-_.:#]*[-_.:#]", "", name),
-    "in upper case": str.upper,
-}
-_SAMPLED = 2000
 
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a user says that data are to be read.
 
-def pairing_findings(cells: Mapping[str, pd.Index], source_name: str) -> list[Finding]:
-    """E027, E028, I025 and W026 for modalities that are to be trained on together."""
-    default = [name for name, index in cells.items() if _is_default(index)]
-    if len(default) > 1:
-        what = f"{' and '.join(default)} have default cell names 0..n, which say nothing about who is whose partner."
-        remedy = "set real names: mdata[modality].obs_names = barcodes, equal for the same cell"
-        return [Finding("E028", source_name, what, remedy)]
-    pairs = list(itertools.combinations(cells, 2))
-    n_shared = {(a, b): len(cells[a].intersection(cells[b])) for a, b in pairs}
-    alone = [name for name in cells if not any(n for pair, n in n_shared.items() if name in pair)]
-    if alone:
-        return [_no_overlap(alone[0], next(name for name in cells if name != alone[0]), cells, source_name)]
-    findings = [_order_or_overlap(a, b, cells, n_shared[a, b], source_name) for a, b in pairs if n_shared[a, b]]
-    return [finding for finding in findings if finding]
+    Attributes:
+        batch_key: obs column of the technical batch, looked up in `mdata.obs` and in each modality's obs; None puts
+            all cells into one batch.
+        modalities: name in the MuData -> kind (rna, adt, atac) of those to use; None takes those with known names.
+        counts: where the raw counts are.
+        keeps_controls: whether isotype controls and sample tags among proteins are used.
+        need: 2 for training, which pairs modalities by cell name; 1 for a query, which does not.
+    """
 
-
-def _is_default(index: pd.Index) -> bool:
-    return len(index) > 0 and np.array_equal(index.astype(str), np.arange(len(index)).astype(str))
-
-
-def _order_or_overlap(a: str, b: str, cells: Mapping[str, pd.Index], n_shared: int, source_name: str) -> Finding | None:
-    left, right, place = cells[a], cells[b], f"{source_name}, {a} and {b}"
-    n_all = len(left.union(right))
-    if n_shared < n_all:
-        what = f"{n_shared} of {n_all} cells paired; {n_all - n_shared} used as unpaired (in {a} only: "
-        what += f"{len(left) - n_shared}, in {b} only: {len(right) - n_shared})."
-        return Finding("W026", place, what)
-    if not left.equals(right):
-        return Finding("I025", place, f"{b} is in another order than {a}; joined by name ({n_shared} cells).")
-    return None
-
-
-def _no_overlap(a: str, b: str, cells: Mapping[str, pd.Index], source_name: str) -> Finding:
-    left, right = cells[a], cells[b]
-    what = f"no shared cell names: {a} {left[0]!r}, {b} {right[0]!r}{_diagnosis(a, b, left, right)}."
-    remedy = f"rename so that a cell has one name: mdata[{b!r}].obs_names = ..., then build the MuData again"
-    return Finding("E027", f"{source_name}, {a} and {b}", what, remedy)
-
-
-def _diagnosis(a: str, b: str, left: pd.Index, right: pd.Index) -> str:
-    """Which simple change of the names would make them meet, and for how many of a sample."""
-    rights = {rewrite: set(map(change, right)) for rewrite, change in _REWRITES.items()}
-    best, n_best = "", 0
-    for (on_left, change), on_right in itertools.product(_REWRITES.items(), rights):
-        n_met = len({change(name) for name in left[:_SAMPLED]} & rights[on_right])
-        if n_met > n_best:
-            best, n_best = (
-                f"; {a} {on_left} and {b} {on_right} would share {n_met} of {min(len(left), _SAMPLED)}",
-                n_met,
-            )
-    return best
+    batch_key: str | None = None
+    modalities: Mapping[str, str] | None = None
+    counts: CountsAt = field(default_factory=CountsAt)
+    keeps_controls: bool = False
+    need: int = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """The views that could be read from a MuData, and everything that was noticed on the way."""
+    """What a pass over the data found.
+
+    Attributes:
+        views: those that could be read.
+        findings: everything that was noticed on the way.
+        places: where the counts of each view were: X, .raw or the name of a layer.
+    """
 
     views: Mapping[Modality, View]
     findings: tuple[Finding, ...]
+    places: Mapping[Modality, str]
 
+    @property
+    def cells(self) -> Cells:
+        """The views as cells.
 
-def read_mudata(path: str | Path) -> MuData:
-    """Read a .h5mu file, or a folder of MuData written as zarr, into memory.
-
-    Raises:
-        BadInput: E001 missing, E002 neither HDF5 nor zarr, E003 damaged, E004 chunks missing, E005 half written,
-            E006 not a MuData, E047 pickled values.
-    """
-    place = existing(Path(path))
-    check, name = (require_sound_zarr, "read_zarr") if is_zarr(place) else (require_mudata_hdf5, "read_h5mu")
-    check(place)
-    import mudata
-
-    with standardised(place), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", UserWarning)
-        return getattr(mudata, name)(place)
+        Raises:
+            BadInput: every error found in one pass, see the table of codes.
+        """
+        refuse(self.findings)
+        return Cells(self.views)
 
 
 def cells_from_mudata(
@@ -121,73 +76,89 @@ def cells_from_mudata(
     *,
     batch_key: str | None,
     modalities: Mapping[str, str] | None = None,
-    layer: str | None = None,
+    layer: Layer | None = None,
     source_name: str = "data",
     need: int = 1,
 ) -> tuple[Cells, list[Finding]]:
-    """Raw counts of a MuData as Cells, and the findings that do not forbid their use.
-
-    Args:
-        batch_key: obs column of the technical batch, looked up in `mdata.obs` and in each modality's obs; None puts
-            all cells into one batch.
-        modalities: name in the MuData -> kind (rna, adt, atac) of those to use; None takes those with known names.
-        layer: where the raw counts are, None for X.
-        source_name: what messages call the data, usually a file name.
-        need: 2 for training, which pairs modalities by cell name; 1 for a query, which does not.
+    """Raw counts of a MuData as Cells, and the findings that do not forbid their use; arguments as `ReadOptions`.
 
     Raises:
         BadInput: every error found in one pass, see the table of codes.
     """
-    inspection = inspect(
-        mdata, batch_key=batch_key, modalities=modalities, layer=layer, source_name=source_name, need=need
-    )
-    refuse(inspection.findings)
-    return Cells(inspection.views), list(inspection.findings)
+    options = ReadOptions(batch_key, modalities, CountsAt(layer), need=need)
+    inspection = inspect(mdata, options, source_name)
+    return inspection.cells, list(inspection.findings)
 
 
-def inspect(
-    mdata: MuData | AnnData,
-    *,
-    batch_key: str | None,
-    modalities: Mapping[str, str] | None,
-    layer: str | None,
-    source_name: str,
-    need: int,
-) -> Inspection:
-    """What `cells_from_mudata` sees, without raising: views of the modalities that can be used."""
-    from mudata import MuData
-
-    if not isinstance(mdata, MuData):
-        held = f"one {type(mdata).__name__}, not a MuData."
-        return Inspection({}, (Finding("E006", source_name, held, COMBINE.split(".write")[0]),))
-    found, findings = sources(mdata, modalities, source_name, need)
+def inspect(data: MuData | AnnData, options: ReadOptions, source_name: str = "data") -> Inspection:
+    """What can be read of the data, without raising: views of the modalities that can be used."""
+    mdata, findings = taken_apart(data, source_name)
+    found, noticed = sources(mdata, options.modalities, source_name, options.need)
+    findings += noticed + unknown_modalities(options.counts.layer, found, source_name)
     if any(finding.severity == "error" for finding in findings):
-        return Inspection({}, tuple(findings))
-    batches, batch_findings = find_batches(mdata, found, batch_key, source_name, need)
-    views: dict[Modality, View] = {}
-    for source in found:
-        view, noticed = _view(source, layer, batches)
+        return Inspection({}, tuple(findings), {})
+    if options.need > 1:
+        found, noticed = _paired(found, source_name)
         findings += noticed
+    batches, batch_findings = find_batches(mdata, found, options.batch_key, source_name)
+    views: dict[Modality, View] = {}
+    places: dict[Modality, str] = {}
+    for source in found:
+        view, reading, noticed = _view(source, options, batches)
+        findings += noticed
+        places[source.kind] = reading.place
         if view is not None:
             views[source.kind] = view
-    findings += batch_findings + _between(found, source_name, need)
-    return Inspection(views, tuple(findings))
+    findings += batch_findings + _between(found, source_name, options)
+    if options.need > 1:
+        views, noticed = without_repeated(views, source_name)
+        findings += noticed
+    if any(finding.code in _OF_PLACES for finding in findings):
+        findings = together(findings, found, options.counts)
+    return Inspection(views, tuple(findings), places)
 
 
-def _view(source: Source, layer: str | None, batches: Batches) -> tuple[View | None, list[Finding]]:
-    counts, findings = read_counts(source, layer)
-    findings = _name_findings(source) + findings
-    if counts is None:
-        return None, findings
+_OF_PLACES = ("E010", "W010", "E011", "E012", "W012", "E013", "E014")
+
+
+def _paired(found: list[Source], source_name: str) -> tuple[list[Source], list[Finding]]:
+    """The modalities with the names of cells by which they meet."""
+    own = {source.name: source.adata.obs_names for source in found}
+    names, findings = paired_names(own, source_name)
+    changed = [names[source.name] if findings else None for source in found]
+    return [replace(source, paired_names=new) for source, new in zip(found, changed, strict=True)], findings
+
+
+def _view(source: Source, options: ReadOptions, batches: Batches) -> tuple[View | None, Reading, list[Finding]]:
+    reading = read_counts(source, options.counts)
+    source = replace(reading.source, paired_names=source.paired_names)
+    is_chosen, noticed = _chosen_features(source, options)
+    findings = [*_name_findings(source), *reading.findings, *noticed]
+    if reading.counts is None:
+        return None, reading, findings
+    counts = reading.counts if is_chosen.all() else reading.counts[:, is_chosen]
     is_filled = np.diff(counts.indptr) > 0
-    findings += _empty_cells(source, is_filled) + _empty_features(source, counts)
+    findings += _empty_cells(source, is_filled)
     if source.kind not in batches or any(finding.severity == "error" for finding in findings):
-        return None, findings
+        return None, reading, findings
     rows = np.flatnonzero(is_filled)
-    cells = source.adata.obs_names.to_numpy(dtype=str)[rows]
-    features = source.adata.var_names.to_numpy(dtype=str)
+    cells = source.cells.to_numpy(dtype=str)[rows]
+    features = source.adata.var_names.to_numpy(dtype=str)[is_chosen]
+    ids = _second_names(source)
     kept = counts if len(rows) == counts.shape[0] else counts[rows]
-    return View(source.kind, kept, cells, features, batches[source.kind][rows], _second_names(source)), findings
+    batch = batches[source.kind][rows]
+    view = View(source.kind, kept, cells, features, batch, None if ids is None else ids[is_chosen])
+    if options.need > 1:
+        findings += _constant_features(source, view) + hardly_counted(source, view)
+    return view, reading, findings
+
+
+def _chosen_features(source: Source, options: ReadOptions) -> tuple[NDArray[np.bool_], list[Finding]]:
+    """Which features are used; a query's controls are left out in silence, as those of training were said to be."""
+    of_type, type_findings = of_other_types(source)
+    no_control, control_findings = controls(source, is_kept=options.keeps_controls)
+    said = control_findings if options.need > 1 else []
+    return of_type & no_control, type_findings + said
 
 
 def _second_names(source: Source) -> NDArray[np.str_] | None:
@@ -232,16 +203,25 @@ def _empty_cells(source: Source, is_filled: NDArray[np.bool_]) -> list[Finding]:
     return [Finding("W020", source.source_name, what, "filter cells by counts to avoid this warning")]
 
 
-def _empty_features(source: Source, counts: sparse.csr_matrix) -> list[Finding]:
-    is_empty = np.bincount(counts.indices, minlength=counts.shape[1]) == 0
-    if not is_empty.any() or is_empty.all():
+def _constant_features(source: Source, view: View) -> list[Finding]:
+    """W021 for features that have one value in every cell, 0 or another."""
+    counts, n_cells = view.counts, view.n_cells
+    n_seen = np.bincount(counts.indices, minlength=counts.shape[1])
+    is_constant = n_seen == 0
+    if (n_seen == n_cells).any():
+        values = counts.astype(np.float64)
+        sums = np.asarray(values.sum(axis=0)).ravel()
+        squares = np.asarray(values.multiply(values).sum(axis=0)).ravel()
+        is_constant |= (n_seen == n_cells) & (squares * n_cells <= sums**2)
+    if not is_constant.any() or is_constant.all() or n_cells < 2:
         return []
-    first = ", ".join(source.adata.var_names[is_empty][:3])
-    what = f"{is_empty.sum()} of {len(is_empty)} features are 0 in every cell (first: {first})."
-    return [Finding("I021", source.source_name, what)]
+    first = ", ".join(view.features[is_constant][:3])
+    what = f"{is_constant.sum()} of {len(is_constant)} features have one value in every cell (first: {first}): "
+    what += "predicted as constant, left out of correlations."
+    return [Finding("W021", source.source_name, what, "drop them to avoid this warning")]
 
 
-def _between(found: list[Source], source_name: str, need: int) -> list[Finding]:
+def _between(found: list[Source], source_name: str, options: ReadOptions) -> list[Finding]:
     findings = []
     for i, left in enumerate(found):
         for right in found[i + 1 :]:
@@ -249,6 +229,8 @@ def _between(found: list[Source], source_name: str, need: int) -> list[Finding]:
             if len(shared):
                 what = f"{len(shared)} feature names in both (first: {shared[0]}); kept apart by modality."
                 findings.append(Finding("I024", f"{source_name}, {left.name} and {right.name}", what))
-    if need > 1 and all(source.adata.obs_names.is_unique and source.adata.n_obs for source in found):
-        findings += pairing_findings({source.name: source.adata.obs_names for source in found}, source_name)
+    if options.need > 1 and all(source.cells.is_unique and source.adata.n_obs for source in found):
+        names = {source.name: source.cells for source in found}
+        findings += pairing_findings(names, source_name)
+        findings += disagreeing_samples(found, names, source_name, options.batch_key)
     return findings

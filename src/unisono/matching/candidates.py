@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.config import MatchingConfig
-from unisono.messages import bad_input
+from unisono.messages import BadInput, bad_input
 
 Vectors = Float[NDArray[np.float32], "_ _"]
 """cell x dimension."""
@@ -30,10 +30,12 @@ _STRIDE = 8
 
 
 def blocks(n_left: int, n_right: int, within: tuple[Labels, Labels] | None) -> Iterator[tuple[Rows, Rows]]:
-    """The positions of left and right cells of each group that has left cells; all cells at once without groups.
+    """The positions of left and right cells of each group that both sides have; all cells at once without groups.
+
+    The label "" is none: such cells are in no group.
 
     Raises:
-        BadInput: E057, a group of left cells has no right cell.
+        BadInput: E057, no group is on both sides.
         ValueError: numbers of labels and cells differ.
     """
     if within is None:
@@ -42,23 +44,17 @@ def blocks(n_left: int, n_right: int, within: tuple[Labels, Labels] | None) -> I
     left, right = (np.asarray(labels) for labels in within)
     if (len(left), len(right)) != (n_left, n_right):
         raise ValueError(f"within: {len(left)} and {len(right)} labels for {n_left} left and {n_right} right cells")
-    groups = np.unique(left)
-    _require_right_cells(groups[~np.isin(groups, right)], left)
+    groups = [group for group in np.intersect1d(left, right) if group != ""]
+    if not groups and n_left:
+        raise _apart(left, right)
     for group in groups:
         yield np.flatnonzero(left == group), np.flatnonzero(right == group)
 
 
-def _require_right_cells(alone: Labels, left: Labels) -> None:
-    if len(alone) == 0:
-        return
-    named = ", ".join(map(repr, alone[:3].tolist())) + (", …" if len(alone) > 3 else "")
-    n_cells = int(np.isin(left, alone).sum())
-    raise bad_input(
-        "E057",
-        "match",
-        f"{len(alone)} groups hold {n_cells} left cells and no right cell ({named}).",
-        "leave those cells out, or match without `within`",
-    )
+def _apart(left: Labels, right: Labels) -> BadInput:
+    first = (repr(str(side[0])) if len(side) else "none" for side in (left, right))
+    what = f"no group of the left cells is on the right (first: {', '.join(first)})."
+    return bad_input("E057", "match", what, "name a column that both sides fill in alike, or match without `within`")
 
 
 def nearest(

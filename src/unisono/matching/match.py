@@ -37,18 +37,38 @@ def apply_rule(match_posterior: MatchPosterior, rule: Rule, *, max_partners: int
         max_partners: most entries of a row, for `soft`.
 
     Returns:
-        Rows sum to 1. `soft` and `argmax` leave `p_unmatched` as it was. After `one-to-one` it is 0 for a matched
-        cell and 1 for one left over, whose row is then its argmax.
+        Rows sum to 1, or are empty where they were. `soft` and `argmax` leave `p_unmatched` as it was. After
+        `one-to-one` it is 0 for a matched cell and 1 for one left over, whose row is then its argmax.
         `confidence` is that of each row's largest entry before the rule.
     """
     if rule not in RULES:
         raise ValueError(f"rule {rule!r} unknown, expected one of {', '.join(RULES)}")
+    is_alone = np.diff(match_posterior.probabilities.indptr) == 0
+    if is_alone.any():
+        some = apply_rule(_take(match_posterior, ~is_alone), rule, max_partners=max_partners)
+        return _with_empty_rows(some, ~is_alone)
     if rule == "soft":
         answer = _soft(match_posterior, max_partners)
     else:
         answer = _argmax(match_posterior) if rule == "argmax" else _one_to_one(match_posterior)
     probability = _value_at(match_posterior.probabilities, _best_in_row(answer.probabilities))
     return replace(answer, confidence=(1.0 - match_posterior.p_unmatched) * probability)
+
+
+def _take(match_posterior: MatchPosterior, is_chosen: NDArray[np.bool_]) -> MatchPosterior:
+    """The posterior of some left cells."""
+    return MatchPosterior(match_posterior.probabilities[is_chosen], match_posterior.p_unmatched[is_chosen])
+
+
+def _with_empty_rows(some: MatchPosterior, is_chosen: NDArray[np.bool_]) -> MatchPosterior:
+    """The posterior of some left cells among others, which have no candidate and are unmatched."""
+    sizes = np.zeros(len(is_chosen), dtype=np.int64)
+    sizes[is_chosen] = np.diff(some.probabilities.indptr)
+    shape = (len(is_chosen), some.probabilities.shape[1])
+    parts = (some.probabilities.data, some.probabilities.indices, np.concatenate([[0], np.cumsum(sizes)]))
+    p_unmatched, confidence = np.ones(len(is_chosen)), np.zeros(len(is_chosen))
+    p_unmatched[is_chosen], confidence[is_chosen] = some.p_unmatched, some.confidence
+    return MatchPosterior(sparse.csr_matrix(parts, shape=shape), p_unmatched, confidence)
 
 
 def _soft(match_posterior: MatchPosterior, max_partners: int) -> MatchPosterior:
@@ -159,7 +179,8 @@ def match_posterior(
 
     Args:
         similarity: log density ratios of left and right cells.
-        within: group labels of left and of right cells; no cell is matched outside its group.
+        within: group labels of left and of right cells; no cell is matched outside its group. Left cells whose group
+            has no right cell, or whose label is "", get an empty row and `p_unmatched` 1.
         k: candidates from either side; min(200, n) if None.
         prior_unmatched: prior fraction of the smaller side that lacks its partner, see `unmatched_probability`. With 0
             the smaller side is matched whole, and only the surplus of the larger one is left.
@@ -168,7 +189,7 @@ def match_posterior(
         Rows and columns in the order of the cells. Shuffling the right cells shuffles the columns.
 
     Raises:
-        BadInput: E057, left cells without right cells.
+        BadInput: E057, no left cell has a right cell.
         ValueError: vectors or settings that cannot be used.
     """
     n_left, n_right = len(similarity.left), len(similarity.right)
@@ -197,7 +218,7 @@ def _assemble(parts: list[tuple[Rows, Rows, MatchPosterior]], shape: tuple[int, 
     entry_rows = np.concatenate([none, *(rows[row_of_entries(part.probabilities)] for rows, _, part in parts)])
     entry_columns = np.concatenate([none, *(columns[part.probabilities.indices] for _, columns, part in parts)])
     values = np.concatenate([none.astype(np.float64), *(part.probabilities.data for _, _, part in parts)])
-    p_unmatched = np.zeros(shape[0])
+    p_unmatched = np.ones(shape[0])
     for rows, _, part in parts:
         p_unmatched[rows] = part.p_unmatched
     return MatchPosterior(sparse.csr_matrix((values, (entry_rows, entry_columns)), shape=shape), p_unmatched)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.features.proteins import match_proteins
+from unisono.features.proteins import is_control, match_proteins, share_known
 from unisono.modalities.normalise import clr
 from unisono.modalities.spec import Floats, Known, ModalitySpec, Names
 
@@ -43,4 +45,7 @@ ADT = ModalitySpec(
     log_size=_log_size,
     aliases=("prot", "protein", "proteins", "surfaceprotein", "antibodycapture", "cite", "ab"),
     match_names=_columns,
+    likeness=share_known,
+    obsm_key=re.compile(r"(?!X_)(?:.*[_-])?(?:proteins?|prot|adt|antibody|ab)(?:[_-].*)?", re.IGNORECASE),
+    is_control=is_control,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from unisono.features.peaks import share_of_peaks
 from unisono.modalities.normalise import peak_weight, tf_idf, times_seen
 from unisono.modalities.spec import Floats, ModalitySpec
 
@@ -40,4 +41,5 @@ ATAC = ModalitySpec(
     is_centred=False,
     drops_depth=True,
     are_intervals=True,
+    likeness=share_of_peaks,
 )

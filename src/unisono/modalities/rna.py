@@ -43,6 +43,11 @@ def _columns(known: Known, names: Names, ids: Names | None) -> NDArray[np.intp]:
     return match_genes(known.names, names, known.ids, ids)
 
 
+def _any_name(names: Names) -> float:
+    """Any name may be a gene's: what does not look like another modality by more than half is taken for RNA."""
+    return 0.5
+
+
 RNA = ModalitySpec(
     name="rna",
     level=1,
@@ -61,4 +66,5 @@ RNA = ModalitySpec(
     max_features=5000,
     weigh=_weight,
     match_names=_columns,
+    likeness=_any_name,
 )

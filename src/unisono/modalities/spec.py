@@ -40,6 +40,11 @@ def columns_by_name(known: Known, names: Names, ids: Names | None) -> NDArray[np
     return pd.Index(names).get_indexer(pd.Index(known.names))
 
 
+def never_alike(names: Names) -> float:
+    """0, of any names."""
+    return 0.0
+
+
 def equal_weights(counts: sparse.csr_matrix, total: Floats) -> Floats:
     """1 for each feature."""
     return np.ones(counts.shape[1])
@@ -79,6 +84,10 @@ class ModalitySpec:
         match_names: column of a query for each known feature; of `Known`, the query's names, and their second names.
             Called where names differ between both sides.
         are_intervals: whether features are intervals of a genome, which are compared by overlap.
+        likeness: share of names, 0 to 1, that look like its features; by it the modality of a table that nobody named
+            is told.
+        obsm_key: keys of obsm under which files keep it beside another modality; None if they do not.
+        is_control: whether a name is that of a control, which is no feature; None if there are no such names.
 
     Raises:
         ValueError: the name or a colour cannot be one, or likelihood, link and size contradict each other.
@@ -104,6 +113,9 @@ class ModalitySpec:
     drops_depth: bool = False
     match_names: Callable[[Known, Names, Names | None], NDArray[np.intp]] = columns_by_name
     are_intervals: bool = False
+    likeness: Callable[[Names], float] = never_alike
+    obsm_key: re.Pattern[str] | None = None
+    is_control: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.inference.record import Record
+from unisono.io.batches import as_text
 from unisono.io.coverage import coverage_of, tolerated
-from unisono.io.naming import kind_of
-from unisono.io.read import cells_from_mudata
+from unisono.io.naming import did_you_mean, kind_of
+from unisono.io.open import taken_apart
+from unisono.io.pairing import paired_names
+from unisono.io.places import CountsAt, Layer
+from unisono.io.read import ReadOptions, inspect
 from unisono.messages import BadInput, Finding, bad_input, warn
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Cells, Modality, View
@@ -22,6 +25,21 @@ from unisono.types import Cells, Modality, View
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+
+@dataclass(frozen=True)
+class QueryOptions:
+    """What a user says of a query.
+
+    Attributes:
+        force: whether to continue where it holds too little of the model's input.
+        layer: where its raw counts are; where those of training were by default.
+        round_counts: whether fractions are rounded; by default if those of training were.
+    """
+
+    force: bool = False
+    layer: Layer | None = None
+    round_counts: bool | None = None
 
 
 NEW_BATCH = "query batch"
@@ -34,13 +52,14 @@ def query_view(
     preprocessors: Mapping[Modality, Preprocessor],
     record: Record,
     source_name: str = "query",
-    *,
-    force: bool = False,
+    options: QueryOptions | None = None,
 ) -> View:
     """One modality of a query, checked against what the model can read; the others are ignored.
 
-    A bare AnnData is taken to hold that modality. Findings below an error are given as `InputWarning`; with `force`
-    a query that holds too little of the model's input (E036) is only warned of.
+    A bare AnnData is taken to hold that modality, unless its feature types tell several. Counts are read where those of
+    training were, unless `options` say another place, and rounded if those of training were. Findings below an error
+    are given as `InputWarning`; with `force` a query that holds too little of the model's input (E036) is only warned
+    of.
 
     Raises:
         BadInput: the counts cannot be used; E007 the query lacks the modality, E036 and E037 it shares too few
@@ -54,16 +73,30 @@ def query_view(
         raise bad_input("E007", f"{source_name}, {modality}", what, "name a modality that it has")
     batch_key, without_batch = batch_key_of(mdata, record, list(names), source_name)
     warn(without_batch)
-    cells, findings = cells_from_mudata(mdata, batch_key=batch_key, modalities=names, source_name=source_name, need=1)
-    view = cells.views[modality]
+    options = options or QueryOptions()
+    inspection = inspect(mdata, read_options(record, batch_key, names, options), source_name)
+    view = inspection.cells.views[modality]
+    findings = inspection.findings
     if record.batch_key is not None and batch_key is None:
         view = replace(view, batch=np.full(view.n_cells, NEW_BATCH))
     _, problems = coverage_of(preprocessors[modality], view, f"{source_name}, {modality}")
-    problems = tolerated(problems) if force else problems
+    problems = tolerated(problems) if options.force else problems
     if any(finding.severity == "error" for finding in problems):
         raise BadInput(problems)
     warn([*findings, *problems, *new_batches(view, preprocessors[modality], f"{source_name}, {modality}")])
     return view
+
+
+def read_options(
+    record: Record,
+    batch_key: str | None,
+    modalities: Mapping[str, Modality] | None,
+    options: QueryOptions,
+) -> ReadOptions:
+    """How a query is read: as the training cells were, but for what the user says."""
+    is_rounded = record.is_rounded if options.round_counts is None else options.round_counts
+    counts = CountsAt(options.layer, record.layers, is_rounded)
+    return ReadOptions(batch_key, modalities, counts, record.keeps_controls)
 
 
 def batch_key_of(mdata: MuData, record: Record, parts: list[str], source_name: str) -> tuple[str | None, list[Finding]]:
@@ -80,18 +113,21 @@ def query_cells(
     preprocessors: Mapping[Modality, Preprocessor],
     record: Record,
     source_name: str = "query",
-    *,
-    force: bool = False,
+    options: QueryOptions | None = None,
 ) -> Cells:
     """Every modality of a query that the model knows, joined by cell name; see `query_view`.
+
+    Where no name is shared, suffixes of modalities are cut from them, as in training.
 
     Raises:
         BadInput: E043 the query has none of them; or a modality cannot be read.
     """
+    mdata, _ = taken_apart(mdata, source_name)
     there = modalities_in(mdata, record, preprocessors, source_name).values()
-    return Cells(
-        {m: query_view(mdata, m, preprocessors, record, source_name, force=force) for m in preprocessors if m in there}
-    )
+    views = {m: query_view(mdata, m, preprocessors, record, source_name, options) for m in preprocessors if m in there}
+    names, findings = paired_names({m: pd.Index(view.cells, dtype=object) for m, view in views.items()}, source_name)
+    warn(findings)
+    return Cells({m: replace(view, cells=names[m].to_numpy(dtype=str)) for m, view in views.items()})
 
 
 def as_one_batch(cells: Cells) -> Cells:
@@ -122,7 +158,7 @@ def new_batches(view: View, preprocessor: Preprocessor, source_name: str) -> lis
 def require_modality(modality: Modality, preprocessors: Mapping[Modality, Preprocessor]) -> None:
     """Refuse a modality that the model does not have (E043)."""
     if modality not in preprocessors:
-        what = f"this model knows {', '.join(preprocessors)}; it cannot use {modality}."
+        what = f"this model knows {', '.join(preprocessors)}; it cannot use {modality}.{did_you_mean(modality)}"
         raise bad_input("E043", "model", what, "use one of these, or fit a model with it")
 
 
@@ -177,17 +213,18 @@ def infer_modality(
 
 def as_mudata(data: MuData | AnnData, modality: Modality) -> MuData:
     """The data, with a bare AnnData wrapped as the given modality."""
-    if hasattr(data, "mod"):
-        return data
-    import mudata
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return mudata.MuData({modality: data})
+    return taken_apart(data, "query", modality)[0]
 
 
 def labels_within(
-    data: MuData | AnnData, view: View, column: str, record: Record, source_name: str, option: str = "within"
+    data: MuData | AnnData,
+    view: View,
+    column: str,
+    record: Record,
+    source_name: str,
+    option: str = "within",
+    *,
+    is_missing_allowed: bool = False,
 ) -> NDArray[np.str_]:
     """The obs column of the view's cells, looked up in the modality's own obs first, then in the MuData's.
 
@@ -198,9 +235,10 @@ def labels_within(
         record: for the names of modalities.
         source_name: what messages call the data.
         option: the name of the argument that named the column.
+        is_missing_allowed: whether cells without a value get "".
 
     Raises:
-        BadInput: E029 there is no such column, E031 it lacks a value.
+        BadInput: E029 there is no such column, E031 it lacks a value and may not.
     """
     tables = tables_of(data, view.modality, record)
     values = column_of(tables, column, view.cells)
@@ -208,10 +246,23 @@ def labels_within(
         known = ", ".join(sorted({str(name) for table in tables for name in table})[:8])
         what = f"no obs column {column!r} (there are: {known})."
         raise bad_input("E029", f"{source_name}, {view.modality}", what, "name one")
-    if values.isna().any():
+    values = as_text(values)
+    if values.isna().any() and not is_missing_allowed:
         what = f"{column!r} is missing for {int(values.isna().sum())} cells."
         raise bad_input("E031", f"{source_name}, {view.modality}", what, f"fill it in or leave out {option}")
-    return np.asarray(values, dtype=str)
+    return np.asarray(values.fillna(""), dtype=str)
+
+
+def without_group(left: NDArray[np.str_], right: NDArray[np.str_], column: str) -> list[Finding]:
+    """W057 for left cells that no right cell shares a group with, or that have no value in the column."""
+    is_missing, is_alone = left == "", (left != "") & ~np.isin(left, right)
+    if not (is_missing | is_alone).any() or (is_missing | is_alone).all():
+        return []
+    groups = ", ".join(repr(str(name)) for name in np.unique(left[is_alone])[:3])
+    parts = [f"{is_alone.sum():,} left cells are in groups that the right side lacks ({groups})"] if groups else []
+    parts += [f"{is_missing.sum():,} have no {column}"] if is_missing.any() else []
+    what = f"{' and '.join(parts)}: they get no partner, p_unmatched is 1."
+    return [Finding("W057", "match", what, "give their right cells, or match without within")]
 
 
 def labels_if_any(
@@ -223,7 +274,7 @@ def labels_if_any(
         what = f"no obs column {column!r}, by which intervals were calibrated; they have the width for all cells."
         warn([Finding("W067", f"{source_name}, {view.modality}", what, f"add obs[{column!r}]")])
         return np.full(view.n_cells, "", dtype=str)
-    return np.where(values.isna(), "", values.astype(object).map(str)).astype(str)
+    return np.asarray(as_text(values).fillna(""), dtype=str)
 
 
 def tables_of(data: MuData | AnnData, modality: Modality, record: Record) -> list[pd.DataFrame]:

@@ -16,11 +16,14 @@ from unisono.inference.predictor import Style
 from unisono.inference.record import Record
 from unisono.interpretation.feature_effects import FeatureEffects, feature_effects
 from unisono.io.matching import Matching
+from unisono.io.naming import called
+from unisono.io.places import Layer
 from unisono.io.tables import NOVELTY, prediction_to_anndata
 from unisono.matching import MAX_PARTNERS, Rule, Similarity, apply_rule, match_posterior
-from unisono.messages import bad_input
+from unisono.messages import bad_input, warn
 from unisono.model import store
 from unisono.model.query import (
+    QueryOptions,
     as_one_batch,
     infer_modality,
     labels_if_any,
@@ -30,6 +33,7 @@ from unisono.model.query import (
     query_view,
     require_modality,
     validate_via,
+    without_group,
 )
 from unisono.training.adapt import adapted
 from unisono.training.selection import fit_intervals
@@ -90,6 +94,8 @@ class Unisono:
         via: Modality | None = None,
         n_draws: int = 0,
         force: bool = False,
+        layer: Layer | None = None,
+        round_counts: bool | None = None,
     ) -> AnnData:
         """One modality of each query cell from another, as it would have been measured.
 
@@ -107,6 +113,9 @@ class Unisono:
             n_draws: draws from the posterior that `layers["spread"]` is the standard deviation of: the uncertainty of
                 the model, not the noise of a measurement. 0 for none, but 32 with `via`.
             force: predict even where the query holds less than a tenth of the model's signal.
+            layer: where the raw counts of the query are: a layer, "X" or ".raw", for all modalities or by modality; by
+                default where those of training were.
+            round_counts: whether fractional counts are rounded; by default if those of training were.
 
         Returns:
             AnnData, obs the query cells, var the target features of the training data, X float32 on the target's
@@ -119,9 +128,19 @@ class Unisono:
         Raises:
             BadInput: the query cannot be read by this model, or it does not know the modality or style.
         """
-        return prediction_to_anndata(
-            self.prediction(query, source, target, style, interval=interval, via=via, n_draws=n_draws, force=force)
+        prediction = self.prediction(
+            query,
+            source,
+            target,
+            style,
+            interval=interval,
+            via=via,
+            n_draws=n_draws,
+            force=force,
+            layer=layer,
+            round_counts=round_counts,
         )
+        return prediction_to_anndata(prediction)
 
     def prediction(
         self,
@@ -134,14 +153,19 @@ class Unisono:
         via: Modality | None = None,
         n_draws: int = 0,
         force: bool = False,
+        layer: Layer | None = None,
+        round_counts: bool | None = None,
         source_name: str = "query",
     ) -> Prediction:
         """As `predict`, kept as codes x loadings, for many cells and features."""
         preprocessors = self.fitted.preprocessors
+        source, target, via = called(source), called(target), None if via is None else called(via)
         require_modality(target, preprocessors)
         if via is not None:
             validate_via(via, source, target, preprocessors)
-        view = query_view(query, source, preprocessors, self.record, source_name, force=force)
+        options = QueryOptions(force, layer, round_counts)
+        view = query_view(query, source, preprocessors, self.record, source_name, options)
+        warn(self.record.repeated("model"))
         chosen = self._style(target, style)
         if interval is None:
             return self.fitted.predict(view, target, chosen, via=via, n_draws=n_draws)
@@ -152,7 +176,14 @@ class Unisono:
         prediction = self.fitted.predict(view, target, chosen, n_draws=self.config.uncertainty.n_draws)
         return replace(prediction, bounds=bounds)
 
-    def calibrate(self, cells: MuData, by: str | None = None) -> Unisono:
+    def calibrate(
+        self,
+        cells: MuData | AnnData,
+        by: str | None = None,
+        *,
+        layer: Layer | None = None,
+        round_counts: bool | None = None,
+    ) -> Unisono:
         """The same model with intervals from cells that it was not trained on, in place of those of its fit.
 
         For cells unlike those of training, such as another donor's: intervals then hold for cells like these.
@@ -162,12 +193,15 @@ class Unisono:
             by: obs column whose groups of 20 cells or more get widths of their own, such as the cell type; the batch
                 by default. Later queries are looked up by the same column; a cell of another group, or without one,
                 has the widths of all cells.
+            layer: as for `predict`.
+            round_counts: as for `predict`.
 
         Raises:
             BadInput: the cells cannot be read by this model, E027 too few have two modalities, E029 or E031 the
                 column is missing or lacks values.
         """
-        known = query_cells(cells, self.fitted.preprocessors, self.record, "cells")
+        options = QueryOptions(layer=layer, round_counts=round_counts)
+        known = query_cells(cells, self.fitted.preprocessors, self.record, "cells", options)
         groups = None
         if by is not None:
             groups = {m: labels_within(cells, known.views[m], by, self.record, "cells", "by") for m in known.views}
@@ -205,13 +239,16 @@ class Unisono:
         prior_unmatched: float = PRIOR_UNMATCHED,
         min_probability: float = 0.0,
         force: bool = False,
+        layer: Layer | None = None,
+        round_counts: bool | None = None,
     ) -> Matching:
         """The right cells that may be the same cell as each left cell, by content; names are never used to pair them.
 
         Args:
             left: raw counts of one modality.
             right: raw counts of another one; may hold other cells, and more or fewer of them.
-            within: obs column, the same on both sides: cells are matched inside its groups only.
+            within: obs column, the same on both sides: cells are matched inside its groups only. Left cells of a group
+                that the right side lacks, or without a value, get no partner: `p_unmatched` is 1.
             rule: "soft" probabilities, "argmax" the likeliest partner, "one-to-one" an assignment.
             depth: also use the agreement of total counts. Only for two sides measured in the same physical cells;
                 between separate experiments it misleads.
@@ -222,23 +259,32 @@ class Unisono:
                 matched whole, for cells that are known to be the same.
             min_probability: left cells whose best partner is less probable than this are left out of `.pairs`.
             force: match even where a side holds less than a tenth of the model's signal.
+            layer: as for `predict`, for both sides.
+            round_counts: as for `predict`.
 
         Raises:
-            BadInput: a side cannot be read by this model, or a left group has no right cells.
+            BadInput: a side cannot be read by this model, or no group is on both sides.
         """
         preprocessors, record = self.fitted.preprocessors, self.record
-        pair = between or (
-            infer_modality(left, preprocessors, record, "left"),
-            infer_modality(right, preprocessors, record, "right"),
+        pair = (
+            (called(between[0]), called(between[1]))
+            if between
+            else (
+                infer_modality(left, preprocessors, record, "left"),
+                infer_modality(right, preprocessors, record, "right"),
+            )
         )
-        left_view = query_view(left, pair[0], preprocessors, record, "left", force=force)
-        right_view = query_view(right, pair[1], preprocessors, record, "right", force=force)
+        options = QueryOptions(force, layer, round_counts)
+        left_view = query_view(left, pair[0], preprocessors, record, "left", options)
+        right_view = query_view(right, pair[1], preprocessors, record, "right", options)
+        warn(record.repeated("model"))
         groups = None
         if within is not None:
             groups = (
-                labels_within(left, left_view, within, record, "left"),
-                labels_within(right, right_view, within, record, "right"),
+                labels_within(left, left_view, within, record, "left", is_missing_allowed=True),
+                labels_within(right, right_view, within, record, "right", is_missing_allowed=True),
             )
+            warn(without_group(*groups, within))
         _, answers = self.match_by_rules(
             left_view,
             right_view,
@@ -279,7 +325,14 @@ class Unisono:
         sides = left.cells, right.cells, left.modality, right.modality
         return similarity, {rule: Matching(answer, *sides, rule, min_probability) for rule, answer in answers.items()}
 
-    def embed(self, mdata: MuData, *, force: bool = False) -> MuData:
+    def embed(
+        self,
+        mdata: MuData,
+        *,
+        force: bool = False,
+        layer: Layer | None = None,
+        round_counts: bool | None = None,
+    ) -> MuData:
         """Write `obsm["X_unisono"]` and `obs["novelty"]` into each modality of `mdata`, and return it, changed.
 
         One shared space for all modalities, of unit vectors, so that inner product, cosine and Euclidean distance rank
@@ -289,23 +342,34 @@ class Unisono:
         to all, is moved away from all; for a twentieth of the cells this is truncated. With three modalities a cell
         has the mean of its potentials towards the other two, and ranks are near those of `match`. In a model whose fit
         had under 20 cells with all modalities, vectors are of content alone. Rows of cells without counts are NaN, and
-        so is their novelty. Novelty and `force` as in `predict`.
+        so is their novelty. Novelty and the arguments are as in `predict`.
 
         Raises:
             BadInput: a modality cannot be read by this model, or none is there.
         """
+        options = QueryOptions(force, layer, round_counts)
         for name, modality in modalities_in(mdata, self.record, self.fitted.preprocessors).items():
-            view = query_view(mdata, modality, self.fitted.preprocessors, self.record, force=force)
+            view = query_view(mdata, modality, self.fitted.preprocessors, self.record, options=options)
             _write_embedding(mdata.mod[name], view.cells, self.fitted.embedding(view), self.fitted.novelty(view))
         return mdata
 
-    def feature_effects(self, cells: MuData | AnnData, source: Modality, target: Modality) -> FeatureEffects:
+    def feature_effects(
+        self,
+        cells: MuData | AnnData,
+        source: Modality,
+        target: Modality,
+        *,
+        layer: Layer | None = None,
+        round_counts: bool | None = None,
+    ) -> FeatureEffects:
         """The effects of features of `source` on predicted features of `target`, averaged over some cells.
 
         Args:
             cells: raw counts, usually those of training, with all features that the model reads.
             source: such as "rna".
             target: such as "atac" or "adt".
+            layer: as for `predict`.
+            round_counts: as for `predict`.
 
         Returns:
             Effects of one standard deviation of each source feature, `.table(top=10)` of them the strongest.
@@ -314,18 +378,22 @@ class Unisono:
             BadInput: the cells cannot be read by this model, or it does not know the modality.
             ValueError: source and target are one, or features are missing.
         """
+        source, target = called(source), called(target)
         require_modality(target, self.fitted.preprocessors)
-        view = query_view(cells, source, self.fitted.preprocessors, self.record, "cells")
+        options = QueryOptions(layer=layer, round_counts=round_counts)
+        view = query_view(cells, source, self.fitted.preprocessors, self.record, "cells", options)
         return feature_effects(self.fitted.predictor, view, target)
 
     def adapt(
         self,
-        query: MuData,
+        query: MuData | AnnData,
         *,
         batch_key: str | None = None,
         n_epochs: int = 20,
         seed: int = 0,
         on_epoch: OnEpoch | None = None,
+        layer: Layer | None = None,
+        round_counts: bool | None = None,
     ) -> Unisono:
         """The same model with the style of new batches, fitted to some of their cells.
 
@@ -341,12 +409,14 @@ class Unisono:
             n_epochs: passes over the cells.
             seed: equal seeds give equal models on one CPU.
             on_epoch: called after each epoch.
+            layer: as for `predict`.
+            round_counts: as for `predict`.
 
         Raises:
             BadInput: the query cannot be read by this model, or E065 none of its batches is new.
         """
         record = self.record if batch_key is None else self.record.model_copy(update={"batch_key": batch_key})
-        cells = query_cells(query, self.fitted.preprocessors, record)
+        cells = query_cells(query, self.fitted.preprocessors, record, options=QueryOptions(False, layer, round_counts))
         if record.batch_key is None:
             cells = as_one_batch(cells)
         return Unisono(adapted(self.fitted, cells, n_epochs, seed, on_epoch))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.features.peaks import overlap_weights, places_of
-from unisono.modalities import Known, spec_of
+from unisono.features.spelling import without_affixes
+from unisono.modalities import Known, ModalitySpec, spec_of
 from unisono.types import Modality, View
 
 Names = NDArray[np.str_]
@@ -71,8 +72,19 @@ def align(
     spec = spec_of(modality)
     if spec.are_intervals and not _is_one_set(exact, found, known.names):
         return _overlapping(known.names, found, source_name, expected)
-    columns = spec.match_names(known, found, view_ids) if (exact < 0).any() else exact
+    columns = _by_spelling(spec, known, found, view_ids) if (exact < 0).any() else exact
     return Alignment(columns, (exact >= 0) & (columns == exact), None, len(found) - int((columns >= 0).sum()))
+
+
+def _by_spelling(spec: ModalitySpec, known: Known, found: Names, ids: Names | None) -> NDArray[np.intp]:
+    """Columns as the modality finds them; where more are found without what stands before or behind all names, so."""
+    columns = spec.match_names(known, found, ids)
+    cut, known_cut = without_affixes(found), without_affixes(known.names)
+    if cut is None and known_cut is None:
+        return columns
+    bare = known if known_cut is None else replace(known, names=known_cut)
+    others = spec.match_names(bare, found if cut is None else cut, ids)
+    return others if (others >= 0).sum() > (columns >= 0).sum() else columns
 
 
 def aligned_counts(view: View, alignment: Alignment) -> sparse.csr_matrix:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.config import FitConfig
-from unisono.messages import bad_input
+from unisono.messages import Finding, refuse
 from unisono.modalities import Known, spec_of
 from unisono.preprocessing.align import Alignment, align, aligned_counts
 from unisono.preprocessing.svd import truncated_svd
@@ -103,11 +103,7 @@ class Projection:
         """
         spec = spec_of(view.modality)
         selected = spec.select(view.counts, config)
-        if len(selected) < 2 or view.n_cells < 3:
-            found = f"{view.n_cells} cells and {len(selected)} features with counts"
-            raise bad_input(
-                "E046", view.modality, f"{found} cannot make a code.", "give 3 cells and 2 features or more"
-            )
+        refuse(too_small(view, len(selected), view.modality))
         total = view.depth
         counts = view.counts[:, selected]
         weight = spec.weigh(counts, total)
@@ -197,6 +193,14 @@ class Projection:
         total = counts.total[rows] / max(float(self.fraction[is_present].sum()), 1e-9)
         n_measured = int(is_present[self.selected].sum())
         return spec_of(self.modality).normalise(counts.selected[rows], total, self.weight, n_measured)
+
+
+def too_small(view: View, n_selected: int, where: str) -> list[Finding]:
+    """E046 where a view has too few cells or features with counts for a code."""
+    if n_selected >= 2 and view.n_cells >= 3:
+        return []
+    what = f"{view.n_cells} cells and {n_selected} {spec_of(view.modality).features} with counts cannot make a code."
+    return [Finding("E046", where, what, "give 3 cells and 2 features or more")]
 
 
 def _slices(n_cells: int) -> Iterator[slice]:

@@ -11,24 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from unisono.config import FitConfig
 from unisono.device import choose_device, one_thread
 from unisono.inference.fitted_model import FittedModel
 from unisono.inference.predictor import Predictor
-from unisono.inference.record import EpochRecord, Record, Unlabelled
+from unisono.inference.record import EpochRecord, Record, RecordedFinding, Unlabelled
 from unisono.io.fingerprint import fingerprint
 from unisono.matching import Anchors, mean_potential
 from unisono.modalities import check_config, in_order, resolved
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.preprocessing.moment_alignment import MomentAlignment, fit_moment_alignment
+from unisono.preprocessing.row_hashes import row_hashes
 from unisono.training.checkpoint import load_checkpoint, save_checkpoint
 from unisono.training.initial import initial_network, initial_predictor, linear_path, style_books
 from unisono.training.loop import Epoch, OnEpoch, Score, Training, train
 from unisono.training.mini_batches import MiniBatches, TrainingView, Views, evenly_spread
 from unisono.training.selection import Selection, fit_intervals, initial_selection, select, selected, set_linear_weight
-from unisono.training.validation import Validation, split
+from unisono.training.validation import Validation, not_validated, split
 from unisono.types import Cells, Modality, Pair
 from unisono.uncertainty.novelty import Novelty
 
@@ -81,6 +83,7 @@ def fit_cells(
     selection = select(predictor, views, validation, config) if validation else initial_selection(predictor, config)
     predictor = selected(predictor, views, selection)
     final = _final_scores(predictor, training.best_epoch, validation, run)
+    findings = validation.at_chance(predictor, config.seed) if validation else not_validated(cells, config, "model")
     intervals = fit_intervals(predictor, validation.cells, config) if validation else {}
     if validation and len(cells.names) < config.refit_below:
         predictor, views = _refitted(cells, selection, training.best_epoch, config, device, run)
@@ -94,6 +97,7 @@ def fit_cells(
         moment_alignment=_moment_alignment(predictor.network, anchors, views, validation, config),
         novelties=_novelties(views, validation, config),
         intervals=intervals,
+        seen=seen_of(cells),
         record=Record(
             versions={name: version(name) for name in _LIBRARIES},
             fingerprint=fingerprint(cells),
@@ -106,8 +110,14 @@ def fit_cells(
             validation=final,
             seconds=round(time.perf_counter() - began, 3),
             unlabelled=unlabelled,
+            findings=tuple(RecordedFinding(code=f.code, what=f.what, remedy=f.remedy) for f in findings),
         ),
     )
+
+
+def seen_of(cells: Cells) -> dict[Modality, NDArray[np.uint64]]:
+    """The sorted numbers of cells, by which they are known again."""
+    return {m: np.sort(row_hashes(view.counts, view.features)) for m, view in cells.views.items()}
 
 
 def fit_views(cells: Cells, config: FitConfig) -> dict[Modality, TrainingView]:

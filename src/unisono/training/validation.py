@@ -10,13 +10,20 @@ from numpy.typing import NDArray
 
 from unisono.config import FitConfig
 from unisono.inference.predictor import Predictor
+from unisono.messages import Finding
 from unisono.metrics import foscttm, pearson_per_feature
+from unisono.modalities import spec_of
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.preprocessing.preprocessor import StandardisedCodes
-from unisono.preprocessing.projection import on_scale
+from unisono.preprocessing.projection import on_scale, too_small
 from unisono.training.mini_batches import TrainingView, Views
-from unisono.types import Cells, Modality
+from unisono.types import Cells, Modality, Pair
+
+_BEYOND = 3.0
+"""Standard deviations beyond which a score is no chance."""
+_PERMUTATIONS = 30
+_PERMUTED_CELLS = 500
 
 
 def split(cells: Cells, config: FitConfig) -> tuple[Cells, Cells | None]:
@@ -24,15 +31,49 @@ def split(cells: Cells, config: FitConfig) -> tuple[Cells, Cells | None]:
 
     None where the config asks for none, or too few could be spared.
     """
-    choice = config.validation
     order = np.random.default_rng([config.seed, 17]).permutation(len(cells.names))
-    n_views = np.sum([cells.rows[m] >= 0 for m in cells.modalities], axis=0)
-    paired = order[n_views[order] > 1]
-    n_validation = int(min(max(choice.fraction * len(paired), choice.min_cells), choice.max_fraction * len(paired)))
-    if choice.fraction == 0 or n_validation < choice.drop_below:
+    paired = order[_has_two(cells)[order]]
+    n_validation = validation_size(len(paired), config)
+    if n_validation == 0:
         return cells, None
     chosen = np.sort(paired[:n_validation])
     return cells.take(np.setdiff1d(np.arange(len(order)), chosen)), cells.take(chosen)
+
+
+def validation_size(n_paired: int, config: FitConfig) -> int:
+    """How many of the cells with two modalities or more become validation cells."""
+    choice = config.validation
+    n_cells = int(min(max(choice.fraction * n_paired, choice.min_cells), choice.max_fraction * n_paired))
+    return 0 if choice.fraction == 0 or n_cells < choice.drop_below else n_cells
+
+
+def training_findings(cells: Cells, config: FitConfig, source_name: str) -> list[Finding]:
+    """What a fit finds in cells that can be read: E046 too few of them, W044 too few to validate on."""
+    views = cells.views.values()
+    findings = [
+        finding
+        for view in views
+        for finding in too_small(
+            view, len(spec_of(view.modality).select(view.counts, config)), f"{source_name}, {view.modality}"
+        )
+    ]
+    return findings + not_validated(cells, config, source_name)
+
+
+def not_validated(cells: Cells, config: FitConfig, source_name: str) -> list[Finding]:
+    """W044 where too few cells have two modalities, so that nothing is validated."""
+    n_paired, choice = int(_has_two(cells).sum()), config.validation
+    if choice.fraction == 0 or validation_size(n_paired, config) > 0:
+        return []
+    n_needed = int(np.ceil(choice.drop_below / choice.max_fraction))
+    what = f"{n_paired} cells have two modalities, {n_needed} are needed to set some aside: nothing is validated, and "
+    what += "how good the model is cannot be said."
+    return [Finding("W044", source_name, what, "give more cells that were measured in both")]
+
+
+def _has_two(cells: Cells) -> NDArray[np.bool_]:
+    n_views = np.sum([cells.rows[m] >= 0 for m in cells.modalities], axis=0)
+    return np.asarray(n_views > 1)
 
 
 @dataclass(frozen=True)
@@ -69,8 +110,7 @@ class Validation:
 
     def scores(self, predictor: Predictor) -> ValidationScores:
         """Prediction and matching of the validation cells."""
-        directions = [(a, b) for a, b in permutations(self.codes, 2) if len(self.cells.paired(a, b)[0]) > 2]
-        scores = [self.correlation(predictor, a, b) for a, b in directions]
+        scores = [self.correlation(predictor, a, b) for a, b in self._directions()]
         return ValidationScores(float(np.mean(scores)) if scores else 0.0, self.foscttm(predictor.network))
 
     def correlation(self, predictor: Predictor, source: Modality, target: Modality) -> float:
@@ -78,6 +118,50 @@ class Validation:
         rows, rows_target = self.cells.paired(source, target)
         prediction = predictor.predict(self.codes[source].take(rows), target).take_features(self._features[target])
         return float(pearson_per_feature(self._truth[target][rows_target], prediction.dense()).mean())
+
+    def at_chance(self, predictor: Predictor, seed: int) -> list[Finding]:
+        """W059 where prediction or matching of these cells is no better than by chance.
+
+        By chance pairs are permuted: a score within three standard deviations of their mean says nothing, since the
+        best epoch was selected by it.
+        """
+        scores, n_cells = self.scores(predictor), len(self.cells.names)
+        limits = ValidationScores(self._chance_correlation(predictor, seed), 0.5 - _BEYOND / np.sqrt(12 * n_cells))
+        verdicts = []
+        if scores.correlation < limits.correlation:
+            verdicts.append(
+                f"predicted with correlation {scores.correlation:.3f} (by chance below {limits.correlation:.3f})"
+            )
+        if scores.foscttm > limits.foscttm:
+            verdicts.append(f"matched with FOSCTTM {scores.foscttm:.3f} (by chance above {limits.foscttm:.3f})")
+        if not verdicts:
+            return []
+        what = f"the {n_cells} validation cells are {' and '.join(verdicts)}: no better than by chance."
+        return [Finding("W059", "model", what, "check that equal names are equal cells, and give more cells")]
+
+    def _chance_correlation(self, predictor: Predictor, seed: int) -> float:
+        """Correlation that permuted pairs stay below: their mean and three standard deviations.
+
+        Pairs of modalities count as independent of each other, the two directions of a pair as one.
+        """
+        rng = np.random.default_rng([seed, 43])
+        found = []
+        for source, target in self._directions():
+            rows, rows_target = (rows[:_PERMUTED_CELLS] for rows in self.cells.paired(source, target))
+            prediction = predictor.predict(self.codes[source].take(rows), target)
+            values = _standardised(prediction.take_features(self._features[target]).dense())
+            truth = _standardised(self._truth[target][rows_target])
+            orders = [rng.permutation(len(rows)) for _ in range(_PERMUTATIONS)]
+            null = np.array([(values * truth[order]).sum(axis=0).mean() for order in orders])
+            n_all = len(self.cells.paired(source, target)[0])
+            found.append((null.mean(), null.std() * np.sqrt(len(rows) / n_all)))
+        if not found:
+            return 0.0
+        means, deviations = np.array(found).T
+        return float(means.mean() + _BEYOND * deviations.mean() / np.sqrt(len(found) / 2))
+
+    def _directions(self) -> list[Pair]:
+        return [(a, b) for a, b in permutations(self.codes, 2) if len(self.cells.paired(a, b)[0]) > 2]
 
     def foscttm(self, network: Network) -> float:
         """Mean FOSCTTM over pairs of modalities, within technical batches.
@@ -96,6 +180,13 @@ class Validation:
             if len(rows_a) > 1:
                 found.append(foscttm(vectors[a][rows_a], vectors[b][rows_b], self.codes[a].batch[rows_a]))
         return float(np.mean(found)) if found else 0.5
+
+
+def _standardised(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Columns of mean 0 and length 1; 0 where a column is constant."""
+    centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
+    length = np.linalg.norm(centred, axis=0)
+    return np.asarray(np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-9))
 
 
 def _most_counted(view: TrainingView, n_features: int) -> NDArray[np.intp]:

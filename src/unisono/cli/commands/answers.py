@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unisono.cli.console import say
-from unisono.cli.options import Aliases, Device, ForceAll, Model, Out, Query, kind_named, model_and_cells
+from unisono.cli.options import (
+    Aliases,
+    Device,
+    ForceAll,
+    Model,
+    Out,
+    Query,
+    QueryLayer,
+    Round,
+    cells_in,
+    kind_named,
+    known_as,
+    label_of,
+    layer_in,
+    model_and_cells,
+)
 from unisono.io.write import refuse_existing, write_atomically
 from unisono.messages import bad_input
+
+if TYPE_CHECKING:
+    from mudata import MuData
 
 
 def predict(
@@ -21,7 +40,7 @@ def predict(
     style: Annotated[
         str,
         typer.Option(
-            metavar="average|BATCH|FILE.h5mu",
+            metavar="average|BATCH|FILE",
             help="Style of the prediction: the average, a training batch, or that of reference cells.",
         ),
     ] = "average",
@@ -30,30 +49,35 @@ def predict(
     ] = None,
     via: Annotated[str | None, typer.Option(help="A third modality to pass through, as atac via rna to adt.")] = None,
     draws: Annotated[int, typer.Option(help="Posterior draws behind layers['spread']; 32 with --via.", min=0)] = 0,
+    layer: QueryLayer = None,
+    round_counts: Round = False,
     aliases: Aliases = None,
     device: Device = "auto",
     force: ForceAll = False,
 ) -> None:
     """Predict one modality of each query cell from another; writes .h5ad."""
     refuse_existing(out, force)
-    from unisono.io.read import read_mudata
     from unisono.io.tables import write_prediction
 
-    fitted, cells = model_and_cells(model, query, device, aliases)
-    chosen: Any = read_mudata(style) if style.endswith((".h5mu", ".zarr")) else style
+    sides = kind_named(source), kind_named(target)
+    fitted, cells = model_and_cells(model, query, device, aliases, sides[0])
+    chosen: Any = style
+    if style not in fitted.batches and style != "average" and (Path(style).exists() or Path(style).suffix):
+        chosen = cells_in([style], sides[1])
     prediction = fitted.prediction(
         cells,
-        kind_named(source),
-        kind_named(target),
+        *sides,
         style=chosen,
         interval=interval,
         via=None if via is None else kind_named(via),
         n_draws=draws,
         force=force,
-        source_name=query.name,
+        layer=layer_in(layer),
+        round_counts=round_counts or None,
+        source_name=label_of(query),
     )
     write_prediction(prediction, out, force=force)
-    say(f"{prediction.shape[0]:,} cells x {prediction.shape[1]:,} {target} features written to {out}")
+    say(f"{prediction.shape[0]:,} cells x {prediction.shape[1]:,} {sides[1]} features written to {out}")
 
 
 def match(
@@ -73,6 +97,8 @@ def match(
     min_probability: Annotated[
         float, typer.Option(help="obs['is_answered'] is False where an answer is less likely to be right.")
     ] = 0.0,
+    layer: QueryLayer = None,
+    round_counts: Round = False,
     aliases: Aliases = None,
     device: Device = "auto",
     force: ForceAll = False,
@@ -86,10 +112,11 @@ def match(
         raise bad_input("E053", "--between", f"{between!r} does not name two modalities.", "as in --between rna,adt")
     if rule not in RULES:
         raise bad_input("E053", "--rule", f"{rule!r} is unknown.", f"one of {', '.join(RULES)}")
-    fitted, mdata = model_and_cells(model, query, device, aliases)
+    from unisono.api import load
+
+    fitted = known_as(load(model, device=device), aliases)
     found = fitted.match(
-        mdata,
-        mdata,
+        *_sides(query, sides),
         within=within,
         rule=rule,
         depth=depth,
@@ -98,15 +125,27 @@ def match(
         prior_unmatched=prior_unmatched,
         min_probability=min_probability,
         force=force,
+        layer=layer_in(layer),
+        round_counts=round_counts or None,
     )
     found.write(out, force=force)
     say(f"{len(found.left):,} {sides[0]} cells matched to {len(found.right):,} {sides[1]} cells in {out}")
+
+
+def _sides(words: list[str], sides: list[str]) -> tuple[MuData, MuData]:
+    """The cells of both sides: of two files the left and the right ones, else of one data set."""
+    if len(words) == 2 and not any("=" in word for word in words):
+        return cells_in(words[:1], sides[0]), cells_in(words[1:], sides[1])
+    mdata = cells_in(words)
+    return mdata, mdata
 
 
 def embed(
     model: Model,
     query: Query,
     out: Out,
+    layer: QueryLayer = None,
+    round_counts: Round = False,
     aliases: Aliases = None,
     device: Device = "auto",
     force: ForceAll = False,
@@ -114,6 +153,6 @@ def embed(
     """Place cells of every modality in one shared space, obsm["X_unisono"]; writes .h5mu."""
     refuse_existing(out, force)
     fitted, cells = model_and_cells(model, query, device, aliases)
-    mdata = fitted.embed(cells, force=force)
+    mdata = fitted.embed(cells, force=force, layer=layer_in(layer), round_counts=round_counts or None)
     write_atomically(out, lambda place: mdata.write_h5mu(place, compression="gzip"), force=force)
     say(f"{mdata.n_obs:,} cells with obsm['X_unisono'] written to {out}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,11 +18,17 @@ from unisono.cli.options import (
     Device,
     Force,
     ForceAll,
+    KeepControls,
     Layer,
     Modalities,
     Model,
+    QueryLayer,
+    Round,
+    files_in,
     kind_named,
     known_as,
+    label_of,
+    layer_in,
     mapping_in,
     model_and_cells,
 )
@@ -43,26 +50,32 @@ def check(
     batch_key: BatchKey = None,
     modalities: Modalities = None,
     layer: Layer = None,
+    round_counts: Round = False,
+    keep_controls: KeepControls = False,
     aliases: Aliases = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Look at a file as fit, or with --model as predict and match would, and say all that was noticed."""
-    from unisono.io.check import check as look
-    from unisono.io.read import read_mudata
+    from unisono.io.open import open_data
+    from unisono.reading import check as look
 
     known = None
     if model is not None:
         from unisono.api import load
 
-        known = known_as(load(model, device="cpu"), aliases).fitted.preprocessors
+        known = known_as(load(model, device="cpu"), aliases)
+    mdata, noticed = open_data(files_in(data))
     report = look(
-        read_mudata(data),
+        mdata,
+        known,
         batch_key=batch_key,
         modalities=mapping_in(modalities),
-        layer=layer,
-        source_name=data.name,
-        preprocessors=known,
+        layer=layer_in(layer),
+        round_counts=round_counts or None,
+        keep_controls=keep_controls,
+        source_name=label_of(data),
     )
+    report = replace(report, findings=(*noticed, *report.findings))
     if as_json:
         print(json.dumps(report.to_json(), indent=1))  # noqa: T201
     else:
@@ -82,26 +95,32 @@ def check(
 
 def feature_effects(
     model: Model,
-    cells: Annotated[Path, typer.Argument(metavar="CELLS.h5mu", help="Raw counts to average over, as of training.")],
+    cells: Annotated[list[str], typer.Argument(metavar="CELLS", help="Raw counts to average over, as of training.")],
     source: Annotated[str, typer.Option("--from", help="Modality whose features act: rna, atac or adt.")],
     target: Annotated[str, typer.Option("--to", help="Modality whose features respond.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="TABLE.tsv", help="Where to write the table.")],
     top: Annotated[int, typer.Option(help="Strongest source features of each target feature.", min=1)] = 10,
+    layer: QueryLayer = None,
+    round_counts: Round = False,
     device: Device = "auto",
     force: Force = False,
 ) -> None:
     """List the features of one modality that move those of another in the model; writes a table."""
     refuse_existing(out, force)
-    fitted, mdata = model_and_cells(model, cells, device)
-    table = fitted.feature_effects(mdata, kind_named(source), kind_named(target)).table(top)
+    sides = kind_named(source), kind_named(target)
+    fitted, mdata = model_and_cells(model, cells, device, modality=sides[0])
+    options: dict[str, Any] = {"layer": layer_in(layer), "round_counts": round_counts or None}
+    table = fitted.feature_effects(mdata, *sides, **options).table(top)
     write_atomically(out, lambda place: table.to_csv(place, sep="\t", index=False, float_format="%.6g"), force=force)
     say(f"{len(table):,} pairs written to {out}")
 
 
 def evaluate(
     model: Model,
-    test: Annotated[Path, typer.Argument(metavar="TEST.h5mu", help="Cells with known partners, unseen in training.")],
+    test: Annotated[list[str], typer.Argument(metavar="TEST", help="Cells with known partners, unseen in training.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for metrics.json and report.html.")],
+    layer: QueryLayer = None,
+    round_counts: Round = False,
     aliases: Aliases = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave out report.html.")] = False,
     device: Device = "auto",
@@ -123,10 +142,12 @@ def evaluate(
     from unisono.evaluation.scores import evaluate as score
 
     fitted, mdata = model_and_cells(model, test, device, aliases)
-    report = None if page is None else evaluation_report(fitted, mdata, source_name=test.name, force=force)
-    scores = score(fitted, mdata, source_name=test.name, force=force) if report is None else report.scores
-    document = {"scores": scores.to_dict(), "test": test.name, "model": fitted.record.model_dump(mode="json")}
-    probed = _disentanglement(fitted, mdata, test.name, force)
+    where = label_of(test)
+    options: dict[str, Any] = {"force": force, "layer": layer_in(layer), "round_counts": round_counts or None}
+    report = None if page is None else evaluation_report(fitted, mdata, source_name=where, **options)
+    scores = score(fitted, mdata, source_name=where, **options) if report is None else report.scores
+    document = {"scores": scores.to_dict(), "test": where, "model": fitted.record.model_dump(mode="json")}
+    probed = _disentanglement(fitted, mdata, where, options)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "metrics.json", document | ({} if probed is None else {"disentanglement": probed.as_document()}))
     print_scores(scores)
@@ -138,7 +159,7 @@ def evaluate(
         say(str(lacking))
 
 
-def _disentanglement(model: Unisono, test: MuData, source_name: str, force: bool) -> Disentanglement | None:
+def _disentanglement(model: Unisono, test: MuData, source_name: str, options: dict[str, Any]) -> Disentanglement | None:
     """None, with a warning, where scikit-learn is missing."""
     from unisono.evaluation.disentanglement import disentanglement
     from unisono.evaluation.probes import has_probes
@@ -149,4 +170,4 @@ def _disentanglement(model: Unisono, test: MuData, source_name: str, force: bool
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)  # those of the test cells have been given with the scores
-        return disentanglement(model, test, source_name=source_name, force=force)
+        return disentanglement(model, test, source_name=source_name, **options)

@@ -14,14 +14,20 @@ from unisono.cli.options import (
     Data,
     Device,
     Force,
+    KeepControls,
     Layer,
     Modalities,
     Model,
     Out,
     PresetName,
     Query,
+    QueryLayer,
+    Round,
     Seed,
+    cells_in,
     config_of,
+    label_of,
+    layer_in,
     mapping_in,
     model_and_cells,
 )
@@ -34,10 +40,12 @@ def fit(
     batch_key: BatchKey = None,
     modalities: Modalities = None,
     layer: Layer = None,
+    round_counts: Round = False,
+    keep_controls: KeepControls = False,
     preset: PresetName = "default",
     config: ConfigFile = None,
     unlabelled: Annotated[
-        Path | None, typer.Option(metavar="QUERY.h5mu", help="Cells without labels to learn from too (transductive).")
+        Path | None, typer.Option(metavar="QUERY", help="Cells without labels to learn from too (transductive).")
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -50,23 +58,24 @@ def fit(
     checkpoint = out.parent / f"{out.name}.checkpoint"
 
     from unisono.api import fit as learn
-    from unisono.io.read import read_mudata
     from unisono.training.checkpoint import discard_checkpoint
 
-    mdata = read_mudata(data)
+    mdata = cells_in(data)
     with progress(chosen.max_epochs, device) as on_epoch:
         model = learn(
             mdata,
             batch_key=batch_key,
             modalities=mapping_in(modalities),
-            layer=layer,
+            layer=layer_in(layer),
+            round_counts=round_counts,
+            keep_controls=keep_controls,
             config=chosen,
             device=device,
             on_epoch=on_epoch,
             checkpoint=checkpoint,
             resume=resume,
-            source_name=data.name,
-            unlabelled=None if unlabelled is None else read_mudata(unlabelled),
+            source_name=label_of(data),
+            unlabelled=None if unlabelled is None else cells_in([str(unlabelled)]),
         )
     model.save(out, force=force)
     discard_checkpoint(checkpoint)
@@ -84,6 +93,8 @@ def adapt(
     query: Query,
     out: Out,
     batch_key: BatchKey = None,
+    layer: QueryLayer = None,
+    round_counts: Round = False,
     epochs: Annotated[int, typer.Option(help="Passes over the cells.", min=1)] = 20,
     seed: Seed = 0,
     device: Device = "auto",
@@ -93,7 +104,14 @@ def adapt(
     refuse_existing_folder(out, force)
     fitted, cells = model_and_cells(model, query, device)
     known = set(fitted.batches)
-    found = fitted.adapt(cells, batch_key=batch_key, n_epochs=epochs, seed=seed)
+    found = fitted.adapt(
+        cells,
+        batch_key=batch_key,
+        n_epochs=epochs,
+        seed=seed,
+        layer=layer_in(layer),
+        round_counts=round_counts or None,
+    )
     found.save(out, force=force)
     say(f"model that also knows {', '.join(sorted(set(found.batches) - known))} written to {out}")
 
@@ -103,13 +121,15 @@ def calibrate(
     query: Query,
     out: Out,
     by: Annotated[str | None, typer.Option(help="obs column whose groups get widths of their own; the batch.")] = None,
+    layer: QueryLayer = None,
+    round_counts: Round = False,
     device: Device = "auto",
     force: Force = False,
 ) -> None:
     """Learn how wide intervals have to be for cells like these, unseen and with two modalities; writes a model."""
     refuse_existing_folder(out, force)
     fitted, cells = model_and_cells(model, query, device)
-    found = fitted.calibrate(cells, by=by)
+    found = fitted.calibrate(cells, by=by, layer=layer_in(layer), round_counts=round_counts or None)
     found.save(out, force=force)
     ways = ", ".join(f"{source} to {target}" for source, target in found.fitted.intervals)
     say(f"model with intervals of these cells for {ways} written to {out}")
@@ -117,7 +137,7 @@ def calibrate(
 
 def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")] = Path("unisono-demo"),
-    data: Annotated[Path | None, typer.Option(metavar="FILE.h5mu", help="Run on this file.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="FILE", help="Run on this file or folder.")] = None,
     batch_key: BatchKey = None,
     modalities: Modalities = None,
     preset: PresetName = "fast",

@@ -1,0 +1,107 @@
+"""Features that a modality holds and that are not of it: of another type, controls, or another modality's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unisono.io.assays import feature_kinds
+from unisono.io.naming import Source
+from unisono.messages import Finding
+from unisono.modalities import spec_of
+from unisono.types import Cells, Modality, View
+
+_MIN_SHARED_COUNTS = 10
+"""Cells with a count that two columns need, so that their being equal says something."""
+_SEED = 53
+
+
+def of_other_types(source: Source) -> tuple[NDArray[np.bool_], list[Finding]]:
+    """Which features are of the modality by `var["feature_types"]`, and W024 where some are of another one."""
+    kinds = feature_kinds(source.adata.var)
+    if kinds is None or (kinds == source.kind).all() or not (kinds == source.kind).any():
+        return np.ones(source.adata.n_vars, dtype=bool), _contradiction(source, kinds)
+    is_other = kinds != source.kind
+    types = sorted({kind or "no modality" for kind in kinds[is_other]})
+    what = f"{_some(source.adata.var_names[is_other])} are features of {', '.join(types)} by their type: left out."
+    return ~is_other, [Finding("W024", source.source_name, what, "take them out of this modality")]
+
+
+def controls(source: Source, *, is_kept: bool) -> tuple[NDArray[np.bool_], list[Finding]]:
+    """Which features are no controls and no sample tags, and W045 where there are some, left out or kept."""
+    everything = np.ones(source.adata.n_vars, dtype=bool)
+    is_control = spec_of(source.kind).is_control
+    if is_control is None:
+        return everything, []
+    is_one = np.array([is_control(str(name)) for name in source.adata.var_names], dtype=bool)
+    if not is_one.any() or is_one.all():
+        return everything, []
+    what = f"{_some(source.adata.var_names[is_one])} look like controls or sample tags: "
+    remedy = "drop them, if they are" if is_kept else "to keep them: keep_controls=True, in the shell --keep-controls"
+    finding = Finding("W045", source.source_name, f"{what}{'kept' if is_kept else 'left out'}.", remedy)
+    return everything if is_kept else ~is_one, [finding]
+
+
+def hardly_counted(source: Source, view: View) -> list[Finding]:
+    """W045 for features that are 0 in more than nine of ten cells, of a modality of chosen ones, such as a panel."""
+    if spec_of(source.kind).is_control is None:
+        return []
+    seen = np.bincount(view.counts.indices, minlength=len(view.features)) / view.n_cells
+    is_rare = (seen < 0.1) & (seen > 0)
+    if not is_rare.any():
+        return []
+    what = f"{_some(view.features[is_rare])} are 0 in more than 90 % of cells: little can be learnt of them."
+    return [Finding("W045", source.source_name, what, "make sure that the panel was stained with them")]
+
+
+def without_repeated(views: Mapping[Modality, View], source_name: str) -> tuple[dict[Modality, View], list[Finding]]:
+    """The views without columns that hold the very counts of a column of another modality, and W024 for these.
+
+    Such a column would be predicted from itself. It is left out of the modality with more features.
+    """
+    result, findings = dict(views), []
+    for a, b in combinations(views, 2):
+        cells = Cells({a: result[a], b: result[b]})
+        rows = dict(zip((a, b), cells.paired(a, b), strict=True))
+        large, small = sorted((a, b), key=lambda m: -len(result[m].features))
+        of_large, of_small = (_signatures(result[m].take(rows[m]), alone) for m, alone in ((large, -1), (small, -2)))
+        is_same = np.isin(of_large, of_small)
+        if is_same.any() and not is_same.all():
+            names = result[large].features[is_same]
+            what = f"{_some(names)} hold the very counts of features of {small}: left out of {large}."
+            place = f"{source_name}, {large}"
+            findings.append(Finding("W024", place, what, f"take the {spec_of(small).features} out of {large}"))
+            result[large] = take_features(result[large], ~is_same)
+    return result, findings
+
+
+def take_features(view: View, is_chosen: NDArray[np.bool_]) -> View:
+    """The same view of some of its features."""
+    ids = None if view.ids is None else view.ids[is_chosen]
+    return replace(view, counts=view.counts[:, is_chosen], features=view.features[is_chosen], ids=ids)
+
+
+def _signatures(view: View, alone: int) -> NDArray[np.int64]:
+    """A number of each column that only equal columns share; `alone` where there are too few counts."""
+    weights = np.random.default_rng(_SEED).integers(1, 2**40, size=view.n_cells)
+    sums = np.asarray(view.counts.T.astype(np.int64) @ weights).ravel()
+    n_seen = np.bincount(view.counts.indices, minlength=len(view.features))
+    return np.where(n_seen >= _MIN_SHARED_COUNTS, sums, alone)
+
+
+def _contradiction(source: Source, kinds: NDArray[np.object_] | None) -> list[Finding]:
+    """W024 where every feature type contradicts the modality."""
+    if kinds is None or (kinds == source.kind).any():
+        return []
+    types = ", ".join(sorted({kind for kind in kinds if kind}))
+    what = f"by their type all {len(kinds)} features are those of {types}, and are read as {source.kind}."
+    return [Finding("W024", source.source_name, what, "name the modality by what it holds")]
+
+
+def _some(names: NDArray[np.str_]) -> str:
+    shown = ", ".join(str(name) for name in names[:4])
+    return f"{len(names)} ({shown}{', ...' if len(names) > 4 else ''})"
