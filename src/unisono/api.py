@@ -100,8 +100,8 @@ def fit(
     fitted = fit_cells(cells, chosen, run, batch_key=batch_key, modalities=modalities, unlabelled=seen)
     how = {"layers": dict(inspection.places), "is_rounded": round_counts, "keeps_controls": keep_controls}
     record = fitted.record.model_copy(update=how)
-    seen = fitted.seen if unlabelled is None else seen_of(inspection.cells)
-    model = Unisono(replace(fitted, record=record, seen=seen))
+    labelled = fitted.seen if unlabelled is None else seen_of(inspection.cells)
+    model = Unisono(replace(fitted, record=record, seen=labelled))
     warn(model.record.repeated(source_name))
     return model
 
