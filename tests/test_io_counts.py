@@ -156,7 +156,7 @@ def test_an_absent_x_is_refused_with_the_layer_to_use():
     mdata["rna"].X = None
     finding = only(findings_of(mdata), "E011")
     assert finding.what == "mdata['rna'].X is None."
-    assert finding.remedy == 'layer={"rna": "counts"}, in the shell --layer rna=counts'
+    assert finding.remedy == 'layer={"rna": "counts", "adt": "X"}, in the shell --layer rna=counts,adt=X'
 
 
 def test_one_fraction_among_small_counts_is_not_called_log_normalised():
@@ -185,7 +185,7 @@ def test_log_normalised_values_are_refused_with_where_raw_counts_may_be(make):
     top = np.log1p(COUNTS.max() * 7.3)
     assert f"X: max {top:.3g}, 0% integers: looks log1p-normalised" in finding.what
     assert finding.remedy == (
-        'read the raw counts at layers[\'counts\'] (or .raw): layer={"rna": "counts"}, in the shell --layer rna=counts'
+        'read the raw counts at layers[\'counts\'] (or .raw): layer={"rna": "counts", "adt": "X"}, in the shell --layer rna=counts,adt=X'
     )
 
 
