@@ -271,7 +271,26 @@ def test_evaluate_prints_and_writes_the_figures_and_a_page_with_the_command(unis
     assert_rows(document["scores"], wanted)
     assert document["test"] == "query.h5mu"
     assert document["model"]["fingerprint"] == small_model().record.fingerprint
-    assert f"{wanted.value('rna', 'adt', 'pearson'):.4f}" in ended.out
+    assert document["label_key"] == wanted.label_key == "cell_type"
+    lines = ended.out.splitlines()
+    assert len(lines) == 2 + 6 + 3 <= 12
+    assert max(map(len, lines)) <= 80
+    (line,) = (line.split() for line in lines if line.startswith("rna -> adt"))
+    assert line[3::2] == [f"{wanted.value('rna', 'adt', name):.3f}" for name in ("pearson", "ridge_pearson")]
+    (line,) = (line.split() for line in lines if line.startswith("rna ~ adt"))
+    names = ("foscttm", "recall_at_10", "label_transfer_accuracy")
+    assert line[3::2] == [f"{wanted.value('rna', 'adt', name):.3f}" for name in names]
+    assert line[4::2] == [f"({wanted.get('rna', 'adt', name).chance:.2g})" for name in names]
+
+
+def test_evaluate_judges_matches_by_the_column_that_is_named(unisono):
+    line = "evaluate @model @query.h5mu -o scores --device cpu --no-report"
+    assert unisono(f"{line} --label-key batch").code == 0
+    found = json.loads(Path("scores/metrics.json").read_text())
+    wanted = evaluate(small_model(), test_cells(), label_key="batch")
+    assert_rows(found["scores"], wanted)
+    assert found["label_key"] == "batch"
+    assert "'nothing'" in unisono(f"{line} --force --label-key nothing").err
 
 
 @pytest.mark.usefixtures("_flat")
@@ -364,7 +383,8 @@ def test_check_with_a_model_compares_features(unisono, store):
     assert unisono("check fewer.h5mu").code == 2
 
 
-def test_demo_runs_on_a_file(unisono, store, monkeypatch):
+@pytest.mark.usefixtures("_flat")
+def test_demo_runs_on_a_file_and_leaves_a_page(unisono, store, monkeypatch):
     monkeypatch.setattr(
         "unisono.cli.commands.models.config_of", lambda *_: tiny(max_epochs=1, validation={"fraction": 0})
     )
@@ -374,7 +394,10 @@ def test_demo_runs_on_a_file(unisono, store, monkeypatch):
     assert ended.code == 0, ended.err
     rows = json.loads(Path("shown/metrics.json").read_text())["scores"]["prediction"]
     wanted = next(row for row in rows if (row["source"], row["metric"]) == ("rna", "pearson"))
-    assert f"{wanted['value']:.4f}" in ended.out
+    assert f"{wanted['value']:.3f}" in ended.out
+    assert len(ended.out.splitlines()) == 2 + 2 + 1
+    assert "shown/report.html shows" in ended.err
+    assert Path("shown/report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert load("shown/model", device="cpu").modalities == ("rna", "adt")
 
 

@@ -44,7 +44,10 @@ def shown(tmp_path_factory):
 def test_every_prediction_matching_and_figure_is_left_behind(shown):
     folder, scores, _ = shown
     assert {path.name for path in (folder / "out").iterdir()} == FILES
-    assert json.loads((folder / "out" / "metrics.json").read_text()) == {"scores": scores.to_dict()}
+    assert json.loads((folder / "out" / "metrics.json").read_text()) == {
+        "scores": scores.to_dict(),
+        "label_key": "cell_type",
+    }
 
 
 def taken_apart(mdata):
@@ -105,7 +108,10 @@ def test_force_replaces_an_earlier_demonstration(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "metrics.json").write_text("{}")
     scores = run(tmp_path / "out", data=tmp_path / "pair.h5mu", force=True, **options())
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {"scores": scores.to_dict()}
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {
+        "scores": scores.to_dict(),
+        "label_key": "cell_type",
+    }
     wanted = {"model", "metrics.json", "adt-from-rna.h5ad", "rna-from-adt.h5ad", "rna-to-adt.h5ad"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == wanted
 

@@ -21,6 +21,9 @@ from unisono.training.loop import OnEpoch
 if TYPE_CHECKING:
     from mudata import MuData
 
+Score = Callable[[Path, Unisono, "MuData", str], Scores]
+"""Of the folder of the results, the model, the test cells and what messages call these."""
+
 _N_CELLS = 1200
 
 
@@ -34,11 +37,13 @@ def run(
     device: str = "auto",
     force: bool = False,
     on_epoch: OnEpoch | None = None,
+    score: Score | None = None,
     say: Callable[[str], None],
 ) -> Scores:
     """Fit on four fifths of the cells, predict, match and score the rest; everything lands in the folder `out`.
 
-    The test cells are those of `unisono.splits.random_split`.
+    The test cells are those of `unisono.splits.random_split`. `score` writes what it finds into the folder; by default
+    metrics.json alone.
 
     Raises:
         BadInput: the file cannot be used, or `out` holds something and `force` is not set.
@@ -70,9 +75,14 @@ def run(
     model.save(out / "model", force=force)
     _write_outputs(model, test, out, source_name, force)
     say(f"scoring both tasks on {test.n_obs:,} cells that the fit has not seen")
-    scores = evaluate(model, test, source_name=source_name)
-    write_json(out / "metrics.json", {"scores": scores.to_dict()})
+    scores = (score or _score)(out, model, test, source_name)
     say(f"model, predictions, matchings and metrics are in {out}")
+    return scores
+
+
+def _score(out: Path, model: Unisono, test: MuData, source_name: str) -> Scores:
+    scores = evaluate(model, test, source_name=source_name)
+    write_json(out / "metrics.json", {"scores": scores.to_dict(), "label_key": scores.label_key})
     return scores
 
 

@@ -30,6 +30,9 @@ Aliases = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 BatchKey = Annotated[str | None, typer.Option(help="obs column of the technical batch.")]
 Modalities = Annotated[str | None, typer.Option(metavar="NAME=KIND,...", help="Names in the file, as gex=rna,ab=adt.")]
+LabelKey = Annotated[
+    str | None, typer.Option(help="obs column of cell types, by which matches are judged; cell_type or the like.")
+]
 Layer = Annotated[str | None, typer.Option(help="Layer of the raw counts; X by default.")]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal models on one CPU.")]
 PresetName = Annotated[str, typer.Option("--preset", help="fast, default or best.")]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unisono.evaluation.labels import cell_labels
 from unisono.evaluation.outputs import Matched, Predicted, matchings, predictions
 from unisono.evaluation.report_data import Direction, EvaluationReport, Numbers, Pairing, Sample, sampled, space_of
 from unisono.evaluation.scores import Score, details_of, matching_rows, prediction_rows, read_test, table_of
@@ -41,6 +42,7 @@ def evaluation_report(
     model: Unisono,
     test: MuData,
     *,
+    label_key: str | None = None,
     source_name: str = "test",
     force: bool = False,
     numbers: Numbers | None = None,
@@ -50,14 +52,16 @@ def evaluation_report(
     Args:
         model: fitted on other cells.
         test: raw counts, at least two of the model's modalities over shared cell names.
+        label_key: as of `evaluate`.
         source_name: what messages call the data.
         force: continue even where the test cells hold less than a tenth of what the model reads.
         numbers: further numbers of cells to show in the shared space, in addition to their novelty.
 
     Raises:
-        BadInput: the cells cannot be read by the model, or no cell has two modalities.
+        BadInput: the cells cannot be read by the model, no cell has two modalities, or no column is called `label_key`.
     """
     cells, transductive = read_test(model, test, source_name, force=force)
+    labels = cell_labels(model, test, cells, label_key, source_name)
     rows: list[Score] = []
     directions: list[Direction] = []
     for predicted in predictions(model, cells, with_draws=True):
@@ -67,9 +71,9 @@ def evaluation_report(
         directions.append(_direction(model, predicted, details, groups))
     pairings: list[Pairing] = []
     for matched in matchings(model, cells):
-        rows += matching_rows(matched)
+        rows += matching_rows(matched, labels)
         pairings.append(_pairing(model, matched))
-    scores = table_of(rows, source_name)
+    scores = table_of(rows, source_name, labels)
     novelty = {"novelty": {m: model.fitted.novelty(view) for m, view in cells.views.items()}}
     return EvaluationReport(
         source_name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from unisono.cli.options import (
     Data,
     Device,
     Force,
+    LabelKey,
     Layer,
     Modalities,
     Model,
@@ -121,11 +123,13 @@ def demo(
     batch_key: BatchKey = None,
     modalities: Modalities = None,
     preset: PresetName = "fast",
+    label_key: LabelKey = None,
     seed: Seed = 0,
     device: Device = "auto",
     force: Force = False,
 ) -> None:
     """The whole main job in one go: simulate (or read) cells, fit on four fifths, predict and match the rest."""
+    from unisono.cli.evaluation import evaluate_into
     from unisono.demo import run
 
     chosen = config_of(preset, seed, None)
@@ -139,6 +143,7 @@ def demo(
             device=device,
             force=force,
             on_epoch=on_epoch,
+            score=partial(evaluate_into, label_key=label_key, force=force),
             say=say,
         )
     print_scores(scores)
