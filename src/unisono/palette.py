@@ -18,11 +18,18 @@ ACCENT = "#a3240f"
 _SHADES = ((0, 0.0), (0, 0.4), (255, 0.45))
 """Grey to mix in, and its share: as they are, darker, lighter."""
 
+_ON_DARK = (255, 0.3)
+
 
 def class_colours(n: int) -> list[str]:
     """Colours of so many classes: the seven, then these darker, then lighter; from the 22nd on they recur."""
     shades = [_mixed(colour, *shade) for shade in _SHADES for colour in CLASSES]
     return [shades[place % len(shades)] for place in range(n)]
+
+
+def on_dark(colour: str) -> str:
+    """The same hue, lighter, to show on black."""
+    return _mixed(colour, *_ON_DARK)
 
 
 def _mixed(colour: str, grey: int, share: float) -> str:

@@ -32,7 +32,7 @@ _MIN_CELLS = 10
 """Cells that a feature of a large panel has to be found in: one seen in one or two is predicted by chance."""
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
-_CELLS_A_BIN = 20
+_CELLS_A_BIN = 40
 """Cells behind a point of the reliability, where there are enough for several points."""
 
 _VALUES_AT_A_TIME = 2**21
