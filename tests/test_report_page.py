@@ -165,6 +165,10 @@ def test_settings_of_equal_figures_stand_once_with_a_word_why(which, like, word)
     (joined,) = tables.matching_tables(with_equal_settings(one, which, like))
     assert len(joined.columns) == 3
     assert word in joined.note
+    assert "total counts help" in joined.note
+    without = [each for each in one if each.within is None]
+    (alone,) = tables.matching_tables(with_equal_settings(tuple(without), which, like))
+    assert ("total counts help" in alone.note) == (len(alone.columns) > 1)
     several = tables.matching_tables(with_equal_settings(report().pairings, which, like))
     assert len(several) == 3
     assert word in several[0].note
@@ -193,12 +197,12 @@ def test_ridge_and_type_stand_beside_the_headline_figures():
     key = next(key for key in prediction.keys if key.of == "RNA → protein")
     scores = report().scores
     assert key.value == f"{scores.value('rna', 'adt', 'pearson'):.2f}"
-    assert key.beside == (f"ridge {scores.value('rna', 'adt', 'ridge_pearson'):.2f}",)
+    assert key.compared == (f"ridge {scores.value('rna', 'adt', 'ridge_pearson'):.2f}",)
     peaks = next(key for key in prediction.keys if key.of == "RNA → chromatin")
-    assert peaks.beside == (f"ridge {scores.value('rna', 'atac', 'ridge_auroc'):.2f}",)
+    assert peaks.compared == (f"ridge {scores.value('rna', 'atac', 'ridge_auroc'):.2f}",)
     pair = next(key for key in matching.keys if key.of == "RNA ↔ protein")
     same, first = (scores.get("rna", "adt", name) for name in ("label_transfer_accuracy", "recall_at_10"))
-    assert pair.beside == (
+    assert pair.compared == (
         f"right type: {words.share(same.value)} (chance {words.share(same.chance)})",
         f"partner in first 10: {words.share(first.value)} (chance {words.share(first.chance)})",
     )

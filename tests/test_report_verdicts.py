@@ -135,6 +135,18 @@ def test_where_content_tells_the_modality_it_says_so_and_what_it_means():
     assert found.startswith("Content does not tell the modality, as it should be: balanced accuracy 0.55")
 
 
+def test_the_probe_that_tells_the_most_of_a_space_is_the_one_that_counts():
+    rows = [probe("modality", "rna+adt", 0.95, 0.55), probe("modality", "rna+adt", 0.99, 0.87, probe="neighbours")]
+    (found,) = verdicts.content(rows)
+    assert "0.99 (RNA ↔ protein)" in found
+    assert "X_unisono tells it too: balanced accuracy 0.87" in found
+    by_type = [
+        probe("batch", "rna", 0.8, 0.5, **{"cell type": 0.5}),
+        probe("batch", "rna", 0.7, 0.5, **{"cell type": 0.75}),
+    ]
+    assert verdicts.content(by_type) == []
+
+
 def test_pairs_that_part_are_named_together_and_those_that_mix_apart():
     rows = [probe("modality", f"{a}+{b}", told, 0.5) for a, b, told in
             (("atac", "rna", 0.9), ("atac", "adt", 0.5), ("rna", "adt", 0.8))]  # fmt: skip

@@ -7,6 +7,7 @@
   const NAMELESS = /^(other|not given|unknown|unassigned|undefined|ambiguous|nan|n\/?a|none|-)$/i;
   const MAX_LINES = 200;
   const MAX_LETTERS = 28;
+  const LETTERS_OF_TWO = 16;
   const FEW = 40;
   const MANY = 3000;
   const narrow = matchMedia("(max-width: 40rem)");
@@ -21,7 +22,7 @@
   /** Text that plotly shows letter by letter: its labels read a little HTML. */
   const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   /** A name with room for a plot next to it. */
-  const short = (text) => (text.length > MAX_LETTERS ? `${text.slice(0, MAX_LETTERS - 1)}…` : text);
+  const short = (text, most = MAX_LETTERS) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
   const number = (value) => value.toLocaleString("en");
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const shaded = (shades) => (dark.matches ? shades.dark : shades.light);
@@ -85,11 +86,12 @@
     };
     for (const name of ["xaxis", "yaxis"]) {
       const own = layout[name] ?? {};
-      found[name] = { ...axis, ...own, title: { standoff: 10, ...(own.title ?? {}), font: { size: 14, color: colour("soft") } } };
+      found[name] = { ...axis, ...own, title: { standoff: 10, ...(own.title ?? {}), font: { size: narrow.matches ? 12 : 14, color: colour("soft") } } };
     }
     return found;
   };
   const below = { orientation: "h", x: 0, xanchor: "left", y: -0.2, yanchor: "top", itemsizing: "constant" };
+  const twoColumns = { entrywidth: 0.48, entrywidthmode: "fraction", font: { size: 11 } };
   const onTheRight = { x: 1.01, xanchor: "left", y: 1, yanchor: "top", itemsizing: "constant" };
   const config = {
     responsive: true,
@@ -159,7 +161,7 @@
       text: points.map(text),
       customdata: points,
       hovertemplate: "%{text}<extra></extra>",
-      name: plain(short(name)),
+      name: plain(short(name, narrow.matches ? LETTERS_OF_TWO : MAX_LETTERS)),
       marker: { size: Math.max(3.5, Math.min(8, 220 / Math.sqrt(x.length))), opacity: 0.75, line: { width: 0 }, ...marker },
     });
     const shade = (label, i, place) =>
@@ -210,11 +212,13 @@
       const isWide = !narrow.matches;
       const bare = { showgrid: false, showline: false, zeroline: false, showticklabels: false, ticks: "", title: { text: "" } };
       const label = chosenLabel();
+      const nRows = Math.ceil((label?.levels.length ?? 0) / 2);
+      element("plot-space").style.height = isWide ? "" : `${17 + 1.25 * nRows}rem`;
       draw("plot-space", traces(), {
         xaxis: { ...bare, range: range(x) },
         yaxis: { ...bare, range: range(y), scaleanchor: "x", scaleratio: 1 },
         showlegend: label !== undefined,
-        legend: { ...(isWide ? onTheRight : { ...below, y: -0.02 }), font: { size: 13 } },
+        legend: isWide ? { ...onTheRight, font: { size: 13 } } : { ...below, ...twoColumns, y: -0.02 },
         margin: { l: 4, r: isWide ? 16 : 4, t: 34, b: 4 },
         shapes: standing(),
         dragmode: isWide ? "pan" : false,

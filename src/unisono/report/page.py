@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
@@ -90,7 +90,7 @@ def render(report: EvaluationReport, *, command: Sequence[str] = (), probes: Seq
         **payload(report, plane(report.space.vectors)),
         "palette": {"light": palette.CLASSES, "dark": palette.CLASSES_ON_DARK},
         "modalities": {spec_of(m).label: shades(m) for m in report.n_cells},
-        "drawings": {drawing.name: {**drawing.document, "texts": drawing.texts} for drawing in drawings},
+        "drawings": {drawing.name: {**drawing.document, "texts": _unbroken(drawing.texts)} for drawing in drawings},
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["unbroken"] = words.unbroken
@@ -125,6 +125,10 @@ def render(report: EvaluationReport, *, command: Sequence[str] = (), probes: Seq
         words=words,
         most_features=MAX_FEATURES,
     )
+
+
+def _unbroken(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: words.unbroken(text) for name, text in texts.items()}
 
 
 def _write(place: Path, page: str) -> None:

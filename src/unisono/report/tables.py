@@ -17,6 +17,7 @@ from unisono.report.words import Meaning
 from unisono.types import Modality
 
 Row = Mapping[str, str | float]
+_WITH_DEPTH = " With depth, total counts help too: right only if both sides come from the same physical cells."
 _COUNT = "n_without_correlation"
 """The one metric that is a number of features."""
 
@@ -27,7 +28,7 @@ class Key:
 
     of: str
     value: str
-    beside: tuple[str, ...]
+    compared: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -89,19 +90,19 @@ def _prediction_key(report: EvaluationReport, direction: Direction) -> Key:
     pair = direction.source, direction.target
     metric = "auroc" if report.scores.get(*pair, "auroc") else "pearson"
     ridge = report.scores.get(*pair, f"ridge_{metric}")
-    beside = (f"ridge {ridge.value:.2f}",) if ridge else ()
-    return Key(words.arrow(*pair), f"{report.scores.value(*pair, metric):.2f}", beside)
+    compared = (f"ridge {ridge.value:.2f}",) if ridge else ()
+    return Key(words.arrow(*pair), f"{report.scores.value(*pair, metric):.2f}", compared)
 
 
 def _matching_key(report: EvaluationReport, pairing: Pairing) -> Key:
     pair = pairing.left, pairing.right
-    beside = []
+    compared = []
     for metric, name in (("label_transfer_accuracy", "right type"), ("recall_at_10", "partner in first 10")):
         score = report.scores.get(*pair, metric)
         if score is not None:
             chance = "" if score.chance is None else f" (chance {words.share(score.chance)})"
-            beside.append(f"{name}: {words.share(score.value)}{chance}")
-    return Key(words.tie(*pair), words.share(report.scores.value(*pair, "foscttm")), tuple(beside))
+            compared.append(f"{name}: {words.share(score.value)}{chance}")
+    return Key(words.tie(*pair), words.share(report.scores.value(*pair, "foscttm")), tuple(compared))
 
 
 def figure_tables(report: EvaluationReport) -> list[FigureTable]:
@@ -136,7 +137,7 @@ def matching_tables(report: EvaluationReport) -> list[FigureTable]:
         counts = words.listed(list(dict.fromkeys(f"{each.n_cells:,}" for each in pairings)))
         note = f"Among {counts} cells on either side. Grey: what guessing would get."
         if any(each.depth for each in pairings):
-            note += " With depth, total counts help too: right only if both sides come from the same physical cells."
+            note += _WITH_DEPTH
         outputs = [(each.left, each.right, each.within, each.depth) for each in pairings]
         if report.pairings and all(each.within is None for each in report.pairings):
             note += " All test cells are of one batch, so that there is no other figure within batch."
@@ -154,11 +155,9 @@ def _with_equal_settings_joined(table: FigureTable, pairings: Sequence[Pairing])
     joined = [(place, first[place]) for place in range(len(first)) if first[place] != place]
     lines = tuple(Line(line.meaning, tuple(line.cells[place] for place in kept)) for line in table.lines)
     notes = (_why_equal(table.columns[a], table.columns[b], pairings[a].depth != pairings[b].depth) for a, b in joined)
+    note = table.note if any(pairings[place].depth for place in kept) else table.note.replace(_WITH_DEPTH, "")
     return replace(
-        table,
-        columns=tuple(table.columns[place] for place in kept),
-        lines=lines,
-        note=" ".join([table.note, *notes]),
+        table, columns=tuple(table.columns[place] for place in kept), lines=lines, note=" ".join([note, *notes])
     )
 
 

@@ -131,10 +131,10 @@ def space(report: EvaluationReport) -> str:
 
 def content(probes: Sequence[Row]) -> list[str]:
     """What content and the shared space tell that they should not, and what that means for their use."""
-    rows = _of(probes, "modality", "linear")
+    rows = _of(probes, "modality")
     told = [row for row in rows if _above_chance(row, "content")]
     mixed = [row for row in rows if not _above_chance(row, "content")]
-    batches = [text for row in _of(probes, "batch", "linear") if (text := _of_batch(row))]
+    batches = [text for row in _of(probes, "batch") if (text := _of_batch(row))]
     return [*([_told(told)] if told else []), *([_mixed(mixed)] if mixed else []), *batches]
 
 
@@ -142,9 +142,15 @@ def _above_chance(row: Row, space: str) -> bool:
     return float(row[space]) - float(row["chance"]) > _TOLD
 
 
-def _of(probes: Sequence[Row], label: str, how: str) -> list[Row]:
-    wanted = {"content", "embedding", "chance", "of"}
-    return [row for row in probes if row.get("what") == label and row.get("probe") == how and wanted <= set(row)]
+def _of(probes: Sequence[Row], label: str) -> list[Row]:
+    """A row for each modality or pair, of the probe that tells the most of each space."""
+    wanted = {"what", "of", "chance", "content", "embedding"}
+    found: dict[str, dict[str, str | float]] = {}
+    for row in (row for row in probes if wanted <= set(row) and row["what"] == label):
+        best = found.setdefault(str(row["of"]), dict(row))
+        for space in {"content", "embedding", "cell type"} & set(row):
+            best[space] = max(float(best[space]), float(row[space]))
+    return list(found.values())
 
 
 def _mixed(rows: Sequence[Row]) -> str:
@@ -174,8 +180,7 @@ def _accuracies(rows: Sequence[Row], space: str) -> str:
 
 def _of_batch(row: Row) -> str:
     """Nothing where content tells the batch no better than chance or than cell types do."""
-    composition = row.get("cell type", "")
-    least = max(float(row["chance"]), float(composition) if composition != "" else 0.0)
+    least = max(float(row["chance"]), float(row.get("cell type", 0.0)))
     own = float(row["content"])
     if own - least <= _TOLD:
         return ""
