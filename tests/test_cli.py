@@ -275,6 +275,7 @@ def test_evaluate_prints_and_writes_the_figures_and_a_page_with_the_command(unis
     lines = ended.out.splitlines()
     assert len(lines) == 2 + 6 + 3 <= 12
     assert max(map(len, lines)) <= 80
+    assert lines[7].endswith("same cell_type")
     (line,) = (line.split() for line in lines if line.startswith("rna -> adt"))
     assert line[3::2] == [f"{wanted.value('rna', 'adt', name):.3f}" for name in ("pearson", "ridge_pearson")]
     (line,) = (line.split() for line in lines if line.startswith("rna ~ adt"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from itertools import combinations, permutations
 
 import anndata
@@ -86,6 +87,25 @@ def test_the_files_are_the_answers_of_the_model(shown):
         found = anndata.read_h5ad(folder / "out" / f"{left}-to-{right}.h5ad")
         wanted = model.match(test, test, between=(left, right)).match_posterior.probabilities
         np.testing.assert_allclose(found.X.toarray(), wanted.toarray(), atol=1e-6)
+
+
+def test_the_bar_of_the_fit_is_gone_before_the_scoring_begins(tmp_path):
+    pair, order = take(training(), slice(0, 60)), []
+    rebuilt({"rna": pair["rna"], "adt": pair["adt"]}).write_h5mu(tmp_path / "pair.h5mu")
+
+    @contextmanager
+    def bar():
+        yield lambda epoch: order.append("epoch")
+        order.append("gone")
+
+    def score(out, model, test, source_name):
+        order.append(f"scoring {test.n_obs} of {source_name}")
+        return evaluate(model, test)
+
+    changes = {"progress": bar(), "score": score, "data": tmp_path / "pair.h5mu"}
+    run(tmp_path / "out", **options(**changes))
+    assert order[-2:] == ["gone", "scoring 12 of pair.h5mu"]
+    assert not (tmp_path / "out" / "metrics.json").exists()
 
 
 def test_it_says_what_it_does(shown):

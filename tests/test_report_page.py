@@ -208,6 +208,12 @@ def test_ridge_and_type_stand_beside_the_headline_figures():
     )
 
 
+def test_the_page_says_which_column_the_cell_types_are_from():
+    assert ("Cell types read from", "obs column cell_type") in tables.provenance(report())
+    bare = replace(report(), scores=Scores(report().scores.rows))
+    assert not any("types" in name for name, _ in tables.provenance(bare))
+
+
 def test_pictures_stand_before_tables_and_a_verdict_before_both():
     text = rendered()
     for name in ("space", "prediction", "matching"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,14 +37,14 @@ def run(
     modalities: Mapping[str, str] | None = None,
     device: str = "auto",
     force: bool = False,
-    on_epoch: OnEpoch | None = None,
+    progress: AbstractContextManager[OnEpoch | None] | None = None,
     score: Score | None = None,
     say: Callable[[str], None],
 ) -> Scores:
     """Fit on four fifths of the cells, predict, match and score the rest; everything lands in the folder `out`.
 
     The test cells are those of `unisono.splits.random_split`. `score` writes what it finds into the folder; by default
-    metrics.json alone.
+    metrics.json alone. `progress` is entered for the fit and told of its epochs.
 
     Raises:
         BadInput: the file cannot be used, or `out` holds something and `force` is not set.
@@ -62,15 +63,16 @@ def run(
         mdata, source_name = read_mudata(data), data.name
     training, test = random_split(mdata, modalities=modalities).take(mdata)
     say(f"fitting on {training.n_obs:,} of {mdata.n_obs:,} cells")
-    model = fit(
-        training,
-        batch_key=batch_key,
-        modalities=modalities,
-        config=config,
-        device=device,
-        on_epoch=on_epoch,
-        source_name=source_name,
-    )
+    with progress or nullcontext() as on_epoch:
+        model = fit(
+            training,
+            batch_key=batch_key,
+            modalities=modalities,
+            config=config,
+            device=device,
+            on_epoch=on_epoch,
+            source_name=source_name,
+        )
     out.mkdir(parents=True, exist_ok=True)
     model.save(out / "model", force=force)
     _write_outputs(model, test, out, source_name, force)

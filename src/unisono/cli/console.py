@@ -52,23 +52,25 @@ def print_scores(scores: Scores) -> None:
 def score_lines(scores: Scores) -> list[str]:
     """The headline figures in lines of at most 80 columns: nine and two heads of three modalities."""
     tables: list[list[list[str]]] = []
-    for task, head, metrics in _HEADLINES:
+    for task, names, metrics in _HEADLINES:
         pairs = dict.fromkeys((row.source, row.target) for row in scores.rows if row.task == task)
+        head = [name.replace(_LABEL, f"same {scores.label_key}"[:20]) for name in names]
         rows = [
             [f"{a} {_TIES[task]} {b}", *(_figure(scores.get(a, b, metric)) for metric in metrics)] for a, b in pairs
         ]
         if rows:
-            tables.append([list(head), *rows])
+            tables.append([head, *rows])
     width = max((len(row[0]) for rows in tables for row in rows), default=0)
     return [line for rows in tables for line in _aligned(rows, width)]
 
 
+_LABEL = "same label"
 _TIES = {"prediction": "->", "matching": "~"}
 _HEADLINES = (
     ("prediction", ("prediction (chance)", "correlation", "ridge, same codes"), ("pearson", "ridge_pearson")),
     (
         "matching",
-        ("matching (chance)", "FOSCTTM", "among first 10", "type right"),
+        ("matching (chance)", "FOSCTTM", "among first 10", _LABEL),
         ("foscttm", "recall_at_10", "label_transfer_accuracy"),
     ),
 )
@@ -97,7 +99,7 @@ def progress(max_epochs: int, device: str) -> Iterator[Any]:
 
     columns = (
         TextColumn("epoch {task.completed:>3.0f}/{task.total:.0f}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=12),
         TimeElapsedColumn(),
         TextColumn("validation: correlation {task.fields[correlation]} · FOSCTTM {task.fields[foscttm]}"),
     )

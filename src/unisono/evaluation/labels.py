@@ -78,7 +78,7 @@ def cell_labels(
         {str(name) for m in cells.modalities for table in tables_of(test, m, model.record) for name in table}
     )
     what = f"no obs column {column!r} with a label of a cell (there are: {', '.join(known[:8])})."
-    raise bad_input("E029", source_name, what, "name one, or leave label_key out")
+    raise bad_input("E029", source_name, what, "name one, or leave label_key (in the shell --label-key) out")
 
 
 def _of_column(model: Unisono, test: MuData, cells: Cells, column: str) -> dict[str, str]:

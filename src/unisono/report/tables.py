@@ -289,6 +289,8 @@ def provenance(report: EvaluationReport) -> list[tuple[str, str]]:
         ("Fitted on", f"{record.device}, in {record.seconds:,.0f} s"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
     ]
+    if report.scores.label_key is not None:
+        rows.append(("Cell types read from", f"obs column {report.scores.label_key}"))
     for each in record.unlabelled:
         rows.append(("Cells seen without labels", f"{_counts(each.n_cells)} ({each.how})"))
     return rows

@@ -133,17 +133,16 @@ def demo(
     from unisono.demo import run
 
     chosen = config_of(preset, seed, None)
-    with progress(chosen.max_epochs, device) as on_epoch:
-        scores = run(
-            out,
-            data=data,
-            batch_key=batch_key,
-            modalities=mapping_in(modalities),
-            config=chosen,
-            device=device,
-            force=force,
-            on_epoch=on_epoch,
-            score=partial(evaluate_into, label_key=label_key, force=force),
-            say=say,
-        )
+    scores = run(
+        out,
+        data=data,
+        batch_key=batch_key,
+        modalities=mapping_in(modalities),
+        config=chosen,
+        device=device,
+        force=force,
+        progress=progress(chosen.max_epochs, device),
+        score=partial(evaluate_into, label_key=label_key, force=force),
+        say=say,
+    )
     print_scores(scores)
