@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
+import numpy as np
 import pytest
 from report_fixtures import HOSTILE, PROBES, report
 
@@ -243,6 +244,11 @@ def test_peaks_are_shown_as_two_groups_of_cells(wide):
     assert traces(wide, "values") == ["closed in this cell", "open in this cell"]
     assert len(values(wide, "values", "x", 0)) + len(values(wide, "values", "x", 1)) == 43
     assert "mean predicted probability" in label(wide, "values")
+    for place in range(0, 60, 4):
+        wide.select_option("#values-feature", str(place))
+        bars = wide.evaluate("document.getElementById('plot-values').calcdata.map((bars) => bars.map((bar) => bar.p))")
+        widths = [np.diff(each).min() for each in bars if len(each) > 1]
+        assert np.ptp(widths) < 1e-9, place
 
 
 def test_the_setting_changes_the_curves_and_their_words(wide):

@@ -402,6 +402,7 @@
           x: group(isOpen),
           histnorm: "probability",
           nbinsx: 40,
+          bingroup: "both",
           name,
           opacity: 0.65,
           marker: { color: isOpen ? shaded(chosen.colour) : colour("soft") },

@@ -160,7 +160,7 @@ def _mixed(rows: Sequence[Row]) -> str:
 def _told(rows: Sequence[Row]) -> str:
     """That modalities part in content, what it does to matching, and what to cluster on."""
     text = (
-        f"Content tells the modality: {_accuracies(rows, 'content')}. Cells of the two part in content. It hardly "
+        f"Content tells the modality: {_accuracies(rows, 'content')}. Cells part by modality there. It hardly "
         "hinders matching, which ranks cells across modalities and corrects for what all cells of one have in common."
     )
     shared = _accuracies(rows, "embedding")
