@@ -15,6 +15,7 @@ ROOT = Path(unisono.__file__).parent
 LEVELS = {
     "types": 1,
     "config": 1,
+    "palette": 1,
     "messages": 1,
     "metrics": 1,
     "device": 2,

@@ -98,7 +98,7 @@ def test_fit_writes_a_model_that_loads(unisono, store):
     assert model.config == resolved(wanted, {"atac": 90, "rna": 60, "adt": 8})
     assert model.record.batch_key == "batch"
     assert list(model.fitted.predictor.styles["rna"].batches) == ["b1", "b2"]
-    assert "matching rank" in ended.err
+    assert "validation cells: correlation " in ended.err
     assert [path.name for path in Path().iterdir()] == ["a model"]
 
 
@@ -109,7 +109,10 @@ def test_predict_writes_what_the_model_predicts(unisono, store):
     np.testing.assert_allclose(found.X, wanted.X, rtol=1e-6)
     assert list(found.obs_names) == list(test_cells().obs_names)
     assert list(found.var_names) == list(training()["adt"].var_names)
-    assert dict(found.uns["unisono"]) == {"source": "rna", "target": "adt", "scale": "per-cell CLR"}
+    said = dict(found.uns["unisono"])
+    assert (said["source"], said["target"], said["scale"], said["seed"]) == ("rna", "adt", "per-cell CLR", 0)
+    assert said["model"] == small_model().fitted.fingerprint
+    assert found.obs["cell_type"].tolist() == test_cells()["rna"].obs["cell_type"].tolist()
 
 
 def test_predict_takes_reference_cells_from_a_file(unisono, store):
@@ -268,10 +271,30 @@ def test_evaluate_prints_and_writes_the_figures_and_a_page_with_the_command(unis
     assert str(store) not in text
     document = json.loads(Path("scores/metrics.json").read_text())
     wanted = evaluate(small_model(), test_cells())
-    assert_rows(document["scores"], wanted)
+    assert_rows(document["table"], wanted)
     assert document["test"] == "query.h5mu"
     assert document["model"]["fingerprint"] == small_model().record.fingerprint
-    assert f"{wanted.value('rna', 'adt', 'pearson'):.4f}" in ended.out
+    assert document["label_key"] == wanted.label_key == "cell_type"
+    lines = ended.out.splitlines()
+    assert len(lines) == 2 + 6 + 3 <= 12
+    assert max(map(len, lines)) <= 80
+    assert lines[7].endswith("same cell_type")
+    (line,) = (line.split() for line in lines if line.startswith("rna -> adt"))
+    assert line[3::2] == [f"{wanted.value('rna', 'adt', name):.3f}" for name in ("pearson", "ridge_pearson")]
+    (line,) = (line.split() for line in lines if line.startswith("rna ~ adt"))
+    names = ("foscttm", "recall_at_10", "label_transfer_accuracy")
+    assert line[3::2] == [f"{wanted.value('rna', 'adt', name):.3f}" for name in names]
+    assert line[4::2] == [f"({wanted.get('rna', 'adt', name).chance:.2g})" for name in names]
+
+
+def test_evaluate_judges_matches_by_the_column_that_is_named(unisono):
+    line = "evaluate @model @query.h5mu -o scores --device cpu --no-report"
+    assert unisono(f"{line} --label-key batch").code == 0
+    found = json.loads(Path("scores/metrics.json").read_text())
+    wanted = evaluate(small_model(), test_cells(), label_key="batch")
+    assert_rows(found["table"], wanted)
+    assert found["label_key"] == "batch"
+    assert "'nothing'" in unisono(f"{line} --force --label-key nothing").err
 
 
 @pytest.mark.usefixtures("_flat")
@@ -318,7 +341,7 @@ def test_evaluate_without_scikit_learn_warns_and_writes_the_rest(unisono, store,
     assert "W066 query.h5mu: content and style were not probed" in ended.err
     document = json.loads(Path("scores/metrics.json").read_text())
     assert "disentanglement" not in document
-    assert_rows(document["scores"], evaluate(small_model(), test_cells()))
+    assert_rows(document["table"], evaluate(small_model(), test_cells()))
 
 
 def test_check_prints_a_row_for_each_modality(unisono, store):
@@ -364,7 +387,8 @@ def test_check_with_a_model_compares_features(unisono, store):
     assert unisono("check fewer.h5mu").code == 2
 
 
-def test_demo_runs_on_a_file(unisono, store, monkeypatch):
+@pytest.mark.usefixtures("_flat")
+def test_demo_runs_on_a_file_and_leaves_a_page(unisono, store, monkeypatch):
     monkeypatch.setattr(
         "unisono.cli.commands.models.config_of", lambda *_: tiny(max_epochs=1, validation={"fraction": 0})
     )
@@ -372,9 +396,12 @@ def test_demo_runs_on_a_file(unisono, store, monkeypatch):
         "demo -o shown --data @unusual.h5mu --modalities 'gene stuff=rna,tags=adt' --batch-key batch --device cpu"
     )
     assert ended.code == 0, ended.err
-    rows = json.loads(Path("shown/metrics.json").read_text())["scores"]["prediction"]
+    rows = json.loads(Path("shown/metrics.json").read_text())["table"]["prediction"]
     wanted = next(row for row in rows if (row["source"], row["metric"]) == ("rna", "pearson"))
-    assert f"{wanted['value']:.4f}" in ended.out
+    assert f"{wanted['value']:.3f}" in ended.out
+    assert len(ended.out.splitlines()) == 2 + 2 + 1
+    assert "shown/report.html shows" in ended.err
+    assert Path("shown/report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert load("shown/model", device="cpu").modalities == ("rna", "adt")
 
 

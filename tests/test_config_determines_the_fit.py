@@ -55,12 +55,14 @@ ALLOWED = {
         ("_SAME_SET", 0.95), ("N_LEVELS", 200),
     },
     "names in a message, digits, axes": {
+        ("fingerprint", 12), ("model_rows", 12),
         ("style_named", 10), ("adapted", 5), ("fit_cells", 3), ("drawn_contents", 3),
     },
     "the unit of a scale: counts per 10,000": {("log1p_cp10k", 1e4), ("tf_idf", 1e4), ("_log_size", 1e4)},
     "the fewest cells that have a code": {("too_small", 3)},
     "how a fit is judged, which it does not depend on": {
-        ("_BEYOND", 3.0), ("_PERMUTATIONS", 30), ("_PERMUTED_CELLS", 500), ("at_chance", 12), ("_standardised", 1e-9),
+        ("_BEYOND", 3.0), ("_PERMUTATIONS", 30), ("_PERMUTED_CELLS", 500), ("at_chance", 12), ("_FEW", 50),
+        ("_standardised", 1e-9),
         ("_chance_correlation", 43), ("_MIN_FEATURES", 5), ("_of_name", 8),
     },
     "defaults of a modality, which the config of a fitted model names": {("RNA", 5000), ("ATAC", 50_000)},

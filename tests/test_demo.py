@@ -44,7 +44,11 @@ def shown(tmp_path_factory):
 def test_every_prediction_matching_and_figure_is_left_behind(shown):
     folder, scores, _ = shown
     assert {path.name for path in (folder / "out").iterdir()} == FILES
-    assert json.loads((folder / "out" / "metrics.json").read_text()) == {"scores": scores.to_dict()}
+    assert json.loads((folder / "out" / "metrics.json").read_text()) == {
+        "scores": scores.named(),
+        "table": scores.to_dict(),
+        "label_key": "cell_type",
+    }
 
 
 def taken_apart(mdata):
@@ -85,6 +89,20 @@ def test_the_files_are_the_answers_of_the_model(shown):
         np.testing.assert_allclose(found.X.toarray(), wanted.toarray(), atol=1e-6)
 
 
+def test_the_fit_is_shown_as_asked_and_scored_by_the_function_that_is_given(tmp_path, capsys):
+    pair, order = take(training(), slice(0, 60)), []
+    rebuilt({"rna": pair["rna"], "adt": pair["adt"]}).write_h5mu(tmp_path / "pair.h5mu")
+
+    def score(out, model, test, source_name):
+        order.append(f"scoring {test.n_obs} of {source_name}")
+        return evaluate(model, test)
+
+    run(tmp_path / "out", **options(progress=True, score=score, data=tmp_path / "pair.h5mu"))
+    assert capsys.readouterr().err.startswith("fit on cpu: 48 cells, rna 60 genes, adt 8 proteins")
+    assert order == ["scoring 12 of pair.h5mu"]
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
 def test_it_says_what_it_does(shown):
     folder, _, said = shown
     assert said[0] == "fitting on 121 of 151 cells"
@@ -105,7 +123,11 @@ def test_force_replaces_an_earlier_demonstration(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "metrics.json").write_text("{}")
     scores = run(tmp_path / "out", data=tmp_path / "pair.h5mu", force=True, **options())
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {"scores": scores.to_dict()}
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {
+        "scores": scores.named(),
+        "table": scores.to_dict(),
+        "label_key": "cell_type",
+    }
     wanted = {"model", "metrics.json", "adt-from-rna.h5ad", "rna-from-adt.h5ad", "rna-to-adt.h5ad"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == wanted
 

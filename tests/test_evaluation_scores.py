@@ -25,6 +25,7 @@ from model_fixtures import (
     training,
 )
 from scipy import sparse
+from sklearn.linear_model import RidgeCV
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from unisono import metrics
@@ -38,7 +39,15 @@ from unisono.types import MatchPosterior
 KINDS = ("rna", "adt")
 DIRECTIONS = (*PAIRS, *(pair[::-1] for pair in PAIRS))
 SETTINGS = ((None, False), ("batch", False), (None, True), ("batch", True))
-PREDICTION = ("pearson", "rmse", "mae", "pearson_per_cell", "overall_pearson", "n_without_correlation")
+PREDICTION = (
+    "pearson",
+    "rmse",
+    "mae",
+    "pearson_per_cell",
+    "overall_pearson",
+    "n_without_correlation",
+    "ridge_pearson",
+)
 MATCHING = (
     "foscttm",
     "recall_at_1",
@@ -49,6 +58,7 @@ MATCHING = (
     "calibration_error",
     "pair_auroc",
     "pair_auprc",
+    "label_transfer_accuracy",
 )
 
 
@@ -85,11 +95,11 @@ def foscttm_by_hand(s, groups=None):
 def test_there_is_a_row_for_every_direction_pair_and_setting():
     wanted = set()
     for source, target in DIRECTIONS:
-        names = (*PREDICTION, *(("auroc", "auprc") if target == "atac" else ("spearman",)))
+        names = (*PREDICTION, *(("auroc", "auprc", "ridge_auroc") if target == "atac" else ("spearman",)))
         wanted |= {("prediction", source, target, name, None, False) for name in names}
     wanted |= {("matching", *pair, name, *setting) for pair in PAIRS for name in MATCHING for setting in SETTINGS}
     assert {(row.task, *row.key) for row in scores().rows} == wanted
-    assert len(scores().rows) == len(wanted) == 6 * 7 + 2 + 3 * 4 * 9
+    assert len(scores().rows) == len(wanted) == 6 * 8 + 2 * 2 + 3 * 4 * 10
     assert all(type(row.value) is float and np.isfinite(row.value) for row in scores().rows)
 
 
@@ -112,7 +122,76 @@ def test_every_score_of_prediction_is_its_metric_of_what_predict_returns(source,
         del wanted["spearman"]
     rows = [row for row in scores().rows if row.task == "prediction"]
     found = {row.metric: row.value for row in rows if (row.source, row.target) == (source, target)}
+    found = {metric: value for metric, value in found.items() if not metric.startswith("ridge")}
     assert found == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize(("source", "target"), [("rna", "adt"), ("adt", "rna"), ("atac", "adt")])
+def test_the_ridge_is_scikit_learns_on_the_same_codes_at_one_of_the_penalties(source, target):
+    model = late_model()
+    codes = {m: model.fitted.preprocessors[m].transform(query_view_of(model, training(), m)) for m in (source, target)}
+    tested = model.fitted.preprocessors[source].transform(query_view_of(model, test_cells(), source))
+    ridge = RidgeCV(alphas=model.config.kernel.baseline_penalties).fit(codes[source].x, codes[target].x)
+    loadings, intercept = model.fitted.predictor.loadings(source, target)
+    predicted = np.maximum(ridge.predict(tested.x) @ loadings.T + intercept, 0)
+    wanted = metrics.mean_pearson(on_scale(test_cells()[target], target), predicted)
+    found = evaluate(model, test_cells())
+    assert found.value(source, target, "ridge_pearson") == pytest.approx(wanted, abs=2e-3)
+    assert abs(found.value(source, target, "pearson") - wanted) > 5e-3
+    assert found.get(source, target, "ridge_pearson").chance == 0.0
+
+
+def query_view_of(model, mdata, modality):
+    return query_view(mdata, modality, model.fitted.preprocessors, model.record)
+
+
+@pytest.mark.parametrize("within", [None, "batch"])
+@pytest.mark.parametrize(("left", "right"), PAIRS)
+def test_the_type_of_the_matched_cell_is_that_of_the_likeliest_one_and_chance_counts_all_pairs(left, right, within):
+    query, (other, _) = test_cells()[left], shuffled(test_cells()[right])
+    soft = small_model().match(query, other, within=within).to_anndata().X.toarray()
+    own, others = (side.obs["cell_type"].to_numpy(dtype=str) for side in (query, other))
+    found = scores().get(left, right, "label_transfer_accuracy", within=within)
+    assert found.value == pytest.approx(np.mean(others[soft.argmax(axis=1)] == own))
+    batches = [side.obs["batch"].to_numpy(dtype=str) for side in (query, other)]
+    is_possible = np.ones((43, 43), bool) if within is None else batches[0][:, None] == batches[1]
+    same = (own[:, None] == others) & is_possible
+    assert found.chance == pytest.approx((same.sum(axis=1) / is_possible.sum(axis=1)).mean())
+    assert 0 < found.chance < found.value < 1
+
+
+def relabelled(**columns):
+    """The test cells with other obs columns than their types."""
+    query = test_cells()
+    for part in query.mod.values():
+        types = part.obs.pop("cell_type").astype(str)
+        for name, of in columns.items():
+            part.obs[name] = of(types)
+    return query
+
+
+def test_the_column_of_labels_is_the_one_named_or_the_first_usual_one_and_is_told():
+    assert scores().label_key == "cell_type"
+    query = relabelled(leiden=lambda types: types, mine=lambda types: np.where(types == "type1", "a", "b"))
+    usual, named = evaluate(small_model(), query), evaluate(small_model(), query, label_key="mine")
+    assert (usual.label_key, named.label_key) == ("leiden", "mine")
+    chance = [each.get("rna", "adt", "label_transfer_accuracy").chance for each in (usual, named)]
+    assert chance[0] == scores().get("rna", "adt", "label_transfer_accuracy").chance
+    assert chance[1] > chance[0]
+    found = refusal(evaluate, small_model(), query, label_key="yours")
+    assert found.code == "E029"
+    assert "'yours'" in found.what
+
+
+def test_without_labels_their_rows_are_absent_and_cells_without_one_are_not_judged():
+    bare = evaluate(small_model(), relabelled())
+    assert bare.label_key is None
+    assert {row.metric for row in scores().rows} - {row.metric for row in bare.rows} == {"label_transfer_accuracy"}
+    some = relabelled(cell_type=lambda types: types.where(types == "type1"))
+    found = evaluate(small_model(), some).get("rna", "adt", "label_transfer_accuracy")
+    is_known = (test_cells()["rna"].obs["cell_type"] == "type1").to_numpy()
+    assert 3 < is_known.sum() < 40
+    assert found.chance == pytest.approx(is_known.mean())
 
 
 @pytest.mark.parametrize(("within", "depth"), SETTINGS)

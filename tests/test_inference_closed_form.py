@@ -1,8 +1,10 @@
 """Expected depth follows depth and content of the source; shrinkage spares peaks that are often open."""
 
 import numpy as np
+import pytest
+from sklearn.linear_model import Ridge, RidgeCV
 
-from unisono.inference.closed_form import ClosedFormTerms, LogOddsShrinkage, fit_expected_depth
+from unisono.inference.closed_form import ClosedFormTerms, LinearRidge, LogOddsShrinkage, fit_expected_depth
 from unisono.modalities import Known
 from unisono.preprocessing.align import align
 from unisono.preprocessing.preprocessor import StandardisedCodes
@@ -58,3 +60,21 @@ def test_the_factor_is_half_the_strength_where_a_peak_was_open_as_often_as_the_p
     scale = LogOddsShrinkage(0.6, 4.0).scale(np.array([0.0, 4.0, 12.0]))
     np.testing.assert_allclose(scale, [0.0, 0.3, 0.45], rtol=1e-6)
     np.testing.assert_allclose(LogOddsShrinkage(0.6, 0.0).scale(np.array([0.5, 7.0])), [0.6, 0.6], rtol=1e-6)
+
+
+PENALTIES = (0.5, 20.0, 3000.0)
+
+
+@pytest.mark.parametrize(("noise", "wanted"), [(0.05, 0.5), (5.0, 20.0), (12.0, 3000.0)])
+def test_the_ridge_is_scikit_learns_at_the_penalty_of_the_least_leave_one_out_error(noise, wanted):
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((61, 7)) + 2.0
+    y = x @ rng.standard_normal((7, 3)) + noise * rng.standard_normal((61, 3)) - 1.0
+    other = rng.standard_normal((11, 7)).astype(np.float32)
+    chosen = RidgeCV(alphas=PENALTIES).fit(x, y)
+    assert chosen.alpha_ == wanted
+    found = LinearRidge.fit(x.astype(np.float32), y.astype(np.float32), PENALTIES)
+    np.testing.assert_allclose(found.predict(other), chosen.predict(other), rtol=1e-4, atol=1e-4)
+    fixed = Ridge(alpha=20.0).fit(x, y).predict(other)
+    one = LinearRidge.fit(x.astype(np.float32), y.astype(np.float32), (20.0,))
+    np.testing.assert_allclose(one.predict(other), fixed, rtol=1e-4, atol=1e-4)

@@ -185,7 +185,8 @@ def test_log_normalised_values_are_refused_with_where_raw_counts_may_be(make):
     top = np.log1p(COUNTS.max() * 7.3)
     assert f"X: max {top:.3g}, 0% integers: looks log1p-normalised" in finding.what
     assert finding.remedy == (
-        'read the raw counts at layers[\'counts\'] (or .raw): layer={"rna": "counts", "adt": "X"}, in the shell --layer rna=counts,adt=X'
+        "read the raw counts at layers['counts'] (or .raw): "
+        'layer={"rna": "counts", "adt": "X"}, in the shell --layer rna=counts,adt=X'
     )
 
 

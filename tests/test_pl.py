@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from functools import cache
@@ -12,12 +13,13 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from matplotlib.colors import to_rgba
-from model_fixtures import correlations, late_model, on_scale, small_model, take, test_cells
+from model_fixtures import correlations, late_model, on_scale, rebuilt, small_model, take, test_cells, tiny, training
 from scipy.stats import spearmanr
 
 import unisono as un
 from unisono.metrics import reliability, top_match
 from unisono.modalities import spec_of
+from unisono.palette import CLASSES, class_colours
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -115,26 +117,27 @@ def test_what_cannot_be_drawn_is_refused():
 
 
 def test_features_are_bars_of_their_correlation_best_first():
-    ax = un.pl.features(predicted(), test_cells())
+    ax = un.pl.features(late_model(), test_cells(), "rna", "adt")
     truth = on_scale(test_cells()["adt"], "adt")
     wanted = correlations(predicted().X, truth)
     order = np.argsort(-wanted)
     np.testing.assert_allclose([bar.get_width() for bar in ax.patches], wanted[order], rtol=1e-4)
     assert [text.get_text() for text in ax.get_yticklabels()] == predicted().var_names[order].tolist()
-    assert ax.get_title() == f"adt: 8 features, mean {wanted.mean():.3f}"
+    assert ax.get_title() == f"adt from rna: 8 features, mean {wanted.mean():.3f}"
 
 
 def test_features_are_paired_by_cell_name_and_by_feature_name():
-    shuffled = test_cells()["adt"][np.random.default_rng(0).permutation(43)].copy()[:, np.arange(8)[::-1]].copy()
-    widths = [
-        [bar.get_width() for bar in un.pl.features(predicted(), cells).patches] for cells in (test_cells(), shuffled)
-    ]
+    query = test_cells()
+    shuffled = query["adt"][np.random.default_rng(0).permutation(43)].copy()[:, np.arange(8)[::-1]].copy()
+    both = query, rebuilt({"rna": query["rna"], "adt": shuffled})
+    drawn = [un.pl.features(late_model(), cells, "rna", "adt") for cells in both]
+    widths = [[bar.get_width() for bar in ax.patches] for ax in drawn]
     np.testing.assert_allclose(widths[0], widths[1], rtol=1e-6)
 
 
 def test_many_features_are_a_falling_curve_with_names_at_its_ends():
     found = late_model().predict(test_cells(), "adt", "rna")
-    ax = un.pl.features(found, test_cells(), figure="spearman", n_named=3)
+    ax = un.pl.features(late_model(), test_cells(), "adt", "rna", figure="spearman", n_named=3)
     y = ax.lines[0].get_ydata()
     truth = on_scale(test_cells()["rna"], "rna")
     wanted = np.array([spearmanr(a, b)[0] for a, b in zip(found.X.T, truth.T, strict=True)])
@@ -146,30 +149,37 @@ def test_many_features_are_a_falling_curve_with_names_at_its_ends():
     assert texts == ["\n".join(["best", *names[:3]]), "\n".join(["worst", *names[-3:]])]
 
 
-def test_features_of_something_else_than_a_prediction_are_refused():
-    with pytest.raises(ValueError, match=r"give what model\.predict returned"):
-        un.pl.features(test_cells()["adt"], test_cells())
-    elsewhere = test_cells()["adt"].copy()
+def test_features_without_measured_values_of_the_same_cells_are_refused():
+    query = test_cells()
+    with pytest.raises(ValueError, match="test has rna, expected adt"):
+        un.pl.features(late_model(), rebuilt({"rna": query["rna"]}), "rna", "adt")
+    elsewhere = query["adt"].copy()
     elsewhere.obs_names = [f"other{i}" for i in range(43)]
     with pytest.raises(ValueError, match="share no cell"):
-        un.pl.features(predicted(), elsewhere)
+        un.pl.features(late_model(), rebuilt({"rna": query["rna"], "adt": elsewhere}), "rna", "adt")
 
 
 def test_calibration_is_the_reliability_of_the_likeliest_matches():
     query = test_cells()
     order = np.random.default_rng(1).permutation(43)
-    links = small_model().match(query["rna"], query["adt"][order].copy(), top=43)
-    ax = un.pl.calibration(links, bins=6)
+    apart = rebuilt({"rna": query["rna"], "adt": query["adt"][order].copy()})
+    links = small_model().match(query["rna"], query["adt"][order].copy())
+    ax = un.pl.calibration(small_model(), apart, "rna", "adt", bins=6)
     partner = np.argsort(order)
     correct, stated = top_match(links.match_posterior.probabilities, partner)
     curve = reliability(stated, correct, 6)
     found = next(line for line in ax.lines if line.get_marker() == "o")
-    np.testing.assert_allclose(found.get_xdata(), curve.x)
+    np.testing.assert_allclose(found.get_xdata(), curve.x, rtol=1e-6)
     np.testing.assert_allclose(found.get_ydata(), curve.y)
-    named = un.pl.calibration(links, {name: name for name in links.left[:30]}, bins=6)
-    assert named.get_title() == "rna to adt, 30 cells"
-    with pytest.raises(ValueError, match="no left cell has a partner"):
-        un.pl.calibration(links, {"a": "b"})
+    half = rebuilt({"rna": query["rna"][:30].copy(), "adt": query["adt"]})
+    assert un.pl.calibration(small_model(), half, "rna", "adt", bins=6).get_title() == "rna to adt, 30 cells"
+    inside = un.pl.calibration(small_model(), query, "rna", "adt", within="batch", bins=6)
+    other = next(line for line in inside.lines if line.get_marker() == "o").get_xdata()
+    assert np.abs(other - curve.x).max() > 1e-3
+    strangers = query["adt"].copy()
+    strangers.obs_names = [f"other{i}" for i in range(43)]
+    with pytest.raises(ValueError, match="no cell has both rna and adt"):
+        un.pl.calibration(small_model(), rebuilt({"rna": query["rna"], "adt": strangers}), "rna", "adt")
 
 
 def test_coverage_is_the_share_of_values_inside_their_intervals():
@@ -199,6 +209,52 @@ def test_a_swap_draws_a_violin_a_style_about_its_mean():
     assert [text.get_text() for text in some.get_xticklabels()] == ["b2"]
     with pytest.raises(ValueError, match="adt: no feature 'CD0'"):
         un.pl.style_swap(late_model(), test_cells(), "rna", "adt", "CD0")
+
+
+def test_a_model_of_one_batch_has_no_style_to_swap_and_says_so():
+    cells = take(training(), slice(0, 60))
+    model = un.fit(cells, config=tiny(max_epochs=1, n_members=1, validation={"fraction": 0}), device="cpu")
+    feature = model.fitted.preprocessors["adt"].projection.features[2]
+    with pytest.raises(ValueError, match=r"adt: the model knows one batch \('all'\), so there is no style to swap"):
+        un.pl.style_swap(model, test_cells(), "rna", "adt", feature)
+    assert un.pl.style_swap(model, test_cells(), "rna", "adt", feature, styles=["average"]) is not None
+
+
+def test_every_picture_of_a_model_takes_it_first_then_the_cells_then_the_modalities():
+    taken = {name: list(inspect.signature(getattr(un.pl, name)).parameters) for name in un.pl.__all__}
+    asking = {name: names for name, names in taken.items() if "model" in names}
+    assert set(taken) - set(asking) == {"embedding"}
+    assert {names[0] for names in asking.values()} == {"model"}
+    assert {names[1] for names in asking.values()} <= {"test", "query"}
+    assert {tuple(names[2:4]) for names in asking.values()} == {("source", "target"), ("left", "right")}
+    for name in taken:
+        parameters = inspect.signature(getattr(un.pl, name)).parameters
+        assert [each for each in parameters if each in ("ax", "show", "save")] == ["ax", "show", "save"]
+
+
+@pytest.mark.parametrize("name", ["embedding", "calibration", "coverage"])
+def test_a_legend_stands_outside_the_axes(name):
+    if name == "embedding":
+        ax = un.pl.embedding(embedded(), color="modality")
+    else:
+        ax = getattr(un.pl, name)(small_model(), test_cells(), "rna", "adt")
+    ax.figure.canvas.draw()
+    inside, legend = ax.get_window_extent(), ax.get_legend().get_window_extent()
+    assert not inside.overlaps(legend)
+    title = ax.xaxis.label.get_window_extent()
+    assert not title.overlaps(legend)
+    whole = ax.figure.bbox.padded(1)
+    assert all(whole.contains(*corner) for corner in legend.corners())
+
+
+def test_classes_have_colours_of_their_own_those_of_the_report_first():
+    assert class_colours(7) == list(CLASSES)
+    assert len(set(class_colours(21))) == 21
+    query = embedded()
+    ax = un.pl.embedding(query["rna"], color="batch")
+    assert (np.abs(colours(ax) - to_rgba(CLASSES[0])).max(axis=1) < 1e-6).sum() == (
+        query["rna"].obs["batch"] == "b1"
+    ).sum()
 
 
 def test_a_picture_is_drawn_where_asked_saved_where_asked_and_shown_only_when_asked(tmp_path, nothing_is_shown):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 
+import numpy as np
 import pytest
 from report_fixtures import HOSTILE, PROBES, report
 
+from unisono.modalities import spec_of
 from unisono.report import page as room
 
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -242,6 +244,11 @@ def test_peaks_are_shown_as_two_groups_of_cells(wide):
     assert traces(wide, "values") == ["closed in this cell", "open in this cell"]
     assert len(values(wide, "values", "x", 0)) + len(values(wide, "values", "x", 1)) == 43
     assert "mean predicted probability" in label(wide, "values")
+    for place in range(0, 60, 4):
+        wide.select_option("#values-feature", str(place))
+        bars = wide.evaluate("document.getElementById('plot-values').calcdata.map((bars) => bars.map((bar) => bar.p))")
+        widths = [np.diff(each).min() for each in bars if len(each) > 1]
+        assert np.ptp(widths) < 1e-9, place
 
 
 def test_the_setting_changes_the_curves_and_their_words(wide):
@@ -276,6 +283,51 @@ def test_a_phone_never_scrolls_the_page_sideways(visit):
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate("document.getElementById('plot-space')._fullLayout.dragmode") is False
+
+
+def test_a_phone_shows_the_headline_figures_and_the_first_picture_on_two_screens(visit):
+    page = visit(viewport={"width": 360, "height": 640}, has_touch=True)
+    page.evaluate(
+        "document.querySelector('.lead .file').textContent = 'test.h5mu'"
+    )  # its name has no end in these tests
+    ends = page.evaluate(
+        "[...document.querySelectorAll('.keys, #plot-space')].map((each) => each.getBoundingClientRect().bottom)"
+    )
+    assert len(ends) == 3
+    assert max(ends[:2]) < 800
+    assert ends[2] <= 2 * 640
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert not any(legends(page).values())
+
+
+def legends(page):
+    """Of each plot with a legend, whether it and the rectangle of the data overlap."""
+    measure = """(name) => {
+      const plot = document.getElementById(`plot-${name}`);
+      const legend = plot.querySelector(".legend")?.getBoundingClientRect();
+      if (!legend) return null;
+      const [own, size] = [plot.getBoundingClientRect(), plot._fullLayout._size];
+      const [left, top] = [own.left + size.l, own.top + size.t];
+      const isBeside = legend.right <= left + 1 || legend.left >= left + size.w - 1;
+      return !isBeside && legend.bottom > top + 1 && legend.top < top + size.h - 1;
+    }"""
+    found = {name: page.evaluate(measure, name) for name in PLOTS}
+    return {name: overlaps for name, overlaps in found.items() if overlaps is not None}
+
+
+def test_legends_lie_outside_the_data(wide):
+    wide.select_option("#values-direction", label="RNA → chromatin")
+    wide.select_option("#space-colour", label="batch")
+    assert legends(wide) == dict.fromkeys(("space", "values", "reliability", "abstention", "coverage"), False)
+
+
+def test_a_modality_has_the_colour_that_all_pictures_give_it(wide):
+    wide.select_option("#space-colour", label="modality")
+    read = "document.getElementById('plot-space').data.map((t) => [t.name, t.marker.color])"
+    assert dict(wide.evaluate(read)) == {spec_of(m).label: spec_of(m).colour for m in ("atac", "rna", "adt")}
+    wide.select_option("#accuracy-direction", label="RNA → protein")
+    colour = wide.evaluate("document.getElementById('plot-accuracy').data[0].marker.color")
+    assert colour == spec_of("adt").colour
 
 
 def test_dark_readers_get_dark_plots_at_once_and_when_they_change_their_mind(visit, wide):
@@ -318,7 +370,7 @@ def test_tab_reaches_the_skip_link_first_and_every_control_in_order(visit):
     assert page.evaluate("document.activeElement.className") == "skip"
     assert page.locator(".skip").bounding_box()["x"] >= 0
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "figures"
+    assert page.evaluate("document.activeElement.id") == "space"
     for _ in range(80):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))

@@ -8,14 +8,18 @@ import re
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import numpy as np
 import pytest
 import torch
 from report_fixtures import HOSTILE, PROBES, report
 
+from unisono import palette
+from unisono.evaluation.scores import Scores
 from unisono.messages import BadInput
 from unisono.metrics import Curve
+from unisono.modalities import spec_of
 from unisono.report import figures, page, tables, words
 from unisono.report.payload import plane
 
@@ -129,6 +133,106 @@ def test_one_pair_has_its_settings_side_by_side_and_several_pairs_have_a_table_e
     one = tables.figure_tables(replace(report(), pairings=pairings))[1]
     assert one.columns == ("By content alone", "Within batch", "With depth", "Within batch, with depth")
     assert one.lines[0].cells[1][0] == words.figure(report().scores.value("rna", "adt", "foscttm", within="batch"))
+
+
+def with_equal_settings(pairings, which, like):
+    """The report of some pairings, in which one setting has the figures of another."""
+    named = {
+        (row.source, row.target, row.metric): row for row in report().scores.rows if (row.within, row.depth) == like
+    }
+    rows = tuple(
+        replace(named[row.source, row.target, row.metric], within=row.within, depth=row.depth)
+        if row.task == "matching" and (row.within, row.depth) == which
+        else row
+        for row in report().scores.rows
+    )
+    return replace(report(), pairings=pairings, scores=Scores(rows))
+
+
+@pytest.mark.parametrize(
+    ("which", "like", "word"),
+    [
+        (
+            (None, True),
+            (None, False),
+            "With depth: the same figures as by content alone, as in this model the agreement",
+        ),
+        (("batch", False), (None, False), "Within batch: the same figures as by content alone, as no cell is matched"),
+    ],
+)
+def test_settings_of_equal_figures_stand_once_with_a_word_why(which, like, word):
+    one = tuple(each for each in report().pairings if (each.left, each.right) == ("rna", "adt"))
+    (joined,) = tables.matching_tables(with_equal_settings(one, which, like))
+    assert len(joined.columns) == 3
+    assert word in joined.note
+    assert "total counts help" in joined.note
+    without = [each for each in one if each.within is None]
+    (alone,) = tables.matching_tables(with_equal_settings(tuple(without), which, like))
+    assert ("total counts help" in alone.note) == (len(alone.columns) > 1)
+    several = tables.matching_tables(with_equal_settings(report().pairings, which, like))
+    assert len(several) == 3
+    assert word in several[0].note
+    assert not any(word in table.note for table in [*tables.matching_tables(report()), *several[1:]])
+
+
+def test_cells_of_one_batch_are_said_to_have_no_figures_within_it():
+    alone = tuple(each for each in report().pairings if each.within is None)
+    assert "All test cells are of one batch" in tables.matching_tables(replace(report(), pairings=alone))[0].note
+    assert "All test cells" not in tables.matching_tables(report())[0].note
+
+
+def test_equal_columns_of_probes_stand_as_one_and_their_names_are_told():
+    rows = [{"what": "depth", "content": 0.3, "codes": 0.5, "standardised codes": 0.5, "style": 0.25}]
+    rows += [{"what": "type", "content": 0.5, "codes": 0.7, "standardised codes": 0.7, "style": 0.25}]
+    found = tables.probe_table(rows)
+    assert found.columns == ("what", "content", "codes = standardised codes", "style")
+    assert found.rows[1] == ("type", "0.500", "0.700", "0.250")
+    assert "Codes and standardised codes are equal, as one batch has no offset to take out." in found.caption
+    apart = tables.probe_table([*rows, {"what": "batch", "codes": 0.9, "standardised codes": 0.1}])
+    assert len(apart.columns) == 5
+
+
+def test_ridge_and_type_stand_beside_the_headline_figures():
+    prediction, matching = tables.headline(report())
+    key = next(key for key in prediction.keys if key.of == "RNA → protein")
+    scores = report().scores
+    assert key.value == f"{scores.value('rna', 'adt', 'pearson'):.2f}"
+    assert key.compared == (f"ridge {scores.value('rna', 'adt', 'ridge_pearson'):.2f}",)
+    peaks = next(key for key in prediction.keys if key.of == "RNA → chromatin")
+    assert peaks.compared == (f"ridge {scores.value('rna', 'atac', 'ridge_auroc'):.2f}",)
+    pair = next(key for key in matching.keys if key.of == "RNA ↔ protein")
+    same, first = (scores.get("rna", "adt", name) for name in ("label_transfer_accuracy", "recall_at_10"))
+    assert pair.compared == (
+        f"right type: {words.share(same.value)} (chance {words.share(same.chance)})",
+        f"partner in first 10: {words.share(first.value)} (chance {words.share(first.chance)})",
+    )
+
+
+def test_the_page_says_which_column_the_cell_types_are_from():
+    assert ("Cell types read from", "obs column cell_type") in tables.provenance(report())
+    bare = replace(report(), scores=Scores(report().scores.rows))
+    assert not any("types" in name for name, _ in tables.provenance(bare))
+
+
+def test_pictures_stand_before_tables_and_a_verdict_before_both():
+    text = rendered()
+    for name in ("space", "prediction", "matching"):
+        section = text[text.index(f'<section id="{name}"') :]
+        section = section[: section.index("</section>")]
+        places = [section.index(part) for part in ('class="verdict"', 'class="plot', "<table")]
+        assert places == sorted(places), name
+        assert section.rindex('class="plot') < section.find('class="figures"') or name == "space"
+
+
+def test_the_colours_of_the_page_are_those_of_all_pictures():
+    document = json.loads(Elements(rendered()).scripts[0])
+    assert document["palette"] == {"light": list(palette.CLASSES), "dark": list(palette.CLASSES_ON_DARK)}
+    assert {name: each["light"] for name, each in document["modalities"].items()} == {
+        spec_of(m).label: spec_of(m).colour for m in ("atac", "rna", "adt")
+    }
+    style = (files("unisono.report") / "page.css").read_text(encoding="utf-8")
+    for name, colour in (("ink", palette.INK), ("ghost", palette.FAINT), ("bad", palette.ACCENT)):
+        assert f"--{name}: {colour};" in style.split("@media")[0]
 
 
 def test_the_best_and_the_worst_are_listed_with_their_rank_and_unscored_ones_left_out():

@@ -156,6 +156,9 @@ class KernelConfig(_Frozen):
     """Priors of the shrinkage, in cells, to select from. Untested."""
     initial_shrinkage: tuple[float, float] = (0.5, 4.0)
     """Strength and prior before the selection, and without validation cells. Untested."""
+    baseline_penalties: tuple[float, ...] = (1.0, 10.0, 100.0, 1e3, 1e4)
+    """Penalties of the ridge that `evaluate` compares predictions with, one of which leaves the least error on left-out
+    cells. They enter no prediction. Untested."""
 
 
 class ValidationConfig(_Frozen):

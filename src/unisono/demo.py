@@ -16,10 +16,12 @@ from unisono.io.write import write_json
 from unisono.messages import bad_input, warn
 from unisono.model.unisono import Unisono
 from unisono.splits import random_split
-from unisono.training.loop import OnEpoch
 
 if TYPE_CHECKING:
     from mudata import MuData
+
+Score = Callable[[Path, Unisono, "MuData", str], Scores]
+"""Of the folder of the results, the model, the test cells and what messages call these."""
 
 _N_CELLS = 1200
 
@@ -33,12 +35,14 @@ def run(
     modalities: Mapping[str, str] | None = None,
     device: str = "auto",
     force: bool = False,
-    on_epoch: OnEpoch | None = None,
+    progress: bool | None = None,
+    score: Score | None = None,
     say: Callable[[str], None],
 ) -> Scores:
     """Fit on four fifths of the cells, predict, match and score the rest; everything lands in the folder `out`.
 
-    The test cells are those of `unisono.splits.random_split`.
+    The test cells are those of `unisono.splits.random_split`. `score` writes what it finds into the folder; by default
+    metrics.json alone. `progress` as of `fit`.
 
     Raises:
         BadInput: the file cannot be used, or `out` holds something and `force` is not set.
@@ -65,16 +69,23 @@ def run(
         modalities=modalities,
         config=config,
         device=device,
-        on_epoch=on_epoch,
+        progress=progress,
         source_name=source_name,
     )
     out.mkdir(parents=True, exist_ok=True)
     model.save(out / "model", force=force)
     _write_outputs(model, test, out, source_name, force)
     say(f"scoring both tasks on {test.n_obs:,} cells that the fit has not seen")
-    scores = evaluate(model, test, source_name=source_name)
-    write_json(out / "metrics.json", {"scores": scores.to_dict()})
+    scores = (score or _score)(out, model, test, source_name)
     say(f"model, predictions, matchings and metrics are in {out}")
+    return scores
+
+
+def _score(out: Path, model: Unisono, test: MuData, source_name: str) -> Scores:
+    scores = evaluate(model, test, source_name=source_name)
+    write_json(
+        out / "metrics.json", {"scores": scores.named(), "table": scores.to_dict(), "label_key": scores.label_key}
+    )
     return scores
 
 

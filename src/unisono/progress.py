@@ -52,7 +52,7 @@ def _bar(console: Any, max_epochs: int) -> Any:
 
     columns = (
         TextColumn("epoch {task.completed:>3.0f}/{task.total:.0f}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=12),
         TimeElapsedColumn(),
         TextColumn("validation: correlation {task.fields[correlation]} · FOSCTTM {task.fields[foscttm]}"),
     )

@@ -101,7 +101,9 @@ class Annotation:
                 kinds["flags"][str(name)] = column.to_numpy(dtype=bool)
             elif pd.api.types.is_numeric_dtype(column.dtype):
                 kinds["numbers"][str(name)] = column.to_numpy(dtype=np.float64, na_value=np.nan)
-            elif isinstance(column.dtype, pd.CategoricalDtype) or column.map(np.isscalar).all():
+            elif (
+                isinstance(column.dtype, pd.CategoricalDtype) or column.dropna().map(lambda v: isinstance(v, str)).all()
+            ):
                 text = column.astype(object).where(column.notna(), "")
                 kinds["text"][str(name)] = text.astype(str).to_numpy(dtype=str)
         return cls(**kinds)

@@ -27,7 +27,9 @@ for command in (check, fit, info, predict, match, pair, embed, adapt, calibrate,
 @app.callback(invoke_without_command=True)
 def _options(
     context: typer.Context,
-    is_version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    is_version: Annotated[
+        bool, typer.Option("--version", metavar="", help="Print the version.", is_eager=True)
+    ] = False,
 ) -> None:
     if is_version:
         from importlib.metadata import version

@@ -1,18 +1,15 @@
-"""Console: lines, warnings and the bar of a fit on stderr, tables on stdout, and the words that were typed."""
+"""Console: lines and warnings on stderr, tables on stdout, and the words that were typed."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unisono.messages import InputWarning
 
 if TYPE_CHECKING:
-    from unisono.evaluation.scores import Scores
-    from unisono.training.loop import Epoch
+    from unisono.evaluation.scores import Score, Scores
 
 PIPED_WIDTH = 180
 """Columns of a wide table where the output is no terminal."""
@@ -44,53 +41,51 @@ def print_table(rows: list[tuple[str, ...]], title: str | None = None, width: in
 
 
 def print_scores(scores: Scores) -> None:
-    """Print one row per score, with its chance level where that is known; the metric tells the task."""
-    rows = [
-        (
-            row.source,
-            row.target,
-            row.within or "",
-            "depth" if row.depth else "",
-            row.metric,
-            f"{row.value:.4f}",
-            "" if row.chance is None else f"{row.chance:.4f}",
-        )
-        for row in scores.rows
-    ]
-    print_table([("source", "target", "within", "depth", "metric", "value", "chance"), *rows], width=PIPED_WIDTH)
+    """Print a line for each direction and each pair, with what chance would get; the rest is in metrics.json."""
+    for line in score_lines(scores):
+        print(line)  # noqa: T201
 
 
-@contextmanager
-def progress(max_epochs: int, device: str) -> Iterator[Any]:
-    """A bar on stderr with the two numbers that a user understands; it appears, with the device, at the first epoch."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+def score_lines(scores: Scores) -> list[str]:
+    """The headline figures in lines of at most 80 columns: nine and two heads of three modalities."""
+    tables: list[list[list[str]]] = []
+    for task, names, metrics in _HEADLINES:
+        pairs = dict.fromkeys((row.source, row.target) for row in scores.rows if row.task == task)
+        head = [name.replace(_LABEL, f"same {scores.label_key}"[:20]) for name in names]
+        rows = [
+            [f"{a} {_TIES[task]} {b}", *(_figure(scores.get(a, b, metric)) for metric in metrics)] for a, b in pairs
+        ]
+        if rows:
+            tables.append([head, *rows])
+    width = max((len(row[0]) for rows in tables for row in rows), default=0)
+    return [line for rows in tables for line in _aligned(rows, width)]
 
-    columns = (
-        TextColumn("epoch {task.completed:>3.0f}/{task.total:.0f}"),
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-        TextColumn("validation: correlation {task.fields[correlation]} · FOSCTTM {task.fields[foscttm]}"),
-    )
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = bar.add_task("fit", total=max_epochs, correlation="–", foscttm="–")
 
-    def on_epoch(epoch: Epoch) -> None:
-        if not bar.live.is_started:
-            from unisono.device import choose_device
+_LABEL = "same label"
+_TIES = {"prediction": "->", "matching": "~"}
+_HEADLINES = (
+    ("prediction", ("prediction (chance)", "correlation", "ridge, same codes"), ("pearson", "ridge_pearson")),
+    (
+        "matching",
+        ("matching (chance)", "FOSCTTM", "among first 10", _LABEL),
+        ("foscttm", "recall_at_10", "label_transfer_accuracy"),
+    ),
+)
 
-            say(f"device: {choose_device(device)}{' (chosen by auto)' if device == 'auto' else ''}")
-            bar.start()
-        bar.update(task, completed=epoch.number)
-        if epoch.scores:
-            scores = epoch.scores
-            bar.update(task, correlation=f"{scores.correlation:.3f}", foscttm=f"{scores.foscttm:.3f}")
 
-    try:
-        yield on_epoch
-    finally:
-        if bar.live.is_started:
-            bar.stop()
+def _figure(score: Score | None) -> str:
+    """A value and its chance level, "" where there is none."""
+    if score is None:
+        return ""
+    return f"{score.value:.3f}" if score.chance is None else f"{score.value:.3f} ({score.chance:.2g})"
+
+
+def _aligned(rows: list[list[str]], width: int) -> list[str]:
+    """The rows as lines, the first column of so many letters, without columns that have nothing but a head."""
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    widths = [width, *(max(map(len, column)) for column in columns[1:])]
+    lines = zip(*columns, strict=True)
+    return ["  ".join(text.ljust(n) for text, n in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def command_line() -> list[str]:

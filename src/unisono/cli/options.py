@@ -21,10 +21,12 @@ Data = Annotated[list[str], typer.Argument(metavar="DATA", help=f"Raw counts: {_
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder written by unisono fit.")]
 Query = Annotated[list[str], typer.Argument(metavar="QUERY", help=f"Raw counts of the query cells: {_FORMATS}")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write the result.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+Force = Annotated[bool, typer.Option("--force", metavar="", help="Replace what is there.")]
 ForceAll = Annotated[
     bool,
-    typer.Option("--force", help="Replace what is there, and continue where the query covers little of the model."),
+    typer.Option(
+        "--force", metavar="", help="Replace what is there, and continue where the query covers little of the model."
+    ),
 ]
 Aliases = Annotated[
     Path | None, typer.Option(metavar="F.tsv", help="Two columns: a name in the query, the name it stands for.")
@@ -40,9 +42,12 @@ QueryLayer = Annotated[
     str | None,
     typer.Option(metavar="NAME|rna=NAME,...", help="Where the raw counts are; where the model's were by default."),
 ]
-Round = Annotated[bool, typer.Option("--round", help="Round fractional counts to whole numbers.")]
+Round = Annotated[bool, typer.Option("--round", metavar="", help="Round fractional counts to whole numbers.")]
 KeepControls = Annotated[
-    bool, typer.Option("--keep-controls", help="Keep isotype controls and sample tags among proteins.")
+    bool, typer.Option("--keep-controls", metavar="", help="Keep isotype controls and sample tags among proteins.")
+]
+LabelKey = Annotated[
+    str | None, typer.Option(help="obs column of cell types, by which matches are judged; cell_type or the like.")
 ]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal models on one CPU.")]
 PresetName = Annotated[str, typer.Option("--preset", help="fast, default or best.")]

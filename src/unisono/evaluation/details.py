@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unisono.evaluation.labels import cell_labels
 from unisono.evaluation.outputs import Matched, Predicted, matchings, predictions
 from unisono.evaluation.report_data import Direction, EvaluationReport, Numbers, Pairing, Sample, sampled, space_of
 from unisono.evaluation.scores import Score, details_of, matching_rows, prediction_rows, read_test, table_of
@@ -32,7 +33,7 @@ _MIN_CELLS = 10
 """Cells that a feature of a large panel has to be found in: one seen in one or two is predicted by chance."""
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
-_CELLS_A_BIN = 20
+_CELLS_A_BIN = 40
 """Cells behind a point of the reliability, where there are enough for several points."""
 
 _VALUES_AT_A_TIME = 2**21
@@ -42,6 +43,7 @@ def evaluation_report(
     model: Unisono,
     test: MuData,
     *,
+    label_key: str | None = None,
     source_name: str = "test",
     force: bool = False,
     layer: Layer | None = None,
@@ -53,6 +55,7 @@ def evaluation_report(
     Args:
         model: fitted on other cells.
         test: raw counts, at least two of the model's modalities over shared cell names.
+        label_key: as of `evaluate`.
         source_name: what messages call the data.
         force: continue even where the test cells hold less than a tenth of what the model reads.
         layer: as of `evaluate`.
@@ -60,10 +63,11 @@ def evaluation_report(
         numbers: further numbers of cells to show in the shared space, in addition to their novelty.
 
     Raises:
-        BadInput: the cells cannot be read by the model, or no cell has two modalities.
+        BadInput: the cells cannot be read by the model, no cell has two modalities, or no column is called `label_key`.
     """
     asked = QueryOptions(force, layer, round_counts)
     cells, transductive = read_test(model, test, source_name, asked)
+    labels = cell_labels(model, test, cells, label_key, source_name)
     rows: list[Score] = []
     directions: list[Direction] = []
     for predicted in predictions(model, cells, with_draws=True):
@@ -73,9 +77,9 @@ def evaluation_report(
         directions.append(_direction(model, predicted, details, groups))
     pairings: list[Pairing] = []
     for matched in matchings(model, cells):
-        rows += matching_rows(matched)
+        rows += matching_rows(matched, labels)
         pairings.append(_pairing(model, matched))
-    scores = table_of(rows, source_name)
+    scores = table_of(rows, source_name, labels)
     novelty = {"novelty": {m: model.fitted.novelty(view) for m, view in cells.views.items()}}
     return EvaluationReport(
         source_name,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations, permutations, product
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -31,23 +32,26 @@ class Predicted:
         source: what was predicted from.
         truth: measured values on the target's scale, over the features that test and model share.
         prediction: the same cells and features.
+        ridge: the same by a linear ridge of the model's codes, for comparison; None where the model has none.
     """
 
     source: View
     truth: sparse.csc_matrix
     prediction: Prediction
+    ridge: Prediction | None = None
 
     @property
     def is_binary(self) -> bool:
         """Whether measured values are 0 or 1 and predicted ones probabilities."""
         return self.prediction.link == "logistic"
 
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """The predicted values of some features at a time."""
-        n_cells, n_features = self.prediction.shape
-        size = max(1, _VALUES_AT_A_TIME // n_cells)
-        for start in range(0, n_features, size):
-            yield self.prediction.take_features(slice(start, start + size)).dense()
+
+def blocks(prediction: Prediction) -> Iterator[NDArray[np.float32]]:
+    """The predicted values of some features at a time."""
+    n_cells, n_features = prediction.shape
+    size = max(1, _VALUES_AT_A_TIME // n_cells)
+    for start in range(0, n_features, size):
+        yield prediction.take_features(slice(start, start + size)).dense()
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +95,17 @@ def predictions(model: Unisono, cells: Cells, *, with_draws: bool = False) -> It
             continue
         n_draws = model.config.uncertainty.n_draws if with_draws and (source, target) in model.fitted.intervals else 0
         prediction = model.fitted.predict(paired[0], target, n_draws=n_draws)
-        yield Predicted(paired[0], *over_shared_features(model, prediction, paired[1]))
+        truth, prediction = over_shared_features(model, prediction, paired[1])
+        yield Predicted(paired[0], truth, prediction, _by_ridge(model, paired[0], prediction))
+
+
+def _by_ridge(model: Unisono, source: View, prediction: Prediction) -> Prediction | None:
+    """The ridge of the model's codes, over the features of a prediction."""
+    predictor = model.fitted.predictor
+    ridge = predictor.predict_by_ridge(predictor.transform(source), prediction.target)
+    if ridge is None:
+        return None
+    return ridge.take_features(pd.Index(ridge.features).get_indexer(pd.Index(prediction.features)))
 
 
 def matchings(model: Unisono, cells: Cells) -> Iterator[Matched]:

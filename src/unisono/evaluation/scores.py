@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, final
@@ -10,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import numpy as np
 import pandas as pd
 
-from unisono.evaluation.outputs import Matched, Predicted, matchings, predictions
+from unisono.evaluation.labels import CellLabels, cell_labels
+from unisono.evaluation.outputs import Matched, Predicted, blocks, matchings, predictions
 from unisono.inference.fitted_model import FittedModel
 from unisono.io.fingerprint import fingerprint
 from unisono.io.places import Layer
 from unisono.messages import Finding, bad_input, warn
 from unisono.metrics import (
     PredictionDetails,
+    label_transfer_accuracy,
+    label_transfer_chance,
     matching_chance,
     matching_metrics,
     prediction_chance,
@@ -29,6 +33,8 @@ from unisono.types import Cells, Modality
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+_RIDGE = "ridge_"
 
 
 @final
@@ -61,17 +67,30 @@ class Score:
         """What tells it from the other scores of a table."""
         return self.source, self.target, self.metric, self.within, self.depth
 
+    @property
+    def name(self) -> str:
+        """In one string: `rna->adt pearson`, `rna~adt recall@10 with depth within batch`."""
+        tie = "->" if self.task == "prediction" else "~"
+        words = self.metric.replace("_at_", "@").replace("one_to_one", "one-to-one").replace("_", " ")
+        settings = ["with depth"] * self.depth + ["within batch"] * (self.within is not None)
+        return " ".join([f"{self.source}{tie}{self.target}", words, *settings])
+
 
 @final
 @dataclass(frozen=True)
 class Scores:
     """All scores of a model on some test cells, one row per score.
 
+    Attributes:
+        rows: the scores.
+        label_key: obs column of the labels that matched cells were compared by; None where there was none.
+
     Raises:
         ValueError: two rows differ in nothing but their values.
     """
 
     rows: tuple[Score, ...]
+    label_key: str | None = None
 
     def __post_init__(self) -> None:
         repeated = [key for key, n_rows in Counter(row.key for row in self.rows).items() if n_rows > 1]
@@ -103,6 +122,10 @@ class Scores:
         frame = pd.DataFrame([asdict(row) for row in self.rows])
         return frame.astype({"value": float, "chance": float})
 
+    def named(self) -> dict[str, float | None]:
+        """Name of each score → its value, None where it is no finite number; as metrics.json has them."""
+        return {row.name: row.value if isfinite(row.value) else None for row in self.rows}
+
     def to_dict(self) -> dict[str, list[dict[str, Any]]]:
         """For JSON: "prediction" and "matching" → rows of source, target, within, depth, metric, value and chance.
 
@@ -119,6 +142,7 @@ def evaluate(
     model: Unisono,
     test: MuData | AnnData,
     *,
+    label_key: str | None = None,
     source_name: str = "test",
     force: bool = False,
     layer: Layer | None = None,
@@ -134,6 +158,8 @@ def evaluate(
     Args:
         model: fitted on other cells.
         test: raw counts, at least two of the model's modalities over shared cell names.
+        label_key: obs column of labels, such as cell types, that matched cells are compared by; by default the first
+            of the usual names that is there, such as "cell_type". `Scores.label_key` says which.
         source_name: what messages call the data.
         force: continue even where the test cells hold less than a tenth of what the model reads.
         layer: where the raw counts of the test cells are; by default where those of training were.
@@ -141,15 +167,18 @@ def evaluate(
 
     Returns:
         The metrics of `unisono.metrics.prediction_metrics` and, from rule "soft" and for `one_to_one_accuracy` rule
-        "one-to-one", of `unisono.metrics.matching_metrics`.
+        "one-to-one", of `unisono.metrics.matching_metrics`. `ridge_pearson` and, of peaks, `ridge_auroc`: what a linear
+        ridge of the model's own codes gets, fitted to the same training cells. With labels `label_transfer_accuracy`:
+        the share of labelled left cells whose likeliest right cell carries their label.
 
     Raises:
-        BadInput: the cells cannot be read by the model, or no cell has two modalities.
+        BadInput: the cells cannot be read by the model, no cell has two modalities, or no column is called `label_key`.
     """
     cells, _ = read_test(model, test, source_name, QueryOptions(force, layer, round_counts))
+    labels = cell_labels(model, test, cells, label_key, source_name)
     rows = [row for output in predictions(model, cells) for row in prediction_rows(output, details_of(output))]
-    rows += [row for output in matchings(model, cells) for row in matching_rows(output)]
-    return table_of(rows, source_name)
+    rows += [row for output in matchings(model, cells) for row in matching_rows(output, labels)]
+    return table_of(rows, source_name, labels)
 
 
 def read_test(
@@ -186,29 +215,54 @@ def trained_on(fitted: FittedModel, cells: Cells, source_name: str) -> list[Find
 
 def details_of(output: Predicted) -> PredictionDetails:
     """How well a modality was predicted, over all features and one by one."""
-    return prediction_details(output.truth, output.blocks(), is_binary=output.is_binary)
+    return prediction_details(output.truth, blocks(output.prediction), is_binary=output.is_binary)
 
 
 def prediction_rows(output: Predicted, details: PredictionDetails) -> list[Score]:
-    """The scores of a prediction."""
+    """The scores of a prediction, and of the ridge it is compared with."""
     chance = prediction_chance(output.truth, is_binary=output.is_binary)
     source, target = output.prediction.source, output.prediction.target
+    ridge = ridge_metrics(output)
+    chance |= {name: chance[name.removeprefix(_RIDGE)] for name in ridge}
     return [
         Score("prediction", source, target, None, False, metric, value, chance.get(metric))
-        for metric, value in details.metrics.items()
+        for metric, value in (details.metrics | ridge).items()
     ]
 
 
-def matching_rows(output: Matched) -> list[Score]:
+def ridge_metrics(output: Predicted) -> dict[str, float]:
+    """`ridge_pearson` and, of a binary target, `ridge_auroc`; empty where the model has no ridge."""
+    if output.ridge is None:
+        return {}
+    found = prediction_details(output.truth, blocks(output.ridge), is_binary=output.is_binary).metrics
+    return {f"{_RIDGE}{name}": found[name] for name in ("pearson", "auroc") if name in found}
+
+
+def matching_rows(output: Matched, labels: CellLabels | None = None) -> list[Score]:
     """The scores of a matching."""
     soft, one_to_one = (found.match_posterior.probabilities for found in (output.soft, output.one_to_one))
     values = matching_metrics(*output.similarity.vectors, soft, one_to_one, output.partner, output.groups)
     chance = matching_chance(output.left.n_cells, output.groups)
     how = output.left.modality, output.right.modality, output.within, output.depth
-    return [Score("matching", *how, metric, value, chance.get(metric)) for metric, value in values.items()]
+    rows = [Score("matching", *how, metric, value, chance.get(metric)) for metric, value in values.items()]
+    return rows if labels is None else [*rows, *_label_rows(output, labels, how)]
 
 
-def table_of(rows: list[Score], source_name: str) -> Scores:
+def _label_rows(
+    output: Matched, labels: CellLabels, how: tuple[Modality, Modality, str | None, bool]
+) -> Iterator[Score]:
+    """How often the likeliest right cell carries the label of the left one; nothing where no left cell has a label."""
+    left, right = labels.of(output.left.cells), labels.of(output.right.cells)
+    known = np.flatnonzero(left != "")
+    if not len(known):
+        return
+    groups = None if output.groups is None else (output.groups[0][known], output.groups[1])
+    found = label_transfer_accuracy(output.soft.match_posterior.probabilities[known], left[known], right, groups)
+    chance = label_transfer_chance(left[known], right, groups)
+    yield Score("matching", *how, "label_transfer_accuracy", found, chance)
+
+
+def table_of(rows: list[Score], source_name: str, labels: CellLabels | None = None) -> Scores:
     """The rows as a table.
 
     Raises:
@@ -216,4 +270,4 @@ def table_of(rows: list[Score], source_name: str) -> Scores:
     """
     if not rows:
         raise bad_input("E027", source_name, "no cell has two modalities of this model.", "give cells measured in both")
-    return Scores(tuple(rows))
+    return Scores(tuple(rows), None if labels is None else labels.column)

@@ -137,6 +137,15 @@ class Predictor:
                 draws = self._network_draws(codes.modality, codes.x, target, style, n_draws) + correction
         return self._read_out(codes, target, mean, draws, via)
 
+    def predict_by_ridge(self, codes: StandardisedCodes, target: Modality) -> Prediction | None:
+        """The target by a linear ridge of the same codes, read out alike: what a prediction is compared with.
+
+        It differs from `predict` in average style by what makes c(x) of x, and by nothing else. None where no ridge was
+        fitted.
+        """
+        ridge = self.terms[codes.modality, target].baseline
+        return None if ridge is None else self._read_out(codes, target, ridge.predict(codes.x), None, None)
+
     def transform(self, view: View) -> StandardisedCodes:
         """The standardised codes of a view; see `Preprocessor.transform`."""
         return self.preprocessors[view.modality].transform(view)

@@ -252,6 +252,21 @@ def label_transfer_accuracy(
     return float(np.mean(n_right / np.maximum(n_best, 1)))
 
 
+def label_transfer_chance(left_labels: Labels, right_labels: Labels, groups: Groups | None = None) -> float:
+    """`label_transfer_accuracy` of a right cell drawn at random, of the left cell's own group if there are groups.
+
+    Without groups Σ_k p_left(k) p_right(k), of the shares of each label k on either side.
+    """
+    own = np.zeros(len(left_labels), dtype=int) if groups is None else groups[0]
+    others = np.zeros(len(right_labels), dtype=int) if groups is None else groups[1]
+    n_right = 0.0
+    for group in np.unique(own):
+        left, right = left_labels[own == group], right_labels[others == group]
+        n_same = sum(float((left == label).sum()) * float((right == label).sum()) for label in np.unique(left))
+        n_right += n_same / max(len(right), 1)
+    return n_right / len(left_labels)
+
+
 def label_transfer_probability(
     posterior: sparse.csr_matrix, left_labels: Labels, right_labels: Labels, groups: Groups | None = None
 ) -> float:

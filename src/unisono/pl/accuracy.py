@@ -14,8 +14,8 @@ from unisono import metrics
 from unisono.io.naming import kind_of
 from unisono.io.read import cells_from_mudata
 from unisono.modalities import spec_of
-from unisono.model.query import as_mudata
-from unisono.pl.canvas import ACCENT, FAINT, axes_or_new, finished
+from unisono.palette import ACCENT, FAINT
+from unisono.pl.canvas import axes_or_new, finished, legend_below
 from unisono.preprocessing.projection import on_scale
 from unisono.types import Modality
 
@@ -29,53 +29,42 @@ if TYPE_CHECKING:
 
 
 class MeasuredPair(NamedTuple):
-    """Prediction and truth of the same cells and features, on the scale of the modality.
+    """Prediction and truth of the same cells and features.
 
     Attributes:
-        modality: what was predicted.
         rows: of the predicted table.
         columns: of the predicted table.
-        truth: cell x feature.
+        truth: cell x feature, on the scale of the modality.
     """
 
-    modality: Modality
     rows: NDArray[np.intp]
     columns: NDArray[np.intp]
     truth: NDArray[np.float64]
 
 
-def measured_with(predicted: AnnData, measured: MuData | AnnData) -> MeasuredPair:
+def measured_with(predicted: AnnData, test: MuData, target: Modality) -> MeasuredPair:
     """Measured values of predicted cells, paired by name.
 
     Args:
         predicted: what `model.predict` gave.
-        measured: raw counts of the same cells: a MuData that has the predicted modality, or an AnnData of it.
+        test: raw counts of the same cells, with the predicted modality.
+        target: the predicted modality.
 
     Raises:
-        ValueError: `predicted` is no prediction, or the two share no cell or no feature.
+        ValueError: the test lacks the modality, or prediction and measurement share no cell or no feature.
         BadInput: the counts cannot be used.
     """
-    if "unisono" not in predicted.uns or "target" not in predicted.uns["unisono"]:
-        raise ValueError("uns has no 'unisono': give what model.predict returned, in its place")
-    modality = str(predicted.uns["unisono"]["target"])
-    table, names = as_mudata(measured, modality), _named(measured, modality)
-    cells, _ = cells_from_mudata(table, batch_key=None, modalities=names, need=1)
-    view = cells.views[modality]
+    named = [name for name in test.mod if kind_of(name) == target]
+    if not named:
+        raise ValueError(f"test has {', '.join(test.mod)}, expected {target}")
+    cells, _ = cells_from_mudata(test, batch_key=None, modalities={named[0]: target}, need=1)
+    view = cells.views[target]
     rows = pd.Index(view.cells).get_indexer(predicted.obs_names.astype(str))
     columns = pd.Index(view.features).get_indexer(predicted.var_names.astype(str))
     if (rows < 0).all() or (columns < 0).all():
-        raise ValueError(f"{modality}: prediction and measurement share no cell, or no feature")
+        raise ValueError(f"{target}: prediction and measurement share no cell, or no feature")
     truth = on_scale(view)[rows[rows >= 0]][:, columns[columns >= 0]].toarray().astype(np.float64)
-    return MeasuredPair(modality, np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0), truth)
-
-
-def _named(measured: MuData | AnnData, modality: Modality) -> dict[str, str]:
-    if not hasattr(measured, "mod"):
-        return {modality: modality}
-    found = [name for name in measured.mod if kind_of(name) == modality]
-    if not found:
-        raise ValueError(f"measured has {', '.join(measured.mod)}, expected {modality}")
-    return {found[0]: modality}
+    return MeasuredPair(np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0), truth)
 
 
 Figure = Literal["pearson", "spearman", "auroc"]
@@ -85,9 +74,12 @@ _NAMES: dict[Figure, str] = {"pearson": "Pearson correlation", "spearman": "Spea
 
 
 def features(
-    predicted: AnnData,
-    measured: MuData | AnnData,
+    model: Unisono,
+    test: MuData,
+    source: Modality,
+    target: Modality,
     *,
+    style: str = "average",
     figure: Figure = "pearson",
     n_named: int = 5,
     ax: Axes | None = None,
@@ -97,8 +89,11 @@ def features(
     """Draw the accuracy of every feature over cells, sorted; up to 40 as named bars, more as a curve.
 
     Args:
-        predicted: what `model.predict` gave.
-        measured: raw counts of the same cells, paired by name.
+        model: a fitted model.
+        test: raw counts of cells with both modalities that the model has not seen.
+        source: modality to predict from.
+        target: modality to predict.
+        style: as in `model.predict`.
         figure: over cells, feature by feature. Features without one (constant, or for AUROC open in fewer than 10
             cells or closed in fewer) are left out and counted in the title.
         n_named: best and worst features of a curve that are named.
@@ -107,9 +102,11 @@ def features(
         save: file to write.
 
     Raises:
-        ValueError: prediction and measurement do not meet, or no feature has the figure.
+        BadInput: the test cannot be read.
+        ValueError: no cell has both modalities, or no feature has the figure.
     """
-    found = measured_with(predicted, measured)
+    predicted = model.predict(test, source, target, style)
+    found = measured_with(predicted, test, target)
     values = np.asarray(predicted.X[found.rows][:, found.columns], dtype=np.float64)
     scores = _scores(found.truth, values, figure)
     kept = np.flatnonzero(np.isfinite(scores))
@@ -117,7 +114,7 @@ def features(
         raise ValueError(f"no feature has a {figure}: give more cells, or another figure")
     order = kept[np.argsort(-scores[kept], kind="stable")]
     names, scores = predicted.var_names.to_numpy()[found.columns][order], scores[order]
-    colour = spec_of(found.modality).colour
+    colour = spec_of(target).colour
     if len(order) <= _MAX_BARS:
         ax = axes_or_new(ax, 4.5, 1.2 + 0.19 * len(order))
         ax.barh(np.arange(len(order)), scores, color=colour)
@@ -136,7 +133,7 @@ def features(
         ax.set_ylabel(_NAMES[figure])
     missing = len(found.columns) - len(order)
     left_out = f", {missing:,} without" if missing else ""
-    ax.set_title(f"{found.modality}: {len(order):,} features{left_out}, mean {scores.mean():.3f}", fontsize=10)
+    ax.set_title(f"{target} from {source}: {len(order):,} features{left_out}, mean {scores.mean():.3f}", fontsize=10)
     return finished(ax, show=show, save=save)
 
 
@@ -194,7 +191,7 @@ def coverage(
     found = []
     for level in levels:
         predicted = model.predict(test, source, target, style, interval=level)
-        pair = measured_with(predicted, test)
+        pair = measured_with(predicted, test, target)
         lower, upper = (predicted.layers[end][pair.rows][:, pair.columns] for end in ("lower", "upper"))
         inside = (pair.truth >= lower) & (pair.truth <= upper)
         found.append(inside.mean(axis=0))
@@ -212,5 +209,5 @@ def coverage(
     ax.set_xlabel("coverage promised")
     ax.set_ylabel("share of measured values inside")
     ax.set_title(f"{source} to {target}, {len(pair.rows):,} cells", fontsize=10)
-    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    legend_below(ax, 3)
     return finished(ax, show=show, save=save)

@@ -1,8 +1,7 @@
-"""How far the probabilities of a matching hold: share of right matches over stated probability; matches nothing."""
+"""How far the probabilities of a matching hold: share of right matches over stated probability."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,18 +9,25 @@ import numpy as np
 import pandas as pd
 
 from unisono import metrics
-from unisono.pl.canvas import FAINT, INK, axes_or_new, finished
+from unisono.palette import FAINT, INK
+from unisono.pl.canvas import axes_or_new, finished, legend_below
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from mudata import MuData
 
-    from unisono.io.matching import Matching
+    from unisono.model.unisono import Unisono
+    from unisono.types import Modality
 
 
 def calibration(
-    matching: Matching,
-    partners: Mapping[str, str] | None = None,
+    model: Unisono,
+    test: MuData,
+    left: Modality,
+    right: Modality,
     *,
+    within: str | None = None,
+    depth: bool = False,
     bins: int = 10,
     ax: Axes | None = None,
     show: bool = False,
@@ -30,21 +36,26 @@ def calibration(
     """Draw the reliability of the likeliest matches, in bins of as many cells each; on the diagonal where they hold.
 
     Args:
-        matching: what `model.match` gave.
-        partners: left cell → right cell; equal names are partners by default.
+        model: a fitted model.
+        test: raw counts of cells with both modalities that the model has not seen; equal names are partners.
+        left: modality whose cells are matched.
+        right: modality of their partners.
+        within: as in `model.match`.
+        depth: as in `model.match`.
         bins: points of the curve, each with bars of one binomial standard error.
         ax: where to draw; a new figure by default.
         show: whether to show the picture.
         save: file to write.
 
     Raises:
+        BadInput: the test cannot be read.
         ValueError: no left cell has a partner among the right ones.
     """
-    wanted = matching.left if partners is None else np.array([partners.get(str(name), "") for name in matching.left])
-    partner = pd.Index(matching.right).get_indexer(pd.Index(wanted))
+    matching = model.match(test, test, between=(left, right), within=within, depth=depth)
+    partner = pd.Index(matching.right).get_indexer(pd.Index(matching.left))
     known = np.flatnonzero(partner >= 0)
     if not len(known):
-        raise ValueError("no left cell has a partner among the right ones; name the partner of each in partners")
+        raise ValueError(f"no cell has both {left} and {right}: partners are told by equal names")
     correct, stated = metrics.top_match(matching.match_posterior.probabilities[known], partner[known])
     curve = metrics.reliability(stated, correct, bins)
     error = np.sqrt(curve.y * (1 - curve.y) / curve.n)
@@ -56,7 +67,6 @@ def calibration(
     ax.set_ylim(0, most)
     ax.set_xlabel("stated probability of the likeliest partner")
     ax.set_ylabel("share that is right")
-    names = f"{matching.left_modality} to {matching.right_modality}"
-    ax.set_title(f"{names}, {len(known):,} cells", fontsize=10)
-    ax.legend(frameon=False, fontsize=8, loc="upper left")
+    ax.set_title(f"{left} to {right}, {len(known):,} cells", fontsize=10)
+    legend_below(ax, 2)
     return finished(ax, show=show, save=save)

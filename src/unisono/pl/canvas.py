@@ -1,4 +1,4 @@
-"""Canvas: where a picture is drawn, shown and saved, and the colours that all share; draws no data."""
+"""Canvas: where a picture is drawn, shown and saved, and where its legend stands; draws no data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, ACCENT, FAINT = "#34495e", "#c0392b", "#bdc3c7"
-
 
 def axes_or_new(ax: Axes | None, width: float = 4.5, height: float = 3.8) -> Axes:
     """The Axes given, or those of a new figure of so many inches."""
@@ -18,6 +16,11 @@ def axes_or_new(ax: Axes | None, width: float = 4.5, height: float = 3.8) -> Axe
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def legend_below(ax: Axes, n_columns: int) -> None:
+    """A legend under the axes, where no data can run into it."""
+    ax.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=n_columns)
 
 
 def finished(ax: Axes, *, show: bool, save: str | Path | None) -> Axes:

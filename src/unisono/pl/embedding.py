@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.modalities import in_order, registered, spec_of
-from unisono.pl.canvas import FAINT, axes_or_new, finished
+from unisono.palette import FAINT, class_colours
+from unisono.pl.canvas import axes_or_new, finished
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,7 +29,7 @@ def embedding(
     color: str = "modality",
     basis: str = "X_unisono",
     palette: Mapping[str, Any] | Sequence[Any] | None = None,
-    cmap: str = "viridis",
+    cmap: str = "cividis",
     size: float | None = None,
     title: str | None = None,
     ax: Axes | None = None,
@@ -135,13 +136,7 @@ def _palette(
                 return {name: stored[categories.index(name)] for name in names}
     if color == "modality" and set(names) <= set(registered()):
         return {name: spec_of(name).colour for name in in_order(names)}
-    from matplotlib import colormaps
-
-    few = colormaps["tab10"] if len(names) <= 10 else colormaps["tab20"]
-    if len(names) <= 20:
-        return {name: few(place) for place, name in enumerate(names)}
-    many = colormaps["gist_rainbow"]
-    return {name: many(place / len(names)) for place, name in enumerate(names)}
+    return dict(zip(names, class_colours(len(names)), strict=True))
 
 
 def _classes(

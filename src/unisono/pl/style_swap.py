@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unisono.modalities import spec_of
-from unisono.pl.canvas import ACCENT, FAINT, INK, axes_or_new, finished
+from unisono.palette import ACCENT, FAINT, INK
+from unisono.pl.canvas import axes_or_new, finished
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -50,7 +51,7 @@ def style_swap(
 
     Raises:
         BadInput: the query cannot be read, or a style is not known.
-        ValueError: the model does not predict the feature.
+        ValueError: the model does not predict the feature, or knows one batch alone and no styles are named.
     """
     known = (
         model.fitted.preprocessors[target].projection.features
@@ -61,11 +62,7 @@ def style_swap(
     if not len(columns):
         first = ", ".join(str(name) for name in known[:3])
         raise ValueError(f"{target}: no feature {feature!r} (there are {first}, …)")
-    names = (
-        list(styles)
-        if styles is not None
-        else ["average", *(str(name) for name in model.fitted.predictor.styles[target].batches)]
-    )
+    names = list(styles) if styles is not None else _all_styles(model, target)
     values = [
         model.prediction(query, source, target, name).take_features(columns).dense().ravel().astype(np.float64)
         for name in names
@@ -85,3 +82,14 @@ def style_swap(
     ax.set_ylabel(f"{feature}, {spec_of(target).unit}")
     ax.set_title(f"{source} to {target}, {len(values[0]):,} cells", fontsize=10)
     return finished(ax, show=show, save=save)
+
+
+def _all_styles(model: Unisono, target: Modality) -> list[str]:
+    """The average and every batch; of one batch alone the two are the same, and a picture would show nothing."""
+    batches = [str(name) for name in model.fitted.predictor.styles[target].batches]
+    if len(batches) < 2:
+        raise ValueError(
+            f"{target}: the model knows one batch ({batches[0]!r}), so there is no style to swap; "
+            "fit it to several batches with batch_key, or teach it another with model.adapt"
+        )
+    return ["average", *batches]

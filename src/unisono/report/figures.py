@@ -15,13 +15,6 @@ from unisono.report import words
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-LIGHT = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C7A00")
-"""Okabe and Ito's colours, told apart by colour-blind readers; their yellow darkened, their black left to
-text, so that all show on white."""
-
-DARK = ("#4BA3E3", "#E69F00", "#1DB88E", "#E39BC3", "#F0793A", "#9AD8FA", "#D8C63C")
-"""The same, lighter, to show on black."""
-
 _MIN_MATCHES = 20
 """Of fewer matches the share that is right is uncertain: curves over the surest cells begin there."""
 

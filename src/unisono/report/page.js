@@ -7,6 +7,7 @@
   const NAMELESS = /^(other|not given|unknown|unassigned|undefined|ambiguous|nan|n\/?a|none|-)$/i;
   const MAX_LINES = 200;
   const MAX_LETTERS = 28;
+  const LETTERS_OF_TWO = 16;
   const FEW = 40;
   const MANY = 3000;
   const narrow = matchMedia("(max-width: 40rem)");
@@ -21,10 +22,11 @@
   /** Text that plotly shows letter by letter: its labels read a little HTML. */
   const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   /** A name with room for a plot next to it. */
-  const short = (text) => (text.length > MAX_LETTERS ? `${text.slice(0, MAX_LETTERS - 1)}…` : text);
+  const short = (text, most = MAX_LETTERS) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
   const number = (value) => value.toLocaleString("en");
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-  const palette = () => (dark.matches ? data.palette.dark : data.palette.light);
+  const shaded = (shades) => (dark.matches ? shades.dark : shades.light);
+  const palette = () => shaded(data.palette);
   const hasWebGL = (() => {
     try {
       return Boolean(document.createElement("canvas").getContext("webgl"));
@@ -84,11 +86,12 @@
     };
     for (const name of ["xaxis", "yaxis"]) {
       const own = layout[name] ?? {};
-      found[name] = { ...axis, ...own, title: { standoff: 10, ...(own.title ?? {}), font: { size: 14, color: colour("soft") } } };
+      found[name] = { ...axis, ...own, title: { standoff: 10, ...(own.title ?? {}), font: { size: narrow.matches ? 12 : 14, color: colour("soft") } } };
     }
     return found;
   };
   const below = { orientation: "h", x: 0, xanchor: "left", y: -0.2, yanchor: "top", itemsizing: "constant" };
+  const twoColumns = { entrywidth: 0.48, entrywidthmode: "fraction", font: { size: 11 } };
   const onTheRight = { x: 1.01, xanchor: "left", y: 1, yanchor: "top", itemsizing: "constant" };
   const config = {
     responsive: true,
@@ -97,7 +100,10 @@
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
   };
   const draw = (id, traces, layout) =>
-    Plotly.react(element(id), traces, themed({ ...layout, height: element(id).clientHeight }), config);
+    Plotly.react(element(id), traces, themed({ ...layout, height: element(id).clientHeight }), {
+      ...config,
+      displayModeBar: narrow.matches ? false : "hover",
+    });
   const redraws = [];
   const kept = (drawing) => {
     redraws.push(drawing);
@@ -155,9 +161,13 @@
       text: points.map(text),
       customdata: points,
       hovertemplate: "%{text}<extra></extra>",
-      name: plain(short(name)),
+      name: plain(short(name, narrow.matches ? LETTERS_OF_TWO : MAX_LETTERS)),
       marker: { size: Math.max(3.5, Math.min(8, 220 / Math.sqrt(x.length))), opacity: 0.75, line: { width: 0 }, ...marker },
     });
+    const shade = (label, i, place) =>
+      label.name === "modality" && data.modalities[label.levels[i]]
+        ? shaded(data.modalities[label.levels[i]])
+        : palette()[place % palette().length];
     const traces = () => {
       const points = Array.from(x.keys()).filter(isShown);
       const figure = chosenNumber();
@@ -180,7 +190,7 @@
       const found = groups.map((group, i) => {
         const isMarked = marked < 0 || marked === i;
         return trace(group, label.levels[i], {
-          color: isMarked && isNamed[i] ? palette()[place[i] % palette().length] : colour(isMarked ? "soft" : "ghost"),
+          color: isMarked && isNamed[i] ? shade(label, i, place[i]) : colour(isMarked ? "soft" : "ghost"),
           symbol: SYMBOLS[Math.floor(place[i] / palette().length) % SYMBOLS.length],
           ...(isMarked ? {} : { opacity: 0.35 }),
         });
@@ -202,11 +212,13 @@
       const isWide = !narrow.matches;
       const bare = { showgrid: false, showline: false, zeroline: false, showticklabels: false, ticks: "", title: { text: "" } };
       const label = chosenLabel();
+      const nRows = Math.ceil((label?.levels.length ?? 0) / 2);
+      element("plot-space").style.height = isWide ? "" : `${17 + 1.25 * nRows}rem`;
       draw("plot-space", traces(), {
         xaxis: { ...bare, range: range(x) },
         yaxis: { ...bare, range: range(y), scaleanchor: "x", scaleratio: 1 },
         showlegend: label !== undefined,
-        legend: { ...(isWide ? onTheRight : { ...below, y: -0.02 }), font: { size: 13 } },
+        legend: isWide ? { ...onTheRight, font: { size: 13 } } : { ...below, ...twoColumns, y: -0.02 },
         margin: { l: 4, r: isWide ? 16 : 4, t: 34, b: 4 },
         shapes: standing(),
         dragmode: isWide ? "pan" : false,
@@ -284,7 +296,7 @@
       const common = { text: hover, hovertemplate: "%{text}<extra></extra>", showlegend: false, mode: "markers" };
       element("plot-accuracy").style.height = named ? `${Math.max(14, 6 + 1.6 * found.length)}rem` : "";
       if (named) {
-        const trace = { ...common, type: "scatter", x: found.map((i) => scores[i]), y: found.map((_, row) => row), marker: { color: palette()[0], size: 10 } };
+        const trace = { ...common, type: "scatter", x: found.map((i) => scores[i]), y: found.map((_, row) => row), marker: { color: shaded(chosen.colour), size: 10 } };
         draw("plot-accuracy", [trace], {
           xaxis: { title: { text: measure.value }, range: span(order.map((i) => scores[i]), chance), zeroline: false },
           yaxis: {
@@ -301,7 +313,7 @@
           type: dots(found.length),
           x: found.map((i) => place.get(i)),
           y: found.map((i) => scores[i]),
-          marker: { color: palette()[0], size: found.length > 500 ? 4 : 7, opacity: 0.8 },
+          marker: { color: shaded(chosen.colour), size: found.length > 500 ? 4 : 7, opacity: 0.8 },
         };
         draw("plot-accuracy", [trace], {
           xaxis: { title: { text: `${chosen.kind}, the best first` }, range: [1 - 0.02 * order.length, 1.02 * order.length], zeroline: false, tickformat: ",d" },
@@ -385,14 +397,15 @@
       let said;
       if (chosen.binary) {
         const group = (isOpen) => Array.from(predicted).filter((_, i) => measured[i] > 0 === isOpen);
-        const traces = [["closed in this cell", false, 1], ["open in this cell", true, 0]].map(([name, isOpen, place]) => ({
+        const traces = [["closed in this cell", false], ["open in this cell", true]].map(([name, isOpen]) => ({
           type: "histogram",
           x: group(isOpen),
           histnorm: "probability",
           nbinsx: 40,
+          bingroup: "both",
           name,
           opacity: 0.65,
-          marker: { color: palette()[place] },
+          marker: { color: isOpen ? shaded(chosen.colour) : colour("soft") },
           hovertemplate: "%{x}: %{y:.0%}<extra>%{fullData.name}</extra>",
         }));
         draw("plot-values", traces, {
@@ -413,7 +426,7 @@
             x: measured,
             y: predicted,
             hovertemplate: "measured %{x:.2f}, predicted %{y:.2f}<extra></extra>",
-            marker: { color: palette()[0], size: 6, opacity: 0.45 },
+            marker: { color: shaded(chosen.colour), size: 6, opacity: 0.6 },
           },
         ];
         draw("plot-values", traces, {

@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
+from unisono import palette
 from unisono.evaluation.report_data import EvaluationReport
 from unisono.io.write import write_atomically
 from unisono.messages import Finding
 from unisono.modalities import spec_of
-from unisono.report import figures, tables, words
-from unisono.report.payload import MAX_FEATURES, payload, plane
+from unisono.report import figures, tables, verdicts, words
+from unisono.report.payload import MAX_FEATURES, payload, plane, shades
 
 _NEEDED = {"jinja2": "jinja2", "plotly": "plotly", "umap": "umap-learn"}
 
@@ -87,11 +88,12 @@ def render(report: EvaluationReport, *, command: Sequence[str] = (), probes: Seq
         drawings.append(figures.coverage(report.directions))
     document = {
         **payload(report, plane(report.space.vectors)),
-        "palette": {"light": figures.LIGHT, "dark": figures.DARK},
-        "drawings": {drawing.name: {**drawing.document, "texts": drawing.texts} for drawing in drawings},
+        "palette": {"light": palette.CLASSES, "dark": palette.CLASSES_ON_DARK},
+        "modalities": {spec_of(m).label: shades(m) for m in report.n_cells},
+        "drawings": {drawing.name: {**drawing.document, "texts": _unbroken(drawing.texts)} for drawing in drawings},
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["share"] = words.share
+    environment.filters["unbroken"] = words.unbroken
     template = environment.from_string((here / "page.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         report=report,
@@ -99,9 +101,18 @@ def render(report: EvaluationReport, *, command: Sequence[str] = (), probes: Seq
         scripts=scripts,
         data=htmlsafe_json_dumps(document, separators=(",", ":"), allow_nan=False),
         headline=tables.headline(report),
-        figure_tables=tables.figure_tables(report),
+        prediction_tables=tables.prediction_tables(report),
+        matching_tables=tables.matching_tables(report),
+        verdicts={
+            "space": [verdicts.space(report)],
+            "prediction": verdicts.prediction(report),
+            "intervals": [verdicts.intervals(report.directions)],
+            "matching": verdicts.matching(report),
+            "probabilities": verdicts.probabilities(report),
+            "content": verdicts.content(probes),
+            "data": [verdicts.data(report)],
+        },
         texts={drawing.name: next(iter(drawing.texts.values()), "") for drawing in drawings},
-        content_alone=content_alone,
         settings=list(dict.fromkeys(words.setting(each.within, each.depth) for each in report.pairings)),
         extremes=[tables.extremes(each, list(each.accuracy)[-1]) for each in report.directions],
         curve_tables={kind: tables.curve_table(content_alone, kind) for kind in ("reliability", "abstention")},
@@ -114,6 +125,10 @@ def render(report: EvaluationReport, *, command: Sequence[str] = (), probes: Seq
         words=words,
         most_features=MAX_FEATURES,
     )
+
+
+def _unbroken(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: words.unbroken(text) for name, text in texts.items()}
 
 
 def _write(place: Path, page: str) -> None:

@@ -14,6 +14,7 @@ from unisono.device import one_thread
 from unisono.evaluation.report_data import Direction, EvaluationReport, Sample, Space
 from unisono.metrics.arrays import Labels, Rows
 from unisono.modalities import spec_of
+from unisono.palette import on_dark
 from unisono.report import words
 from unisono.types import Modality
 
@@ -99,6 +100,12 @@ def payload(report: EvaluationReport, plane: NDArray[np.float32]) -> dict[str, A
     }
 
 
+def shades(modality: Modality) -> dict[str, str]:
+    """The colour of a modality on white and on black."""
+    colour = spec_of(modality).colour
+    return {"light": colour, "dark": on_dark(colour)}
+
+
 def packed(values: NDArray[Any]) -> dict[str, Any]:
     """Numbers as they are: `type` as numpy calls it, `data` the base64 of little-endian bytes."""
     plain = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
@@ -156,6 +163,7 @@ def _direction(direction: Direction, kept: Rows) -> dict[str, Any]:
     return {
         "name": words.arrow(direction.source, direction.target),
         "target": direction.target,
+        "colour": shades(direction.target),
         "kind": spec_of(direction.target).features,
         "scale": spec_of(direction.target).unit,
         "binary": spec_of(direction.target).is_binary,

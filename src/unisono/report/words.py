@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from unisono.modalities import spec_of
@@ -21,6 +22,10 @@ PREDICTION: dict[str, Meaning] = {
         "Correlation by feature",
         "Does a feature go up and down over cells as measured? Pearson correlation, mean over features.",
     ),
+    "ridge_pearson": Meaning(
+        "Correlation of a ridge",
+        "The same for a linear ridge of the model's own codes, fitted to the same training cells: what to beat.",
+    ),
     "spearman": Meaning(
         "Rank correlation by feature",
         "The same with ranks in place of values, so that a few extreme cells do not decide.",
@@ -28,6 +33,9 @@ PREDICTION: dict[str, Meaning] = {
     "auroc": Meaning(
         "AUROC by peak",
         "How often a cell in which a peak is open is ranked above one in which it is closed, mean over peaks.",
+    ),
+    "ridge_auroc": Meaning(
+        "AUROC of a ridge", "The same for a linear ridge of the model's own codes, fitted to the same training cells."
     ),
     "auprc": Meaning(
         "AUPRC by peak", "Precision of finding the cells in which a peak is open, over all cut-offs, mean over peaks."
@@ -70,6 +78,10 @@ MATCHING: dict[str, Meaning] = {
     "recall_at_1": Meaning("Partner ranked first", "Share of cells whose partner is the closest cell."),
     "recall_at_5": Meaning("Partner in the first 5", "Share of cells whose partner is among the 5 closest."),
     "recall_at_10": Meaning("Partner in the first 10", "Share of cells whose partner is among the 10 closest."),
+    "label_transfer_accuracy": Meaning(
+        "Right type of the matched cell",
+        "Share of cells whose likeliest cell on the other side has their type, be it their partner or not.",
+    ),
     "calibration_error": Meaning(
         "Calibration error",
         "How far stated probabilities are from how often they are right. 0 where they are equal.",
@@ -92,6 +104,27 @@ def tie(left: Modality, right: Modality) -> str:
     return opening(f"{spec_of(left).label} ↔ {spec_of(right).label}")
 
 
+def name_of(modality: Modality) -> str:
+    """A modality at the beginning of a sentence."""
+    return opening(spec_of(modality).label)
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things, as `1 warning` or `2 warnings`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def span(values: Sequence[float]) -> str:
+    """Numbers from the least to the greatest, as `0.56 to 0.57`, or one where they are alike."""
+    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def unbroken(text: str) -> str:
+    """A text whose per cent signs stay with their numbers at the end of a line."""
+    return text.replace(" %", "\u00a0%")
+
+
 def listed(names: list[str]) -> str:
     """Names in a sentence: `a`, `a and b`, `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
@@ -106,6 +139,11 @@ def setting(within: str | None, depth: bool) -> str:
 def opening(text: str) -> str:
     """A text with its first letter in upper case."""
     return text[0].upper() + text[1:]
+
+
+def lower(text: str) -> str:
+    """A text with its first letter in lower case, as in the middle of a sentence."""
+    return text[0].lower() + text[1:]
 
 
 def figure(value: float) -> str:

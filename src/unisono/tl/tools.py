@@ -31,11 +31,11 @@ def embed(mdata: MuData, model: Unisono, *, key_added: str = EMBEDDING) -> None:
 
     Examples:
         >>> import unisono as un
-        >>> mdata = un.datasets.simulate(n_cells=60, n_genes=40, n_peaks=50, n_proteins=6)
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
         >>> model = un.fit(mdata, preset="fast", progress=False)
         >>> un.tl.embed(mdata, model)
         >>> mdata["rna"].obsm["X_unisono"].shape[0]
-        60
+        120
     """
     model.embed(mdata)
     if key_added != EMBEDDING:

@@ -10,7 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
-from unisono.inference.closed_form import ClosedFormTerms, KernelRidge, LogOddsShrinkage, fit_expected_depth
+from unisono.inference.closed_form import (
+    ClosedFormTerms,
+    KernelRidge,
+    LinearRidge,
+    LogOddsShrinkage,
+    fit_expected_depth,
+)
 from unisono.inference.predictor import Predictor, StyleBook
 from unisono.modalities import spec_of
 from unisono.nn import infer
@@ -85,7 +91,19 @@ def _initial_terms(views: Views, source: Modality, target: Modality, config: Fit
         )
         scale = LogOddsShrinkage(*choice.initial_shrinkage).scale(views[target].n_seen)
     kernel = _kernel(views, (source, target), rows, config)
-    return ClosedFormTerms(kernel, config.kernel.initial_weight if kernel else 0.0, depth, scale)
+    baseline = _baseline(views, (source, target), rows, config)
+    return ClosedFormTerms(kernel, config.kernel.initial_weight if kernel else 0.0, depth, scale, baseline)
+
+
+def _baseline(
+    views: Views, pair: Pair, rows: tuple[NDArray[np.intp], NDArray[np.intp]], config: FitConfig
+) -> LinearRidge | None:
+    """A ridge to compare predictions with; None within a modality, or where too few cells are paired."""
+    if pair[0] == pair[1] or len(rows[0]) < config.kernel.min_pairs:
+        return None
+    chosen = evenly_spread(len(rows[0]), config.kernel.max_cells)
+    x, y = views[pair[0]].codes.x[rows[0][chosen]], views[pair[1]].codes.x[rows[1][chosen]]
+    return LinearRidge.fit(x, y, config.kernel.baseline_penalties)
 
 
 def _kernel(

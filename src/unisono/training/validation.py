@@ -24,6 +24,7 @@ _BEYOND = 3.0
 """Standard deviations beyond which a score is no chance."""
 _PERMUTATIONS = 30
 _PERMUTED_CELLS = 500
+_FEW = 50
 
 
 def split(cells: Cells, config: FitConfig) -> tuple[Cells, Cells | None]:
@@ -136,7 +137,8 @@ class Validation:
             verdicts.append(f"matched with FOSCTTM {scores.foscttm:.3f} (by chance above {limits.foscttm:.3f})")
         if not verdicts:
             return []
-        what = f"the {n_cells} validation cells are {' and '.join(verdicts)}: no better than by chance."
+        doubt = ", or too few to tell" if n_cells < _FEW else ""
+        what = f"the {n_cells} validation cells are {' and '.join(verdicts)}: no better than by chance{doubt}."
         return [Finding("W059", "model", what, "check that equal names are equal cells, and give more cells")]
 
     def _chance_correlation(self, predictor: Predictor, seed: int) -> float:

@@ -82,7 +82,7 @@ def commands(
 
 def written(folder: Path) -> Iterator[Row]:
     """The rows of metrics.json."""
-    said = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["scores"]
+    said = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["table"]
     for task, rows in said.items():
         for row in rows:
             if row["value"] is not None:

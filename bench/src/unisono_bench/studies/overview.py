@@ -20,7 +20,7 @@ from unisono_bench.unisono_method import FittedUnisono
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, COLOURS = "#333333", {"rna": "#2a7f9e", "adt": "#d1603d"}
+INK, FAINT, REFERENCE = "#1c1f23", "#c6ccd3", "#8a929b"
 
 
 def draw(path: Path) -> None:
@@ -36,14 +36,17 @@ def draw(path: Path) -> None:
     links = model.match(test["rna"], test["adt"], rule="one-to-one")
     truth = un.preprocessing.on_scale(adt).toarray()
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "text.color": INK}):
-        figure = Figure(figsize=(12, 3.8))
+        figure = Figure(figsize=(12, 4.2), layout="constrained")
         FigureCanvasAgg(figure)
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.1, 1.3, 1.0))
         draw_types(left, links, test["rna"].obs["cell_type"].astype(str))
         draw_prediction(middle, truth, np.asarray(model.predict(test, "rna", "adt").X), ridge, adt.features)
         draw_ranks(right, compared, un.metrics.foscttm(*compared.vectors))
-        figure.tight_layout()
         figure.savefig(path, dpi=110)
+
+
+def _legend_below(axes: Axes) -> None:
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
 
 
 def draw_types(axes: Axes, links: un.Matching, type_of: pd.Series) -> None:
@@ -52,7 +55,7 @@ def draw_types(axes: Axes, links: un.Matching, type_of: pd.Series) -> None:
     table = pd.crosstab(type_of[best["left"]].to_numpy(), type_of[best["right"]].to_numpy(), normalize="index").reindex(
         columns=sorted(type_of.unique()), index=sorted(type_of.unique()), fill_value=0.0
     )
-    axes.imshow(table, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), fraction in np.ndenumerate(table.to_numpy()):
         if fraction >= 0.05:
             colour = "w" if fraction > 0.6 else INK
@@ -69,12 +72,14 @@ def draw_prediction(axes: Axes, truth: np.ndarray, ours: np.ndarray, ridge: np.n
     scores, base = un.metrics.pearson_per_feature(truth, ours), un.metrics.pearson_per_feature(truth, ridge)
     order = np.argsort(scores)
     place = np.arange(len(order))
-    axes.hlines(place, base[order], scores[order], color="#cccccc", zorder=0)
-    axes.scatter(base[order], place, s=22, c="#999999", label=f"ridge, mean {base.mean():.3f}")
-    axes.scatter(scores[order], place, s=22, c=COLOURS["adt"], label=f"Unisono, mean {scores.mean():.3f}")
+    axes.hlines(place, base[order], scores[order], color=FAINT, zorder=0)
+    axes.scatter(base[order], place, s=22, c=REFERENCE, label=f"ridge, mean {base.mean():.3f}")
+    axes.scatter(
+        scores[order], place, s=22, c=un.modalities.spec_of("adt").colour, label=f"Unisono, mean {scores.mean():.3f}"
+    )
     axes.set(title="Protein from RNA", xlabel="Pearson correlation, unseen cells", yticks=place)
     axes.set_yticklabels(proteins[order])
-    axes.legend(frameon=False, loc="upper left")
+    _legend_below(axes)
 
 
 def draw_ranks(axes: Axes, similarity: un.matching.Similarity, foscttm: float) -> None:
@@ -82,8 +87,13 @@ def draw_ranks(axes: Axes, similarity: un.matching.Similarity, foscttm: float) -
     n_cells = len(similarity.left)
     ks = np.unique(np.geomspace(1, n_cells, 40).astype(int))
     recall = un.metrics.recall_at(*similarity.vectors, ks=tuple(int(k) for k in ks))
-    axes.plot(ks, [recall[int(k)] for k in ks], color=COLOURS["rna"], label=f"Unisono, FOSCTTM {foscttm:.3f}")
-    axes.plot(ks, ks / n_cells, color="#999999", ls=":", label="chance")
-    axes.set(title="RNA matched to protein", xscale="log", ylim=(0, 1.3))
+    axes.plot(
+        ks,
+        [recall[int(k)] for k in ks],
+        color=un.modalities.spec_of("rna").colour,
+        label=f"Unisono, FOSCTTM {foscttm:.3f}",
+    )
+    axes.plot(ks, ks / n_cells, color=REFERENCE, ls=":", label="chance")
+    axes.set(title="RNA matched to protein", xscale="log", ylim=(0, 1.02))
     axes.set(xlabel=f"k of {n_cells:,} cells", ylabel="partner among k")
-    axes.legend(frameon=False, loc="upper left")
+    _legend_below(axes)

@@ -90,7 +90,10 @@ def match(
     within: Annotated[str | None, typer.Option(help="obs column; cells are matched inside its groups.")] = None,
     rule: Annotated[str, typer.Option(help="soft, argmax or one-to-one.")] = "soft",
     depth: Annotated[
-        bool, typer.Option("--depth", help="Also use total counts: only if both sides are the same physical cells.")
+        bool,
+        typer.Option(
+            "--depth", metavar="", help="Also use total counts: only if both sides are the same physical cells."
+        ),
     ] = False,
     top: Annotated[int, typer.Option(help="Most partners per cell, at most 1000.", min=1, max=1000)] = 100,
     prior_unmatched: Annotated[
@@ -138,7 +141,10 @@ def pair(
     within: Annotated[str | None, typer.Option(help="obs column; cells are matched inside its groups.")] = None,
     min_probability: Annotated[float, typer.Option(help="Pairs that are less likely right are left out.")] = 0.0,
     depth: Annotated[
-        bool, typer.Option("--depth", help="Also use total counts: only if both sides are the same physical cells.")
+        bool,
+        typer.Option(
+            "--depth", metavar="", help="Also use total counts: only if both sides are the same physical cells."
+        ),
     ] = False,
     prior_unmatched: Annotated[
         float, typer.Option(help="Prior share of cells that lack a partner; 0 if none does.")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from unisono.cli.console import PIPED_WIDTH, command_line, print_scores, print_table, say
+from unisono.cli.console import PIPED_WIDTH, print_scores, print_table, say
 from unisono.cli.options import (
     Aliases,
     BatchKey,
@@ -19,6 +18,7 @@ from unisono.cli.options import (
     Force,
     ForceAll,
     KeepControls,
+    LabelKey,
     Layer,
     Modalities,
     Model,
@@ -32,14 +32,8 @@ from unisono.cli.options import (
     mapping_in,
     model_and_cells,
 )
-from unisono.io.write import refuse_existing, write_atomically, write_json
-from unisono.messages import BadInput, Finding, InputWarning
-
-if TYPE_CHECKING:
-    from mudata import MuData
-
-    from unisono.evaluation.disentanglement import Disentanglement
-    from unisono.model.unisono import Unisono
+from unisono.io.write import refuse_existing, write_atomically
+from unisono.messages import BadInput
 
 _MAX_MAPPED = 250
 
@@ -53,7 +47,7 @@ def check(
     round_counts: Round = False,
     keep_controls: KeepControls = False,
     aliases: Aliases = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
 ) -> None:
     """Look at a file as fit, or with --model as predict and match would, and say all that was noticed."""
     from unisono.io.open import open_data
@@ -129,52 +123,30 @@ def evaluate(
     layer: QueryLayer = None,
     round_counts: Round = False,
     aliases: Aliases = None,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Leave out report.html.")] = False,
+    label_key: LabelKey = None,
+    no_report: Annotated[bool, typer.Option("--no-report", metavar="", help="Leave out report.html.")] = False,
     device: Device = "auto",
     force: ForceAll = False,
 ) -> None:
     """Score both tasks on cells that the model has not seen; writes metrics.json and a page that shows how."""
-    from unisono.io.write import refuse_existing
-    from unisono.report.page import missing, write_report
+    from unisono.cli.evaluation import METRICS, PAGE, evaluate_into
+    from unisono.model.query import QueryOptions
+    from unisono.report.page import missing
 
-    lacking = None if no_report else missing()
-    page = None if no_report or lacking else out / "report.html"
     if out.is_dir():
-        refuse_existing(out / "metrics.json", force)
+        refuse_existing(out / METRICS, force)
+        if not no_report and missing() is None:
+            refuse_existing(out / PAGE, force)
     else:
         refuse_existing(out, force=False)
-    if page is not None and out.is_dir():
-        refuse_existing(page, force)
-    from unisono.evaluation.details import evaluation_report
-    from unisono.evaluation.scores import evaluate as score
-
     fitted, mdata = model_and_cells(model, test, device, aliases)
-    where = label_of(test)
-    options: dict[str, Any] = {"force": force, "layer": layer_in(layer), "round_counts": round_counts or None}
-    report = None if page is None else evaluation_report(fitted, mdata, source_name=where, **options)
-    scores = score(fitted, mdata, source_name=where, **options) if report is None else report.scores
-    document = {"scores": scores.to_dict(), "test": where, "model": fitted.record.model_dump(mode="json")}
-    probed = _disentanglement(fitted, mdata, where, options)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "metrics.json", document | ({} if probed is None else {"disentanglement": probed.as_document()}))
+    scores = evaluate_into(
+        out,
+        fitted,
+        mdata,
+        label_of(test),
+        label_key=label_key,
+        with_page=not no_report,
+        options=QueryOptions(force, layer_in(layer), round_counts or None),
+    )
     print_scores(scores)
-    if page is not None and report is not None:
-        probes = () if probed is None else probed.overview()
-        write_report(page, report, command=command_line(), probes=probes, force=force)
-        say(f"{page} shows how these scores come about")
-    if lacking is not None:
-        say(str(lacking))
-
-
-def _disentanglement(model: Unisono, test: MuData, source_name: str, options: dict[str, Any]) -> Disentanglement | None:
-    """None, with a warning, where scikit-learn is missing."""
-    from unisono.evaluation.disentanglement import disentanglement
-    from unisono.evaluation.probes import has_probes
-
-    if not has_probes():
-        what = "content and style were not probed, scikit-learn is not installed."
-        warnings.warn(str(Finding("W066", source_name, what, "pip install scikit-learn")), InputWarning, stacklevel=2)
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InputWarning)  # those of the test cells have been given with the scores
-        return disentanglement(model, test, source_name=source_name, **options)

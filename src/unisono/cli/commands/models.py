@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unisono.cli.console import print_scores, progress, say
+from unisono.cli.console import print_scores, say
 from unisono.cli.options import (
     BatchKey,
     ConfigFile,
@@ -15,6 +16,7 @@ from unisono.cli.options import (
     Device,
     Force,
     KeepControls,
+    LabelKey,
     Layer,
     Modalities,
     Model,
@@ -49,7 +51,7 @@ def fit(
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted fit to -o.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Resume an interrupted fit to -o.")] = False,
     force: Force = False,
 ) -> None:
     """Learn from cells measured in two or three modalities; writes a model folder."""
@@ -61,29 +63,28 @@ def fit(
     from unisono.training.checkpoint import discard_checkpoint
 
     mdata = cells_in(data)
-    with progress(chosen.max_epochs, device) as on_epoch:
-        model = learn(
-            mdata,
-            batch_key=batch_key,
-            modalities=mapping_in(modalities),
-            layer=layer_in(layer),
-            round_counts=round_counts,
-            keep_controls=keep_controls,
-            config=chosen,
-            device=device,
-            on_epoch=on_epoch,
-            checkpoint=checkpoint,
-            resume=resume,
-            source_name=label_of(data),
-            unlabelled=None if unlabelled is None else cells_in([str(unlabelled)]),
-        )
+    model = learn(
+        mdata,
+        batch_key=batch_key,
+        modalities=mapping_in(modalities),
+        layer=layer_in(layer),
+        round_counts=round_counts,
+        keep_controls=keep_controls,
+        config=chosen,
+        device=device,
+        progress=True,
+        checkpoint=checkpoint,
+        resume=resume,
+        source_name=label_of(data),
+        unlabelled=None if unlabelled is None else cells_in([str(unlabelled)]),
+    )
     model.save(out, force=force)
     discard_checkpoint(checkpoint)
-    best = [epoch for epoch in model.record.curve if epoch.is_best]
-    if best:
+    found = model.record.validation
+    if found:
         say(
-            f"held-out cells: prediction correlation {best[-1].correlation:.3f}, matching rank {best[-1].foscttm:.3f} "
-            f"(0.5 at chance), epoch {best[-1].epoch}"
+            f"validation cells: correlation {found.correlation:.3f}, FOSCTTM {found.foscttm:.3f} (0.5 at chance), "
+            f"epoch {found.epoch}"
         )
     say(f"model written to {out} after {model.record.seconds:.0f} s")
 
@@ -141,24 +142,27 @@ def demo(
     batch_key: BatchKey = None,
     modalities: Modalities = None,
     preset: PresetName = "fast",
+    label_key: LabelKey = None,
     seed: Seed = 0,
     device: Device = "auto",
     force: Force = False,
 ) -> None:
     """The whole main job in one go: simulate (or read) cells, fit on four fifths, predict and match the rest."""
+    from unisono.cli.evaluation import evaluate_into
     from unisono.demo import run
+    from unisono.model.query import QueryOptions
 
     chosen = config_of(preset, seed, None)
-    with progress(chosen.max_epochs, device) as on_epoch:
-        scores = run(
-            out,
-            data=data,
-            batch_key=batch_key,
-            modalities=mapping_in(modalities),
-            config=chosen,
-            device=device,
-            force=force,
-            on_epoch=on_epoch,
-            say=say,
-        )
+    scores = run(
+        out,
+        data=data,
+        batch_key=batch_key,
+        modalities=mapping_in(modalities),
+        config=chosen,
+        device=device,
+        force=force,
+        progress=True,
+        score=partial(evaluate_into, label_key=label_key, options=QueryOptions(force)),
+        say=say,
+    )
     print_scores(scores)
