@@ -19,6 +19,7 @@ from unisono.io.batches import Batches, find_batches
 from unisono.io.container import COMBINE, existing, is_zarr, require_mudata_hdf5, require_sound_zarr, standardised
 from unisono.io.counts import read_counts
 from unisono.io.naming import Source, sources
+from unisono.io.unmeasured import mark_training
 from unisono.messages import Finding, refuse
 from unisono.modalities import spec_of
 from unisono.types import Cells, Modality, View
@@ -169,7 +170,8 @@ def inspect(
         view, noticed = _view(source, layer, batches)
         findings += noticed
         if view is not None:
-            views[source.kind] = view
+            views[source.kind], lacking = mark_training(view, source.source_name) if need > 1 else (view, [])
+            findings += lacking
     findings += batch_findings + _between(found, source_name, need)
     return Inspection(views, tuple(findings))
 

@@ -15,6 +15,7 @@ from unisono.inference.record import Record
 from unisono.io.coverage import coverage_of, tolerated
 from unisono.io.naming import kind_of
 from unisono.io.read import cells_from_mudata
+from unisono.io.unmeasured import mark_query
 from unisono.messages import BadInput, Finding, bad_input, warn
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Cells, Modality, View
@@ -58,11 +59,12 @@ def query_view(
     view = cells.views[modality]
     if record.batch_key is not None and batch_key is None:
         view = replace(view, batch=np.full(view.n_cells, NEW_BATCH))
+    view, lacking = mark_query(view, preprocessors[modality].projection, f"{source_name}, {modality}")
     _, problems = coverage_of(preprocessors[modality], view, f"{source_name}, {modality}")
     problems = tolerated(problems) if force else problems
     if any(finding.severity == "error" for finding in problems):
         raise BadInput(problems)
-    warn([*findings, *problems, *new_batches(view, preprocessors[modality], f"{source_name}, {modality}")])
+    warn([*findings, *problems, *lacking, *new_batches(view, preprocessors[modality], f"{source_name}, {modality}")])
     return view
 
 
@@ -96,7 +98,7 @@ def query_cells(
 
 def as_one_batch(cells: Cells) -> Cells:
     """The same cells as of one new batch, "query batch"."""
-    return Cells({m: replace(view, batch=np.full(view.n_cells, NEW_BATCH)) for m, view in cells.views.items()})
+    return Cells({m: view.in_one_batch(NEW_BATCH) for m, view in cells.views.items()})
 
 
 def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:

@@ -14,9 +14,8 @@ from unisono.metrics import foscttm, pearson_per_feature
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.preprocessing.preprocessor import StandardisedCodes
-from unisono.preprocessing.projection import on_scale
 from unisono.training.mini_batches import TrainingView, Views
-from unisono.types import Cells, Modality
+from unisono.types import Cells, MeasuredFeatures, Modality
 
 
 def split(cells: Cells, config: FitConfig) -> tuple[Cells, Cells | None]:
@@ -65,7 +64,13 @@ class Validation:
         self._linear_weights = config.validation.linear_weights if config.architecture.selects_linear_weight else None
         n_features = config.validation.n_features
         self._features = {m: _most_counted(views[m], n_features) for m in cells.modalities}
-        self._truth = {m: on_scale(cells.views[m])[:, self._features[m]].toarray() for m in cells.modalities}
+        self._measured: dict[Modality, MeasuredFeatures] = {
+            m: cells.views[m].measured.take_features(self._features[m]) for m in cells.modalities
+        }
+        self._truth = {
+            m: views[m].preprocessor.projection.on_scale(cells.views[m])[:, self._features[m]].toarray()
+            for m in cells.modalities
+        }
 
     def scores(self, predictor: Predictor) -> ValidationScores:
         """Prediction and matching of the validation cells."""
@@ -74,10 +79,21 @@ class Validation:
         return ValidationScores(float(np.mean(scores)) if scores else 0.0, self.foscttm(predictor.network))
 
     def correlation(self, predictor: Predictor, source: Modality, target: Modality) -> float:
-        """Mean Pearson correlation of the target's features as predicted from the source in average style."""
+        """Mean Pearson correlation of the target's features as predicted from the source in average style.
+
+        That of a feature is over the cells in which it was measured.
+        """
         rows, rows_target = self.cells.paired(source, target)
         prediction = predictor.predict(self.codes[source].take(rows), target).take_features(self._features[target])
-        return float(pearson_per_feature(self._truth[target][rows_target], prediction.dense()).mean())
+        measured, truth, predicted = self._measured[target].take(rows_target), self._truth[target], prediction.dense()
+        if measured.is_complete:
+            return float(pearson_per_feature(truth[rows_target], predicted).mean())
+        found = [
+            pearson_per_feature(truth[np.ix_(rows_target[cells], features)], predicted[np.ix_(cells, features)])
+            for cells, features in measured.blocks()
+            if len(cells) > 2
+        ]
+        return float(np.concatenate(found).mean()) if found else 0.0
 
     def foscttm(self, network: Network) -> float:
         """Mean FOSCTTM over pairs of modalities, within technical batches.
