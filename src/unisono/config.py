@@ -97,7 +97,7 @@ class PreprocessingConfig(_Frozen):
     """Largest shrinkage of leave-one-out codes, as fraction of a code. A bound against division by zero; untested."""
     imputation_passes: int = Field(3, ge=0)
     """Passes in which the values that a batch did not measure are replaced by their expectation before directions are
-    found again."""
+    found again. Untested."""
     batch_prior_cells: float = Field(20.0, gt=0)
     """A new batch's mean counts as much as this many cells at the modality's mean, so that a batch of one cell keeps
     its content. Untested."""
@@ -148,7 +148,7 @@ class KernelConfig(_Frozen):
     """Weight before the selection, and without validation cells. Untested."""
     imputation_passes: int = Field(5, ge=0)
     """Passes in which what a batch did not measure of the target is replaced by the prediction of the kernel before it
-    is fitted again."""
+    is fitted again. Untested."""
     depth_ridge: float = Field(0.02, gt=0)
     """Penalty per cell of the expected depth. Untested; with the term, RNA→ATAC AUROC of cortex
     0.579 → 0.612."""

@@ -154,7 +154,7 @@ class View:
 
     def in_one_batch(self, name: str) -> View:
         """The same cells as of one batch, which lacks the features that all of theirs lack."""
-        lacked = ~self.measured.rows[np.unique(self.measured.row_of)].any(axis=0)
+        lacked = np.asarray(~self.measured.rows[np.unique(self.measured.row_of)].any(axis=0))
         unmeasured = {name: lacked} if lacked.any() else {}
         return replace(self, batch=np.full(self.n_cells, name), unmeasured=unmeasured)
 

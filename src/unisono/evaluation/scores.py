@@ -157,12 +157,14 @@ def read_test(model: Unisono, test: MuData, source_name: str, *, force: bool) ->
 
 def details_of(output: Predicted) -> PredictionDetails:
     """How well a modality was predicted, over all features and one by one."""
-    return prediction_details(output.truth, output.blocks(), is_binary=output.is_binary)
+    groups = list(output.measured.groups())
+    return prediction_details(output.truth, output.blocks(), is_binary=output.is_binary, measured=groups)
 
 
 def prediction_rows(output: Predicted, details: PredictionDetails) -> list[Score]:
     """The scores of a prediction."""
-    chance = prediction_chance(output.truth, is_binary=output.is_binary)
+    groups = list(output.measured.groups())
+    chance = prediction_chance(output.truth, is_binary=output.is_binary, measured=groups)
     source, target = output.prediction.source, output.prediction.target
     return [
         Score("prediction", source, target, None, False, metric, value, chance.get(metric))

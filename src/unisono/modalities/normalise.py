@@ -24,7 +24,7 @@ def clr(counts: sparse.csr_matrix, n_features: int | Float64[np.ndarray, " cell"
     """
     logs = _with_data(counts, np.log1p(counts.data.astype(np.float32)))
     mean_log = np.asarray(logs.sum(axis=1), dtype=np.float64).ravel()
-    mean_log = mean_log / np.maximum(counts.shape[1] if n_features is None else n_features, 1e-9)
+    mean_log = mean_log / np.maximum(counts.shape[1] if n_features is None else n_features, 1e-12)
     return _with_data(counts, np.log1p(counts.data * _per_entry(counts, np.exp(-mean_log))))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -16,6 +17,10 @@ from unisono.types import MeasuredFeatures
 Mask = NDArray[np.bool_]
 
 _ITERATIONS = 50
+_SMALLEST = 1e-12
+_MIN_SHARE = 1e-9
+_DIGITS = 12
+"""A sum of all fractions is 1 to 16 digits; rounded, it is 1."""
 _MIN_NOISE = 1e-6
 _MIN_SIGNAL = 1e-3
 
@@ -31,30 +36,38 @@ def fractions(terms: sparse.csr_matrix, measured: MeasuredFeatures) -> Float64[n
     seen = sums.sum(axis=0)
     fraction = seen / max(float(seen.sum()), 1.0)
     for _ in range(0 if rows.all() else _ITERATIONS):
-        sizes = sums.sum(axis=1) / np.maximum(rows @ fraction, 1e-12)
-        fraction = seen / np.maximum(sizes @ rows, 1e-12)
-        fraction = fraction / max(float(fraction.sum()), 1e-12)
+        sizes = sums.sum(axis=1) / np.maximum(rows @ fraction, _SMALLEST)
+        fraction = seen / np.maximum(sizes @ rows, _SMALLEST)
+        fraction = fraction / max(float(fraction.sum()), _SMALLEST)
     return np.asarray(fraction)
 
 
 def shares(fraction: Float64[np.ndarray, " feature"], measured: MeasuredFeatures) -> Float64[np.ndarray, " cell"]:
     """Of each cell's size, the share of its measured features; 1 where all were measured."""
-    share = np.maximum(np.round(measured.rows @ fraction, 12), 1e-9)  # rounded: a sum of fractions is 1 to 16 digits
+    share = np.maximum(np.round(measured.rows @ fraction, _DIGITS), _MIN_SHARE)
     return np.asarray(share[measured.row_of])
+
+
+class Affine(NamedTuple):
+    """x → x @ matrix + shift, of centred values; the matrix is 0 for features that were not measured."""
+
+    matrix: NDArray[np.floating]
+    shift: NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
 class Completion:
     """Expectation of a code given some of the features, under factor analysis with equal noise.
 
-    A cell is x = B z + e in centred values, with codes c = Bᵀ x of variance λ. Given the measured part x_m, the signal
-    is ẑ = (B_mᵀ B_m + N)⁻¹ B_mᵀ x_m, with N the ratio of noise to signal variance of each code, and the code is
-    B_mᵀ x_m + B_uᵀ B_u ẑ: that of the cell in which unmeasured values are their expectation. It is c where all were
-    measured.
+    A cell is x = B z + e in centred values, with codes c = Bᵀ x of mean m and of a variance that is signal and noise.
+    Given the measured part x_m, the signal is ẑ = (B_mᵀ B_m + N)⁻¹ (B_mᵀ x_m + N m), with N the ratio of noise to
+    signal variance of each code, and the code is B_mᵀ x_m + B_uᵀ B_u ẑ = (1 + N) ẑ − N m: that of the cell in which
+    values that were not measured are their expectation. It is c where all were measured.
 
     Attributes:
         basis: feature x code, orthonormal columns.
         noise: N, one for each code.
+        mean: m.
 
     References:
         Tipping & Bishop, "Probabilistic principal component analysis", 1999.
@@ -62,21 +75,28 @@ class Completion:
 
     basis: Float32[np.ndarray, "feature code"]
     noise: Float64[np.ndarray, " code"]
+    mean: Float32[np.ndarray, " code"]
 
-    def signal(self, is_measured: Mask) -> Float64[np.ndarray, "feature code"]:
-        """The map from values to ẑ; 0 for features that were not measured."""
+    def signal(self, is_measured: Mask) -> Affine:
+        """From values to ẑ."""
         part = self.basis[is_measured].astype(np.float64)
         gram = part.T @ part
         gram[np.diag_indices_from(gram)] += self.noise
-        project = np.zeros(self.basis.shape)
-        project[is_measured] = np.linalg.solve(gram, part.T).T
-        return project
+        matrix = np.zeros(self.basis.shape)
+        matrix[is_measured] = np.linalg.solve(gram, part.T).T
+        return Affine(matrix, np.linalg.solve(gram, self.noise * self.mean))
 
-    def codes(self, is_measured: Mask) -> Float32[np.ndarray, "feature code"]:
-        """The map from values to codes; 0 for features that were not measured."""
+    def codes(self, is_measured: Mask) -> Affine:
+        """From values to codes."""
         if is_measured.all():
-            return self.basis
-        return np.asarray(self.signal(is_measured) * (1.0 + self.noise), dtype=np.float32)
+            return Affine(self.basis, np.zeros_like(self.mean))
+        matrix, shift = self.signal(is_measured)
+        scale = 1.0 + self.noise
+        return Affine((matrix * scale).astype(np.float32), (shift * scale - self.noise * self.mean).astype(np.float32))
+
+    def signal_of(self, codes: NDArray[np.floating]) -> NDArray[np.floating]:
+        """ẑ of codes that were found so."""
+        return np.asarray((codes + self.noise * self.mean) / (1.0 + self.noise))
 
     def unmeasured_part(self, is_measured: Mask) -> Float64[np.ndarray, "code code"]:
         """B_uᵀ B_u, what of a code comes from features that were not measured."""
@@ -103,10 +123,10 @@ def noise_to_signal(
         Silverstein, "Eigenvalues of large sample covariance matrices of spiked population models", 2006.
     """
     n_left = max(n_features - len(variance), 1)
-    noise = max((total - float(variance.sum())) / n_left, _MIN_NOISE * float(variance.mean()), 1e-12)
+    noise = max((total - float(variance.sum())) / n_left, _MIN_NOISE * float(variance.mean()), _SMALLEST)
     aspect = n_features / n_cells
     middle = variance + noise - aspect * noise
-    spike = (middle + np.sqrt(np.maximum(middle**2 - 4.0 * variance * noise, 0.0))) / 2.0
+    spike = middle / 2.0 + np.sqrt(np.maximum((middle / 2.0) ** 2 - variance * noise, 0.0))
     is_signal = variance > noise * (1.0 + np.sqrt(aspect)) ** 2
     signal = np.where(is_signal, spike - noise, 0.0)
     return np.asarray(noise / np.maximum(signal, _MIN_SIGNAL * noise))
@@ -114,25 +134,30 @@ def noise_to_signal(
 
 def imputed(
     values: sparse.csr_matrix,
+    mean: Float64[np.ndarray, " feature"],
     centre: Float64[np.ndarray, " feature"],
     measured: MeasuredFeatures,
     completion: Completion | None,
 ) -> Iterator[LowRank]:
-    """What is added to centred values so that those not measured are their expectation; their mean without completion.
+    """What is added to values less their centre so that those not measured are their expectation.
 
     Args:
         values: cell x feature, 0 where it was not measured.
-        centre: mean of each feature.
-        measured: which they are.
+        mean: of each feature, the expectation where there is no completion.
+        centre: subtracted from all values.
+        measured: which were measured.
         completion: from the measured values.
     """
     for is_measured, cells in measured.groups():
         if is_measured.all():
             continue
-        left, right = np.ones((len(cells), 1)), np.where(is_measured, 0.0, centre)[:, None]
+        left, right = (
+            np.ones((len(cells), 1)),
+            np.where(is_measured, 0.0, mean if completion is None else centre)[:, None],
+        )
         if completion is not None:
-            project = completion.signal(is_measured)
-            signal = np.asarray(values[cells] @ project) - centre @ project
+            matrix, shift = completion.signal(is_measured)
+            signal = np.asarray(values[cells] @ matrix) - centre @ matrix + shift
             basis = np.where(is_measured[:, None], 0.0, completion.basis)
             left, right = np.hstack([left, signal]), np.hstack([right, basis])
         yield LowRank(cells, left.astype(np.float32), right.astype(np.float32))

@@ -21,6 +21,7 @@ from unisono.preprocessing.unmeasured import Reference, may_lack, pessimistic_ra
 from unisono.types import MeasuredFeatures, Modality, View
 
 _ROWS_AT_A_TIME = 16_384
+_SMALLEST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +115,7 @@ class Projection:
     @property
     def completion(self) -> Completion:
         """Expectation of codes of cells in which not all features were measured."""
-        return Completion(self.basis, self.noise)
+        return Completion(self.basis, self.noise, self.mean_code)
 
     @classmethod
     def fit(cls, view: View, config: FitConfig) -> Projection:
@@ -130,16 +131,16 @@ class Projection:
         values = weighted.values(counts)
         mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel() * _inflation(view.measured)[weighted.selected]
         centre = mean if spec.is_centred else np.zeros_like(mean)
-        projected = replace(weighted, centre=centre)._with_basis(values, counts, config)
+        projected = replace(weighted, centre=centre)._with_basis(values, mean, counts, config)
         codes = projected._codes_of(values, counts)
         if spec.drops_depth:
             limit = config.preprocessing.max_depth_correlation
             kept = ~_follows_depth(codes, counts.log_depth, view.batch, limit)
-            projected = replace(projected, basis=projected.basis[:, kept], noise=projected.noise[kept])
+            basis, noise, mean_code = projected.basis[:, kept], projected.noise[kept], projected.mean_code[kept]
+            projected = replace(projected, basis=basis, noise=noise, mean_code=mean_code)
             codes = codes[:, kept] if view.measured.is_complete else projected._codes_of(values, counts)
         loadings, intercept = _regress_measured(projected.on_scale(view), codes, view.measured)
-        mean_code = codes.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return replace(projected, loadings=loadings, intercept=intercept, mean_code=mean_code)
+        return replace(projected, loadings=loadings, intercept=intercept)
 
     @classmethod
     def _weighted(cls, view: View, config: FitConfig) -> Projection:
@@ -161,7 +162,9 @@ class Projection:
             known=Known(view.features, view.ids),
             selected=selected,
             fraction=fraction,
-            term_fraction=fraction[selected] if spec.terms is None else fractions(spec.terms(counts, weight), of_selected),
+            term_fraction=fraction[selected]
+            if spec.terms is None
+            else fractions(spec.terms(counts, weight), of_selected),
             weight=weight,
             centre=np.zeros(len(selected)),
             basis=np.zeros((len(selected), 0), dtype=np.float32),
@@ -173,24 +176,27 @@ class Projection:
             unmeasured={name: mask for name, mask in view.unmeasured.items() if (view.batch == name).any()},
         )
 
-    def _with_basis(self, values: sparse.csr_matrix, counts: Counts, config: FitConfig) -> Projection:
-        """The projection with the leading directions of the values; where some are missing, by expectation
-        maximisation."""
+    def _with_basis(
+        self, values: sparse.csr_matrix, mean: NDArray[np.float64], counts: Counts, config: FitConfig
+    ) -> Projection:
+        """The projection with the leading directions of the values, found again where some values are expectations."""
         choice, measured = config.preprocessing, counts.measured.take_features(self.selected)
         rank = min(config.n_codes, values.shape[0] - 1, values.shape[1])
-        found, n_passes = self, 1 if measured.is_complete else 1 + choice.imputation_passes
-        for number in range(n_passes):
+        found, total = replace(self, noise=np.ones(rank)), _total_variance(values, measured)
+        for number in range(1 if measured.is_complete else 1 + choice.imputation_passes):
             rng = np.random.default_rng([config.seed, spec_of(self.modality).level])
-            added = tuple(imputed(values, self.centre, measured, found.completion if number else None))
-            basis = truncated_svd(
-                values, self.centre, rank, rng, choice.svd_passes, choice.svd_oversampling, added=added
-            )
-            noise = found.noise if number else np.zeros(rank)
-            found = replace(self, basis=basis, noise=noise)
+            added = tuple(imputed(values, mean, self.centre, measured, found.completion if number else None))
+            size = rank, rng, choice.svd_passes, choice.svd_oversampling
+            basis = truncated_svd(values, self.centre, *size, added=added)
+            start = found.mean_code if number else (mean - self.centre) @ basis
+            found = replace(found, basis=basis, mean_code=np.asarray(start, dtype=np.float32))
             codes = found._codes_of(values, counts)
-            total = _total_variance(values, measured)
-            noise = noise_to_signal(codes.var(axis=0, dtype=np.float64), total, *values.shape)
-            found = replace(found, noise=noise)
+            variance = codes.var(axis=0, dtype=np.float64)
+            found = replace(
+                found,
+                noise=noise_to_signal(variance, total, *values.shape),
+                mean_code=codes.mean(axis=0, dtype=np.float64).astype(np.float32),
+            )
         return found
 
     def align(self, view: View, *, source_name: str = "query") -> Alignment:
@@ -241,9 +247,9 @@ class Projection:
         measured = counts.measured.take_features(self.selected).take(rows)
         codes = np.empty((values.shape[0], self.n_codes), dtype=np.float32)
         for is_measured, cells in measured.groups():
-            project = self.completion.codes(is_measured)
+            matrix, shift = self.completion.codes(is_measured)
             part = values if len(cells) == len(codes) else values[cells]
-            codes[cells] = part @ project - (self.centre @ project).astype(np.float32)
+            codes[cells] = part @ matrix - ((self.centre @ matrix).astype(np.float32) - shift)
         return codes
 
     def loo_shrinkage(self, counts: Counts, at_most: float) -> NDArray[np.float32]:
@@ -314,9 +320,10 @@ class Projection:
         reference = replace(self.reference, n_seen=known)
         stored = self.unmeasured.get(name, np.zeros(len(present), dtype=bool)) & present & (n_seen == 0)
         if not may_lack(n_seen, view.n_cells, reference):
-            return stored
+            return np.asarray(stored)
         candidate = (n_seen == 0) & (known > 0)
-        return stored | unmeasured(n_seen, view.n_cells, reference, self._matched_ratio(view, candidate, alignment))
+        ratio = self._matched_ratio(view, candidate, alignment)
+        return np.asarray(stored | unmeasured(n_seen, view.n_cells, reference, ratio))
 
     def _matched_ratio(self, view: View, candidate: NDArray[np.bool_], alignment: Alignment) -> NDArray[np.float64]:
         """How often each feature is seen in training cells whose mean code is that of these cells, relative to all.
@@ -333,11 +340,11 @@ class Projection:
         return pessimistic_ratio(np.maximum(ratio, 0.0) * plain, plain, 1.0)
 
     def _of_columns(self, view: View, fraction: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Fractions of the features of a view, adding up to 1 over those that are known."""
+        """Fractions of the features of a view, 0 of those that are unknown."""
         alignment = self.align(view)
         known, found = alignment.is_present, np.zeros(len(view.features))
         np.add.at(found, alignment.columns[known], fraction[known])
-        return np.asarray(found / max(float(found.sum()), 1e-12))
+        return found
 
 
 def _slices(n_cells: int) -> Iterator[slice]:
@@ -358,11 +365,15 @@ def on_scale(view: View) -> sparse.csr_matrix:
     return _of_whole_cells(view, fraction, fraction if terms is None else fractions(terms, measured))
 
 
-def _of_whole_cells(
-    view: View, fraction: NDArray[np.float64], term_fraction: NDArray[np.float64]
-) -> sparse.csr_matrix:
-    share, term_share = (shares(part, view.measured) for part in (fraction, term_fraction))
-    return spec_of(view.modality).measured_on_scale(view.counts, view.depth / share, term_share)
+def _of_whole_cells(view: View, fraction: NDArray[np.float64], term_fraction: NDArray[np.float64]) -> sparse.csr_matrix:
+    """Values of cells of the size that all features would give them which some cell measured."""
+    kept = np.flatnonzero(view.measured.n_cells > 0)
+    measured, counts = view.measured.take_features(kept), view.counts[:, kept]
+    share, term_share = (
+        shares(part[kept] / max(float(part[kept].sum()), _SMALLEST), measured) for part in (fraction, term_fraction)
+    )
+    values = spec_of(view.modality).measured_on_scale(counts, view.depth / share, term_share)
+    return sparse.csr_matrix((values.data, kept[values.indices], values.indptr), shape=view.counts.shape)
 
 
 def _follows_depth(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +27,17 @@ _MIN_VARIANCE = 0.02
 
 _MAX_VARIANCE = 2.0
 _MIN_EXPECTED = 5.0
-_MOST_OFTEN = 0.5
+_MAX_RATE = 0.5
 _LEVELS = (0.1, 0.01, 1e-3, 1e-4)
 _SLACK = 4.0
 _MAX_TAIL = 1e-6
 _ITERATIONS = 100
+_MAX_FRACTION = 1.0 - 1e-6
+_SMALLEST = 1e-12
 _N_CODES = 10
 _MAX_CELLS = 2000
 _PRIOR_CELLS = 1.0
-_SAME = 0.8
+_MIN_SHARED = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +90,9 @@ def _is_clear(n_seen: Floats, n_cells: Floats) -> Mask:
 
 
 def _seen_by_batch(counts: sparse.csr_matrix, index: NDArray[np.intp], n_batches: int) -> Floats:
-    n_cells, n_features = counts.shape
-    cells = np.repeat(index, np.diff(counts.indptr))[counts.data > 0]
-    flat = np.bincount(cells * n_features + counts.indices[counts.data > 0], minlength=n_batches * n_features)
+    n_features, is_seen = counts.shape[1], counts.data > 0
+    batch = np.repeat(index, np.diff(counts.indptr))[is_seen]
+    flat = np.bincount(batch * n_features + counts.indices[is_seen], minlength=n_batches * n_features)
     return flat.reshape(n_batches, n_features).astype(np.float64)
 
 
@@ -138,7 +140,7 @@ def unmeasured(n_seen: Floats, n_cells: float, reference: Reference, ratio: Floa
     posterior, fraction = np.zeros(len(n_seen)), 0.5
     for _ in range(_ITERATIONS):
         posterior[is_zero] = fraction / (fraction + (1.0 - fraction) * chance[is_zero])
-        fraction = min(float(posterior.sum()) / n_known, 1.0 - 1e-6)
+        fraction = min(float(posterior.sum()) / n_known, _MAX_FRACTION)
     return np.asarray(posterior > _MIN_POSTERIOR)
 
 
@@ -180,7 +182,7 @@ def _expected(n_seen: Floats, n_cells: float, reference: Reference) -> tuple[Flo
         return expected, _MAX_VARIANCE
     expected = expected * min(float(n_seen[is_in_both].sum() / expected[is_in_both].sum()), 1.0)
     used = is_in_both & (expected >= _MIN_EXPECTED)
-    used = used & (reference.rate < _MOST_OFTEN) if (used & (reference.rate < _MOST_OFTEN)).any() else used
+    used = used & (reference.rate < _MAX_RATE) if (used & (reference.rate < _MAX_RATE)).any() else used
     if not used.any():
         return expected, _MAX_VARIANCE
     m, x = expected[used], n_seen[used]
@@ -213,8 +215,8 @@ def _matched_ratio(counts: sparse.csr_matrix, is_own: Mask, is_candidate: Mask, 
 def calibration_weights(codes: Floats, mean: Floats) -> Floats:
     """Weights of mean 1 of cells whose mean code is 0, under which it becomes `mean`; none is negative."""
     variance = np.mean(codes**2, axis=0)
-    weight = np.maximum(1.0 + codes @ (mean / np.maximum(variance, 1e-12)), 0.0)
-    return np.asarray(weight / max(float(weight.mean()), 1e-12))
+    weight = np.maximum(1.0 + codes @ (mean / np.maximum(variance, _SMALLEST)), 0.0)
+    return np.asarray(weight / max(float(weight.mean()), _SMALLEST))
 
 
 def pessimistic_ratio(matched: Floats, plain: Floats, scale: float) -> Floats:
@@ -240,11 +242,14 @@ def _alike(found: Mask, n_seen: Floats) -> Iterator[list[int]]:
     weight = n_seen.sum(axis=0) ** 2
     while left:
         first = left[0]
-        both_ways = [
-            b for b in left if min(_share_zero(found[i], n_seen[j], weight) for i, j in ((first, b), (b, first))) > _SAME
-        ]
-        left = [b for b in left if b not in both_ways]
-        yield both_ways
+        group = [b for b in left if _are_alike(found[[first, b]], n_seen[[first, b]], weight)]
+        left = [b for b in left if b not in group]
+        yield group
+
+
+def _are_alike(found: Mask, n_seen: Floats, weight: Floats) -> bool:
+    """Whether what was found in either of two batches is 0 in the other one too."""
+    return min(_share_zero(found[i], n_seen[1 - i], weight) for i in (0, 1)) > _MIN_SHARED
 
 
 def _share_zero(found: Mask, n_seen: Floats, weight: Floats) -> float:

@@ -72,14 +72,12 @@ class TrainingView:
     def imputed(self, rows: NDArray[np.intp], predicted: NDArray[np.float32]) -> NDArray[np.float32]:
         """Codes of some cells in which features that were not measured have the values of predicted codes.
 
-        With c = (1 + N) ẑ a code by `Completion`, that is c + B_uᵀ B_u (ĉ − ẑ).
+        With c a code by `Completion` and ẑ its signal, that is c + B_uᵀ B_u (ĉ − ẑ).
         """
         projection, statistics = self.preprocessor.projection, self.preprocessor.standardisation
         codes = self.codes.take(rows)
-        raw, expected = (
-            (x + codes.offset) * statistics.scale + statistics.mean for x in (codes.x, predicted)
-        )
-        gap = expected - raw / (1.0 + projection.noise)
+        raw, expected = ((x + codes.offset) * statistics.scale + statistics.mean for x in (codes.x, predicted))
+        gap = expected - projection.completion.signal_of(raw)
         measured = self.counts.measured.take_features(projection.selected).take(rows)
         for is_measured, cells in measured.groups():
             raw[cells] += gap[cells] @ projection.completion.unmeasured_part(is_measured)
@@ -186,7 +184,7 @@ class MiniBatches:
         unmeasured = (np.outer(root, root) * projection.completion.unmeasured_part(row) for row in measured.rows)
         roots = np.stack([_square_root(np.diag(root**2) - part) for part in unmeasured])
         return MeasuredCells(
-            row_of=torch.as_tensor(view.scatter(measured.row_of).astype(np.int64), device=self._device),
+            row_of=torch.as_tensor(np.where(view.has, measured.row_of[view.rows], 0), device=self._device),
             features=torch.as_tensor(measured.rows, device=self._device),
             roots=self._tensor(roots),
         )

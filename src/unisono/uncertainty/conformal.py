@@ -66,8 +66,8 @@ class Conformal:
         """
         if error.shape != spread.shape or not len(error) or (groups is not None and len(groups) != len(error)):
             raise ValueError(f"errors are {error.shape}, spreads {spread.shape}: expected the same cells, 1 or more")
-        scale = np.maximum(_root_mean_square(error), 1e-6).astype(np.float32)
-        scores = np.abs(error) / np.hypot(spread, scale)
+        scale = np.asarray(np.maximum(_root_mean_square(error), 1e-6), dtype=np.float32)
+        scores = np.asarray(np.abs(error) / np.hypot(spread, scale), dtype=np.float32)
         rows = [np.ones(len(error), dtype=bool)]
         names: list[str] = []
         if groups is not None:
@@ -114,7 +114,7 @@ def _root_mean_square(error: Array) -> NDArray[np.float64]:
         return np.asarray(np.sqrt(np.square(error, dtype=np.float64).mean(axis=0)))
     n_cells = len(error) - n_missing
     mean = np.nansum(np.square(error, dtype=np.float64), axis=0) / np.maximum(n_cells, 1)
-    return np.where(n_cells > 0, np.sqrt(mean), np.inf)
+    return np.asarray(np.where(n_cells > 0, np.sqrt(mean), np.inf))
 
 
 def _order_statistics(scores: Array) -> Array:
@@ -127,7 +127,7 @@ def _order_statistics(scores: Array) -> Array:
     ranks = np.ceil(np.arange(1, N_LEVELS + 1) / N_LEVELS * n_cells - 1e-9).astype(int)
     ordered: Array = np.sort(scores, axis=0)  # NaN last
     n_missing = np.isnan(scores).sum(axis=0)
-    kept = ordered[ranks - 1]
+    kept: Array = ordered[ranks - 1]
     for m in np.unique(n_cells - n_missing[n_missing > 0]):
         features = np.flatnonzero(n_cells - n_missing == m)
         of_m = np.ceil(ranks * (m + 1) / (n_cells + 1) - 1e-9).astype(int)
