@@ -151,7 +151,7 @@ def prediction_chance(truth: Sparse, *, is_binary: bool, measured: Measured | No
     """Metrics of the prediction that gives every cell the mean of these cells: what a model has to beat.
 
     Args:
-        truth: measured values, cell x feature.
+        truth: measured values, cell x feature; 0 where nothing was measured.
         is_binary: as of `prediction_metrics`.
         measured: as of `prediction_metrics`.
 

@@ -35,6 +35,7 @@ _ITERATIONS = 100
 _MAX_FRACTION = 1.0 - 1e-6
 _SMALLEST = 1e-12
 _N_CODES = 10
+_N_NEAREST = 5
 _MAX_CELLS = 2000
 _PRIOR_CELLS = 1.0
 _MIN_SHARED = 0.8
@@ -195,7 +196,8 @@ def _matched_ratio(counts: sparse.csr_matrix, is_own: Mask, is_candidate: Mask, 
     """How often each feature is seen elsewhere in cells of the kinds that the own ones are, relative to all; ≤ 1.
 
     A gene of a cell type that the batch lacks is truly 0. Other cells are weighted so that their mean code, of the
-    features that are no candidates, becomes that of the own cells (calibration weights, Deville & Särndal 1992).
+    features that are no candidates, becomes that of the own cells (calibration weights, Deville & Särndal 1992); or by
+    how many of the own cells they are nearest to. The lower of both rates counts.
     """
     own, others = (_spread(np.flatnonzero(mask)) for mask in (is_own, ~is_own))
     kept = np.flatnonzero(~is_candidate & (reference.n_seen > 0))
@@ -206,10 +208,10 @@ def _matched_ratio(counts: sparse.csr_matrix, is_own: Mask, is_candidate: Mask, 
     centre = np.asarray(values[0].mean(axis=0), dtype=np.float64).ravel()
     basis = truncated_svd(values[0], centre, rank, np.random.default_rng(0))
     code, own_code = (np.asarray(part @ basis, dtype=np.float64) - centre @ basis for part in values)
-    weight = calibration_weights(code, own_code.mean(axis=0))
-    seen = counts[others] > 0
-    matched, plain = (np.asarray(w @ seen, dtype=np.float64) for w in (weight, np.ones(len(others))))
-    return pessimistic_ratio(matched, plain, len(own) / len(others))
+    seen, scale = counts[others] > 0, len(own) / len(others)
+    plain = np.asarray(np.ones(len(others)) @ seen, dtype=np.float64)
+    by_weights = (calibration_weights(code, own_code.mean(axis=0)), neighbour_weights(code, own_code))
+    return np.asarray(np.min([pessimistic_ratio(np.asarray(w @ seen), plain, scale) for w in by_weights], axis=0))
 
 
 def calibration_weights(codes: Floats, mean: Floats) -> Floats:
@@ -217,6 +219,15 @@ def calibration_weights(codes: Floats, mean: Floats) -> Floats:
     variance = np.mean(codes**2, axis=0)
     weight = np.maximum(1.0 + codes @ (mean / np.maximum(variance, _SMALLEST)), 0.0)
     return np.asarray(weight / max(float(weight.mean()), _SMALLEST))
+
+
+def neighbour_weights(codes: Floats, others: Floats) -> Floats:
+    """Weights of mean 1 of cells: how often each is among the nearest to one of the others."""
+    squares = (codes**2).sum(axis=1) - 2.0 * others @ codes.T
+    n_nearest = min(_N_NEAREST, len(codes))
+    nearest = np.argpartition(squares, n_nearest - 1, axis=1)[:, :n_nearest]
+    weight = np.bincount(nearest.ravel(), minlength=len(codes)).astype(np.float64)
+    return np.asarray(weight / weight.mean())
 
 
 def pessimistic_ratio(matched: Floats, plain: Floats, scale: float) -> Floats:
