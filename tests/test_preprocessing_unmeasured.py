@@ -60,6 +60,15 @@ def test_three_batches_with_panels_of_their_own():
         np.testing.assert_array_equal(found[name], lost[name])
 
 
+@pytest.mark.parametrize("n_cells", [60, 400])
+def test_panels_that_share_nothing(n_cells):
+    counts, batch = drawn(2, np.full(17, 2.0), n_cells=n_cells)
+    lost = {"b0": np.arange(17) < 8, "b1": np.arange(17) >= 8}
+    found = unmeasured_by_batch(without(counts, batch, lost), batch)
+    for name in lost:
+        np.testing.assert_array_equal(found[name], lost[name])
+
+
 def test_batches_that_lack_the_same_peaks_tell_together_of_those_too_rare_for_one():
     rates = np.random.default_rng(1).choice([0.15, 0.02, 0.01], size=997)
     counts, batch = drawn(6, rates, seed=2)

@@ -26,6 +26,9 @@ _MIN_VARIANCE = 0.02
 """Of the multiplier by which rates differ between batches: its standard deviation is at least 14 %."""
 
 _MAX_VARIANCE = 2.0
+_USUAL_VARIANCE, _PRIOR_EXPECTED = 0.3, 20.0
+"""The variance where no feature is in both, as of disjoint panels; else it weighs as much as so many expected cells."""
+
 _MIN_EXPECTED = 5.0
 _MAX_RATE = 0.5
 _LEVELS = (0.1, 0.01, 1e-3, 1e-4)
@@ -180,15 +183,14 @@ def _expected(n_seen: Floats, n_cells: float, reference: Reference) -> tuple[Flo
     expected = n_cells * reference.rate
     is_in_both = (n_seen > 0) & (reference.n_seen > 0)
     if not is_in_both.any():
-        return expected, _MAX_VARIANCE
+        return expected, _USUAL_VARIANCE
     expected = expected * min(float(n_seen[is_in_both].sum() / expected[is_in_both].sum()), 1.0)
     used = is_in_both & (expected >= _MIN_EXPECTED)
     used = used & (reference.rate < _MAX_RATE) if (used & (reference.rate < _MAX_RATE)).any() else used
-    if not used.any():
-        return expected, _MAX_VARIANCE
     m, x = expected[used], n_seen[used]
     by_chance = m * (1.0 - reference.rate[used]) + m**2 / np.maximum(reference.n_seen[used], 1.0)
-    variance = float((((x - m) ** 2 - by_chance) / m).sum() / m.sum())
+    excess = float((((x - m) ** 2 - by_chance) / m).sum())
+    variance = (excess + _USUAL_VARIANCE * _PRIOR_EXPECTED) / (float(m.sum()) + _PRIOR_EXPECTED)
     return expected, float(np.clip(variance, _MIN_VARIANCE, _MAX_VARIANCE))
 
 
