@@ -119,6 +119,31 @@ def test_a_query_of_zeros_is_predicted_as_one_without_these_columns(modality, ta
     assert np.abs(found - late_model().predict(part, modality, target).X).max() > 0.01
 
 
+def test_check_says_of_a_query_what_predict_will():
+    query = training()
+    query = rebuilt({"rna": query["rna"], "adt": zeroed(query["adt"], [0, 5])})
+    found = un.check(query, late_model(), batch_key="batch").findings
+    (what,) = [str(each) for each in found if each.code == "W068"]
+    assert what.startswith("W068 data, adt: 2 of 8 proteins are 0 in all 151 cells of 2 batches (b1, b2)")
+    with noticed() as texts:
+        late_model().predict(query, "adt", "rna")
+    assert what.replace("data", "query", 1) in texts
+
+
+def test_adapt_learns_the_style_of_a_batch_that_lacks_features():
+    """Every figure of the adapted model is finite, and the cells of zeros are predicted as those without columns."""
+    query = training()
+    for part in query.mod.values():
+        part.obs["batch"] = "new"
+    zeros = rebuilt({"rna": query["rna"], "adt": zeroed(query["adt"], [0, 5])})
+    short = rebuilt({"rna": query["rna"], "adt": query["adt"][:, [1, 2, 3, 4, 6, 7]].copy()})
+    found = []
+    for data in (zeros, short):
+        with noticed():
+            found.append(late_model().adapt(data, n_epochs=2).predict(query, "rna", "adt", style="new").X)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)
+
+
 def test_a_query_of_whole_cells_is_not_warned_of():
     with noticed() as texts:
         late_model().predict(test_cells(), "rna", "adt")

@@ -40,7 +40,8 @@ ALLOWED = {
     },
     "rounding": {("_factor", 1e-9), ("_order_statistics", 1e-9), ("_DIGITS", 12)},
     "when a feature of a batch was not measured, which is told as data are read, whatever the config": {
-        ("MAX_CHANCE", 1e-3), ("_MIN_VARIANCE", 0.02), ("_USUAL_VARIANCE", 0.3), ("_PRIOR_EXPECTED", 20.0), ("_MIN_EXPECTED", 5.0),
+        ("MAX_CHANCE", 1e-3), ("_MIN_VARIANCE", 0.02), ("_USUAL_VARIANCE", 0.3), ("_PRIOR_EXPECTED", 20.0),
+        ("_MIN_EXPECTED", 5.0),
         *(("_LEVELS", x) for x in (0.1, 0.01, 1e-3, 1e-4)),
         ("_SLACK", 4.0), ("_MAX_TAIL", 1e-6), ("_N_CODES", 10), ("_N_NEAREST", 5), ("_MAX_CELLS", 2000),
         ("_MIN_SHARED", 0.8),
