@@ -1,4 +1,4 @@
-"""Training cells joined by cells without labels, whose pairing is not used; looks at no count's value."""
+"""Training cells joined by cells without labels, whose pairing is not used; of counts it asks only which are 0."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.messages import bad_input
+from unisono.io.unmeasured import mark_unlabelled
+from unisono.messages import bad_input, warn
 from unisono.modalities import Known
 from unisono.preprocessing.align import align, aligned_counts
 from unisono.types import Cells, MeasuredFeatures, Modality, View
@@ -48,12 +49,15 @@ def _joined(training: View, unlabelled: View, modality: Modality, source_name: s
     counts = aligned_counts(unlabelled, whole).astype(training.counts.dtype)
     counts = _without_unmeasured(counts, unlabelled.batch, training.unmeasured)
     names = np.array([f"unlabelled/{modality}/{name}" for name in unlabelled.cells])
-    return replace(
+    joined = replace(
         training,
         counts=sparse.vstack([training.counts, counts], format="csr"),
         cells=np.concatenate([training.cells, names]),
         batch=np.concatenate([training.batch, unlabelled.batch]),
     )
+    marked, findings = mark_unlabelled(joined, training.batch, source_name)
+    warn(findings)
+    return marked
 
 
 def _without_unmeasured(

@@ -17,7 +17,7 @@ from unisono.preprocessing.align import Alignment, align, aligned_counts, aligne
 from unisono.preprocessing.incomplete import Completion, fractions, imputed, noise_to_signal, shares
 from unisono.preprocessing.svd import truncated_svd
 from unisono.preprocessing.thinning import thin
-from unisono.preprocessing.unmeasured import Reference, may_lack, pessimistic_ratio, unmeasured
+from unisono.preprocessing.unmeasured import Reference
 from unisono.types import MeasuredFeatures, Modality, View
 
 _ROWS_AT_A_TIME = 16_384
@@ -294,50 +294,6 @@ class Projection:
         term_fraction = np.zeros_like(self.fraction)
         term_fraction[self.selected] = self.term_fraction
         return _of_whole_cells(view, *(self._of_columns(view, part) for part in (self.fraction, term_fraction)))
-
-    def unmeasured_of(self, view: View) -> dict[str, NDArray[np.bool_]]:
-        """Batch → features of a view, known to the model, that it did not measure, judged by the training cells.
-
-        All cells of the batch have 0 there, and chance would hardly leave that; or a training batch of that name did
-        not measure them either. Only of views whose features correspond to the model's one by one.
-        """
-        alignment = self.align(view)
-        if alignment.weights is not None or not alignment.is_present.any():
-            return {}
-        found: dict[str, NDArray[np.bool_]] = {}
-        for name in np.unique(view.batch):
-            mask = self._unmeasured_of_batch(view.take(np.flatnonzero(view.batch == name)), str(name), alignment)
-            if mask.any():
-                found[str(name)] = np.zeros(len(view.features), dtype=bool)
-                found[str(name)][alignment.columns[mask]] = True
-        return found
-
-    def _unmeasured_of_batch(self, view: View, name: str, alignment: Alignment) -> NDArray[np.bool_]:
-        """The model's features that cells of one batch, which has them all as columns, did not measure."""
-        counts, present = aligned_counts(view, alignment), alignment.is_present
-        n_seen = np.bincount(counts.indices[counts.data > 0], minlength=len(present)).astype(np.float64)
-        known = np.where(present, self.reference.n_seen, 0.0)
-        reference = replace(self.reference, n_seen=known)
-        stored = self.unmeasured.get(name, np.zeros(len(present), dtype=bool)) & present & (n_seen == 0)
-        if not may_lack(n_seen, view.n_cells, reference):
-            return np.asarray(stored)
-        candidate = (n_seen == 0) & (known > 0)
-        ratio = self._matched_ratio(view, candidate, alignment)
-        return np.asarray(stored | unmeasured(n_seen, view.n_cells, reference, ratio))
-
-    def _matched_ratio(self, view: View, candidate: NDArray[np.bool_], alignment: Alignment) -> NDArray[np.float64]:
-        """How often each feature is seen in training cells whose mean code is that of these cells, relative to all.
-
-        By the loadings; codes are of the features that are no candidates.
-        """
-        own = np.zeros(len(view.features), dtype=bool)
-        own[alignment.columns[candidate]] = True
-        without = replace(view, batch=np.full(view.n_cells, ""), unmeasured={"": own})
-        rise = self.loadings @ (self.codes(self.counts(without)).mean(axis=0) - self.mean_code)
-        level = self.intercept + self.loadings @ self.mean_code
-        ratio = 1.0 + np.divide(rise, level, out=np.zeros_like(level), where=level > 0)
-        plain = view.n_cells * self.reference.rate
-        return pessimistic_ratio(np.maximum(ratio, 0.0) * plain, plain, 1.0)
 
     def _of_columns(self, view: View, fraction: NDArray[np.float64]) -> NDArray[np.float64]:
         """Fractions of the features of a view, 0 of those that are unknown."""
