@@ -29,16 +29,26 @@ OF_FORMULAS = {0, 1, 2, 0.5}
 ALLOWED = {
     "bounds against division by zero or log of zero, far below what is measured": {
         ("_EPSILON", 1e-5), ("_LOG_VAR_OF_NONE", 60.0), ("_MIN_VALUE", 1e-4), ("_MIN_FRACTION", 1e-4),
-        ("_MIN_COUNT", 1e-6), ("_MIN_MASS", 1e-6), ("_SMALLEST", 1e-300), ("n_seen", 1e-4), ("values", 1e-9),
+        ("_MIN_COUNT", 1e-6), ("_MIN_MASS", 1e-6), ("_SMALLEST", 1e-300), ("n_seen", 1e-4),
+        ("_SMALLEST", 1e-12), ("_MIN_SHARE", 1e-9), ("_MIN_NOISE", 1e-6), ("_MIN_SIGNAL", 1e-3), ("clr", 1e-12),
+        ("_MAX_FRACTION", 1e-6),
         ("gene_weight", 1e-3), ("_regress", 1e-6), ("standardise_depth", 1e-9), ("cost_against", 1e-6),
         *((name, 1e-12) for name in (
             "_correlation", "_shrunken", "_inverse_root", "_balanced", "_unit", "_follows_depth", "_regress",
             "loo_shrinkage", "shrinkage_factor", "scale", "bernoulli_loss", "_gaussian", "fit", "rescaled")),
         *((name, 1e-6) for name in ("fit", "_z_scored")),
     },
-    "rounding of ranks": {("_factor", 1e-9), ("_order_statistics", 1e-9)},
+    "rounding": {("_factor", 1e-9), ("_order_statistics", 1e-9), ("_DIGITS", 12)},
+    "when a feature of a batch was not measured, which is told as data are read, whatever the config": {
+        ("MAX_CHANCE", 1e-3), ("_MIN_VARIANCE", 0.02), ("_USUAL_VARIANCE", 0.3), ("_PRIOR_EXPECTED", 20.0),
+        ("_MIN_EXPECTED", 5.0),
+        *(("_LEVELS", x) for x in (0.1, 0.01, 1e-3, 1e-4)),
+        ("_SLACK", 4.0), ("_MAX_TAIL", 1e-6), ("_N_CODES", 10), ("_N_NEAREST", 5), ("_MAX_CELLS", 2000),
+        ("_MIN_SHARED", 0.8),
+    },
     "when an iteration or a search ends, and where it starts": {
         ("_MAX_STEPS", 50), ("_PRECISION", 1e-10), ("MAX_STEPS", 200), ("TOLERANCE", 1e-4), ("_STRIDE", 10),
+        ("_ITERATIONS", 50), ("_ITERATIONS", 100),
         ("_START", 5.0), ("_POINTS_PER_DECADE", 3), ("_LOG_PRECISION", 0.02), ("_search", 3),
     },
     "cells or entries at a time; the result is the same": {
@@ -47,7 +57,7 @@ ALLOWED = {
         ("_SECONDS_BETWEEN_CHECKPOINTS", 5.0),
     },
     "streams of draws": {
-        ("_SEED", 31), ("_SEED", 37), ("_SEED", 41), ("linear_path", 23), ("_kernel", 29), ("split", 17),
+        ("_SEED", 31), ("_SEED", 37), ("_SEED", 41), ("linear_path", 23), ("_fitted_kernel", 29), ("split", 17),
         ("_train_epoch", 63), ("_train_epoch", 1_000_003),
     },
     "asked of a fitted model, not of its fit": {

@@ -15,6 +15,7 @@ from scipy import sparse
 import unisono as un
 from unisono.evaluation import disentanglement as room
 from unisono.evaluation.probes import class_probes, value_probes
+from unisono.messages import InputWarning
 from unisono.model.query import query_view
 from unisono.nn import infer
 
@@ -98,19 +99,23 @@ def test_a_change_by_a_swap_is_that_of_two_predictions():
     assert each.change == pytest.approx(np.abs(b0 - b1).mean(), rel=1e-4)
 
 
-def test_features_that_do_not_vary_are_not_counted_as_moved():
+def test_a_feature_that_the_test_cells_did_not_measure_is_not_counted_as_moved():
+    """Its column of zeros changes nothing: the figures are those of a test without the column."""
     query = training()
-    x = counts(query["adt"])
+    x, adt = counts(query["adt"]), query["adt"]
     x[:, 0] = 0
-    query = rebuilt(
-        {"rna": query["rna"], "adt": AnnData(sparse.csr_matrix(x), obs=query["adt"].obs, var=query["adt"].var)}
-    )
-    found = next(one for one in un.disentanglement(late_model(), query).styled if one.target == "adt")
-    b1, b2 = (late_model().predict(query, found.source, "adt", style=name).X for name in ("b1", "b2"))
-    deviation = on_scale(query["adt"], "adt").std(axis=0)
-    assert (deviation == 0).tolist() == [True] + [False] * 7
-    moved = np.abs(b1 - b2).mean(axis=0)[1:] > 0.1 * deviation[1:]
-    assert found.features_moved == pytest.approx(moved.mean())
+    zeros = rebuilt({"rna": query["rna"], "adt": AnnData(sparse.csr_matrix(x), obs=adt.obs, var=adt.var)})
+    without = rebuilt({"rna": query["rna"], "adt": adt[:, 1:].copy()})
+    found = []
+    for test, code in ((zeros, "W068"), (without, "W036")):
+        with pytest.warns(InputWarning, match=code):
+            styled = un.disentanglement(late_model(), test).styled
+        found.append(next(one for one in styled if one.target == "adt"))
+    assert found[0].features_moved == pytest.approx(found[1].features_moved)
+    assert found[0].change == pytest.approx(found[1].change, rel=1e-5)
+    b1, b2 = (late_model().predict(query, found[0].source, "adt", style=name).X for name in ("b1", "b2"))
+    deviation = on_scale(query["adt"][:, 1:], "adt").std(axis=0)
+    assert found[0].features_moved == pytest.approx((np.abs(b1 - b2).mean(axis=0)[1:] > 0.1 * deviation).mean())
 
 
 def test_cell_types_are_found_by_cell_name_and_missing_ones_left_out():

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
+from anndata import AnnData
 from io_fixtures import refusal
-from model_fixtures import noticed, rebuilt, take, test_cells, tiny, training
+from model_fixtures import counts, noticed, rebuilt, take, test_cells, tiny, training
+from scipy import sparse
 
 from unisono.api import fit
 from unisono.evaluation.scores import evaluate
 from unisono.io.read import cells_from_mudata
 from unisono.io.unlabelled import with_unlabelled
+from unisono.messages import InputWarning
 from unisono.types import Cells
 
 
@@ -43,6 +49,34 @@ def test_cells_that_lack_training_features_are_refused():
     found = refusal(with_unlabelled, cells_of(training()), cells_of(rebuilt(dict(fewer.mod))), "here")
     assert (found.code, found.where) == ("E036", "here, rna")
     assert "6 of 60 training features are missing" in found.what
+
+
+def test_what_their_batch_did_not_measure_is_marked_and_said():
+    query = test_cells()
+    for part in query.mod.values():
+        part.obs["batch"] = "b7"
+    dense = counts(query["adt"])
+    dense[:, [1, 6]] = 0
+    query.mod["adt"] = AnnData(sparse.csr_matrix(dense), obs=query["adt"].obs, var=query["adt"].var)
+    with pytest.warns(InputWarning, match="W068 here, adt: 2 of 8 proteins are 0 in all 43 cells of batch b7"):
+        joined = with_unlabelled(cells_of(training()), cells_of(query), "here")
+    assert {name: np.flatnonzero(mask).tolist() for name, mask in joined.views["adt"].unmeasured.items()} == {
+        "b7": [1, 6]
+    }
+    assert joined.views["rna"].measured.is_complete
+
+
+def test_counts_of_what_their_batch_did_not_measure_in_training_are_left_out():
+    given = cells_of(training())
+    mask = np.arange(8) == 2
+    adt = given.views["adt"]
+    dense = adt.counts.toarray()
+    dense[np.ix_(adt.batch == "b2", mask)] = 0
+    lacking = replace(adt, counts=sparse.csr_matrix(dense), unmeasured={"b2": mask})
+    joined = with_unlabelled(Cells({**given.views, "adt": lacking}), given, "here").views["adt"]
+    added = joined.counts[adt.n_cells :].toarray()
+    np.testing.assert_array_equal(added, dense)
+    np.testing.assert_array_equal(joined.unmeasured["b2"], mask)
 
 
 def test_the_fit_learns_from_them_and_says_so():

@@ -191,3 +191,47 @@ def test_chance_of_matching_is_the_score_of_equal_probabilities(is_grouped):
     assert found["recall_at_5"] == pytest.approx((7 * 5 / 7 + 4) / 11 if is_grouped else 5 / 11)
     assert found["one_to_one_accuracy"] == pytest.approx(2 / 11 if is_grouped else 1 / 11)
     assert set(found) == set(wanted) - {"calibration_error"}
+
+
+def groups_of(is_measured):
+    """Distinct rows of a mask, each with its cells."""
+    rows, index = np.unique(is_measured, axis=0, return_inverse=True)
+    return [(row, np.flatnonzero(np.ravel(index) == number)) for number, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_metrics_are_over_the_values_that_were_measured(is_binary, monkeypatch):
+    """Each figure by its formula over the measured values, in blocks of any width."""
+    truth, prediction = truth_and_prediction(n_cells=67)
+    is_measured = np.ones((67, 11), dtype=bool)
+    is_measured[1::3, [2, 3, 9]] = False
+    is_measured[2::3, [0, 3]] = False
+    x, y = truth.toarray().astype(float), prediction.astype(float)
+    by_feature = [(x[rows, j], y[rows, j]) for j, rows in enumerate(is_measured.T)]
+    by_cell = [(x[i, columns], y[i, columns]) for i, columns in enumerate(is_measured)]
+    wanted = {
+        "pearson": np.mean([np.corrcoef(*pair)[0, 1] for pair in by_feature]),
+        "rmse": np.sqrt(((x - y)[is_measured] ** 2).mean()),
+        "mae": np.abs((x - y)[is_measured]).mean(),
+        "pearson_per_cell": np.mean([np.corrcoef(*pair)[0, 1] for pair in by_cell]),
+        "overall_pearson": np.corrcoef(x[is_measured], y[is_measured])[0, 1],
+        "n_without_correlation": 0.0,
+    }
+    if is_binary:
+        areas = [metrics.areas_per_feature(a[:, None], b[:, None]) for a, b in by_feature]
+        wanted |= {
+            "auroc": np.nanmean([each.auroc for each in areas]),
+            "auprc": np.nanmean([each.auprc for each in areas]),
+        }
+    else:
+        wanted["spearman"] = np.mean([metrics.spearman(a[:, None], b[:, None], "feature").mean for a, b in by_feature])
+    for entries in (2**21, 67 * 4):
+        monkeypatch.setattr("unisono.metrics.tasks._BLOCK_ENTRIES", entries)
+        found = prediction_metrics(truth, prediction, is_binary=is_binary, measured=groups_of(is_measured))
+        assert found == pytest.approx(wanted)
+    held = sparse.csr_matrix(x * is_measured)
+    chance = prediction_chance(held, is_binary=is_binary, measured=groups_of(is_measured))
+    mean = np.broadcast_to(np.array([a.mean() for a, _ in by_feature]), x.shape)
+    assert chance["rmse"] == pytest.approx(np.sqrt(((x - mean)[is_measured] ** 2).mean()))
+    assert chance["mae"] == pytest.approx(np.abs((x - mean)[is_measured]).mean())
+    assert chance["overall_pearson"] == pytest.approx(np.corrcoef(x[is_measured], mean[is_measured])[0, 1])

@@ -207,3 +207,23 @@ def test_gradients_stay_finite_where_cells_lack_a_view_or_are_alone(unit):
     assert torch.isfinite(left.grad).all()
     assert (left.grad[:, [1, 5, 6]] == 0).all()
     assert (left.grad[:, 0] != 0).any()
+
+
+def test_the_error_over_all_features_is_the_weighted_error_of_the_code():
+    predicted, target, weight = torch.randn(2, 7, 5), torch.randn(2, 7, 5), torch.rand(5)
+    roots = torch.stack([torch.diag(weight.sqrt()), torch.zeros(5, 5)])
+    row_of = torch.tensor([[0, 1, 0, 0, 1, 0, 1], [1, 0, 0, 1, 0, 0, 0]])
+    found = losses.measured_code_error(predicted, target, roots, row_of)
+    wanted = losses.code_error(predicted, target, weight) * (row_of == 0)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_the_error_over_measured_features_ignores_what_moves_the_others_alone():
+    """With B of orthonormal columns and B_m some of its rows, |B_m e|² is eᵀ B_mᵀ B_m e."""
+    basis = torch.linalg.qr(torch.randn(11, 3, dtype=torch.float64))[0]
+    part = basis[[0, 2, 3, 7]]
+    values, vectors = torch.linalg.eigh(part.T @ part)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    error = torch.randn(1, 7, 3, dtype=torch.float64)
+    found = losses.measured_code_error(error, torch.zeros_like(error), root[None], torch.zeros(1, 7, dtype=torch.long))
+    torch.testing.assert_close(found, (error @ part.T).square().sum(dim=-1))

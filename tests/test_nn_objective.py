@@ -1,5 +1,7 @@
 """Each term of the objective equals its formula, counts only cells that have all it needs, scales by its weight."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
@@ -9,7 +11,7 @@ from unisono.config import FitConfig
 from unisono.modalities import spec_of
 from unisono.nn import losses
 from unisono.nn.model import InitialWeights, Network
-from unisono.nn.objective import Batch, ViewBatch, terms
+from unisono.nn.objective import Batch, MeasuredCells, ViewBatch, terms
 
 N_CODES, N_FEATURES = {"atac": 6, "rna": 11, "adt": 5}, {"atac": 17, "rna": 13, "adt": 8}
 SAMPLED = {
@@ -307,3 +309,36 @@ def test_every_weight_of_the_network_but_unsampled_features_gets_a_gradient():
     assert silent == {"heads.rna.log_slope", "heads.adt.log_slope", "heads.adt.log_bias", "heads.atac.log_theta"}
     grad = network.head("rna").log_bias.grad
     assert torch.nonzero(grad)[:, 0].tolist() == SAMPLED["rna"].tolist()
+
+
+ROW_OF = torch.tensor([[0, 1, 1, 0, 1, 0, 0], [1, 1, 0, 0, 1, 0, 1]])
+
+
+def measured_of(modality, is_measured):
+    """Row 0 measured everything, row 1 some of the sampled features and, of the code, the first two dimensions."""
+    rows = torch.stack([torch.ones(len(is_measured), dtype=torch.bool), torch.tensor(is_measured).bool()])
+    root = VIEWS[modality]["code_weight"].sqrt()
+    roots = torch.stack([torch.diag(root), torch.diag(root * (torch.arange(len(root)) < 2))])
+    return MeasuredCells(ROW_OF, rows, roots)
+
+
+@pytest.mark.parametrize(
+    ("modality", "is_measured"), [("atac", [1, 0, 0, 1]), ("rna", [0, 1, 1]), ("adt", [1, 0, 1, 0, 0])]
+)
+def test_what_stands_where_nothing_was_measured_is_irrelevant(modality, is_measured):
+    view = VIEWS[modality] | {"measured": measured_of(modality, is_measured)}
+    is_hole = (ROW_OF == 1)[..., None] & ~torch.tensor(is_measured).bool()
+    beyond = (ROW_OF == 1)[..., None] & (torch.arange(N_CODES[modality]) >= 2)
+    other = view | {
+        "counts": torch.where(is_hole, 1.0 - view["counts"].clamp(max=1), view["counts"]),
+        "target": torch.where(beyond, view["target"] + 3.0, view["target"]),
+    }
+    found = [terms_of(batch_of(VIEWS | {modality: each})) for each in (view, other)]
+    assert found[0] == pytest.approx(found[1])
+    assert found[0] != pytest.approx(terms_of(), rel=1e-6)
+
+
+def test_a_mask_of_everything_leaves_all_terms_as_they_are():
+    view = VIEWS["rna"] | {"measured": measured_of("rna", [1, 1, 1])}
+    whole = replace(view["measured"], roots=view["measured"].roots[[0, 0]])
+    assert terms_of(batch_of(changed("rna", measured=whole))) == pytest.approx(terms_of())

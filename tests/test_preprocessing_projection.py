@@ -155,13 +155,19 @@ def test_codes_from_four_fifths_of_the_features_correlate_with_the_full_codes(mo
     assert np.corrcoef(found.ravel(), full.ravel())[0, 1] > 0.9
 
 
-def test_codes_of_a_partial_query_are_least_squares_given_the_features_seen(cells, fitted):
+def test_codes_of_a_partial_query_are_those_of_cells_completed_by_their_expectation(cells, fitted):
+    """B_mᵀ x_m + B_uᵀ E[x_u | x_m], with the covariance B diag(s) Bᵀ + noise that the training codes imply."""
     made, view = fitted["adt"], cells.views["adt"]
     seen = np.array([0, 2, 3, 5, 6, 8, 9, 10, 12, 13, 14, 16])
+    unseen = np.setdiff1d(np.arange(17), seen)
     x = view.counts.toarray()[:, seen].astype(float)
-    values = np.log1p(x / np.exp(np.log1p(x).mean(axis=1, keepdims=True))) - made.centre[seen]
-    part = made.basis[seen].astype(float)
-    wanted = np.linalg.solve(part.T @ part + 0.05 * np.eye(7), part.T @ values.T).T
+    mean_log = np.log1p(x).sum(axis=1, keepdims=True) / made.term_fraction[seen].sum() / 17
+    values = np.log1p(x / np.exp(mean_log)) - made.centre[seen]
+    basis, mean = made.basis.astype(float), made.mean_code.astype(float)
+    covariance = basis @ np.diag(1.0 / made.noise) @ basis.T + np.eye(17)
+    gain = covariance[np.ix_(unseen, seen)] @ np.linalg.inv(covariance[np.ix_(seen, seen)])
+    expected = basis[unseen] @ mean + (values - basis[seen] @ mean) @ gain.T
+    wanted = values @ basis[seen] + expected @ basis[unseen]
     np.testing.assert_allclose(made.codes(made.counts(columns_of(view, seen))), wanted, atol=1e-4)
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 from scipy.special import expit
 
-from unisono.types import ONE_BATCH, Bounds, Cells, MatchPosterior, Prediction, View
+from unisono.types import ONE_BATCH, Bounds, Cells, MatchPosterior, MeasuredFeatures, Prediction, View
 
 
 def view_of(modality, cells, n_features=5, batch=None, seed=0):
@@ -244,3 +244,52 @@ def test_some_features_of_a_prediction_are_columns_of_the_whole():
 def test_a_prediction_whose_parts_do_not_fit_is_refused(field, wrong):
     with pytest.raises(ValueError, match="prediction of adt: shapes"):
         replace(prediction(), **{field: wrong})
+
+
+def test_take_keeps_what_batches_did_not_measure_and_cells_know_their_own():
+    mask = np.array([False, True, False, False, True])
+    view = view_of("adt", NAMES, batch=list("pqqpqrp"))
+    dense = view.counts.toarray()
+    dense[np.ix_(view.batch == "q", mask)] = 0
+    view = changed(view, counts=sparse.csr_matrix(dense), unmeasured={"q": mask})
+    some = view.take(np.array([5, 1, 0]))
+    np.testing.assert_array_equal(some.unmeasured["q"], mask)
+    np.testing.assert_array_equal(some.measured.rows[some.measured.row_of], [[1] * 5, ~mask, [1] * 5])
+    np.testing.assert_array_equal(view.measured.n_cells, [7, 4, 7, 7, 4])
+    assert not view.measured.is_complete
+    assert view.take(np.array([5, 0])).measured.is_complete
+
+
+def test_blocks_part_the_features_by_the_cells_that_measured_them():
+    lacked = {"p": np.array([1, 0, 0, 1, 0], bool), "q": np.array([0, 0, 1, 1, 0], bool)}
+    batch = np.array(list("pqrpqrp"))
+    measured = MeasuredFeatures.of_batches(lacked, batch, 5)
+    seen = np.zeros((7, 5), dtype=int)
+    for cells, features in measured.blocks():
+        seen[np.ix_(cells, features)] += 1
+    wanted = np.array([~lacked.get(name, np.zeros(5, bool)) for name in batch])
+    np.testing.assert_array_equal(seen, wanted)
+    np.testing.assert_array_equal(measured.n_cells, wanted.sum(axis=0))
+
+
+def test_cells_taken_as_one_batch_lack_what_all_of_them_lacked():
+    view = view_of("adt", NAMES, batch=list("ppqqqpp"))
+    masks = {"p": np.array([1, 1, 0, 0, 0], bool), "q": np.array([0, 1, 0, 0, 1], bool)}
+    counts = view.counts.multiply(~np.array([masks[name] for name in view.batch])).tocsr().astype(int)
+    joined = changed(view, counts=counts, unmeasured=masks).in_one_batch("new")
+    assert set(joined.batch) == {"new"}
+    np.testing.assert_array_equal(joined.unmeasured["new"], [False, True, False, False, False])
+    assert view.in_one_batch("new").unmeasured == {}
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros(4, bool), "rna: unmeasured of batch p is bool of shape (4,), expected bool, one for each of 5"),
+        (np.zeros(5), "rna: unmeasured of batch p is float64 of shape (5,), expected bool"),
+        (np.arange(5) == 2, "rna: rna-2 has counts in batch p, which did not measure it"),
+    ],
+)
+def test_what_was_not_measured_has_no_counts(mask, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        changed(view_of("rna", NAMES, batch=list("ppqqqqp")), unmeasured={"p": mask})

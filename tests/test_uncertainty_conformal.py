@@ -97,3 +97,18 @@ def test_errors_without_their_spread_are_refused():
         Conformal.fit(np.zeros((3, 2), dtype=np.float32), np.zeros((4, 2), dtype=np.float32))
     with pytest.raises(ValueError, match="1 or more"):
         Conformal.fit(np.zeros((0, 2), dtype=np.float32), np.zeros((0, 2), dtype=np.float32))
+
+
+def test_widths_of_a_feature_are_over_the_cells_that_measured_it():
+    """Of 99 cells 49 measured the last feature: it has the ranks of these 49, the others those of all."""
+    error, spread = drawn(99, 3)
+    error[:50, 4] = np.nan
+    found, alone = Conformal.fit(error, spread), Conformal.fit(error[50:], spread[50:])
+    whole = Conformal.fit(np.nan_to_num(error), spread)
+    for coverage in (0.5, 0.8, 0.9):
+        width = half_width(found, spread, coverage)
+        np.testing.assert_allclose(width[:, :4], half_width(whole, spread, coverage)[:, :4])
+        np.testing.assert_allclose(width[50:, 4], half_width(alone, spread[50:], coverage)[:, 4])
+    few = error[44:56].copy()
+    few[:, 4] = np.nan
+    assert np.isinf(half_width(Conformal.fit(few, spread[44:56]), spread[:3], 0.5)[:, 4]).all()

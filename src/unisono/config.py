@@ -95,8 +95,10 @@ class PreprocessingConfig(_Frozen):
     measures sequencing depth. Untested."""
     max_loo_shrinkage: float = Field(0.95, ge=0, lt=1)
     """Largest shrinkage of leave-one-out codes, as fraction of a code. A bound against division by zero; untested."""
-    missing_feature_ridge: float = Field(0.05, gt=0)
-    """Ridge of the least-squares codes of a query that lacks features, where 1 is all features. Untested."""
+    imputation_passes: int = Field(3, ge=0)
+    """Passes in which the values that a batch did not measure are replaced by their expectation before directions are
+    found again. 0, 1, 3, 8: error on 40 proteins of bmmc that one batch lost 1.07, 1.05, 1.04, 1.03 times that of whole
+    data."""
     batch_prior_cells: float = Field(20.0, gt=0)
     """A new batch's mean counts as much as this many cells at the modality's mean, so that a batch of one cell keeps
     its content. Untested."""
@@ -145,6 +147,10 @@ class KernelConfig(_Frozen):
     0.2222, RNA→ADT of spleen_lymph 0.539 → 0.549."""
     initial_weight: float = Field(0.25, ge=0, le=1)
     """Weight before the selection, and without validation cells. Untested."""
+    imputation_passes: int = Field(5, ge=0)
+    """Passes in which what a batch did not measure of the target is replaced by the prediction of the kernel before it
+    is fitted again. 0, 5, 12: error on 5 proteins of pbmc10k that half of the cells lost 1.15, 1.03, 1.03 times that of
+    whole data."""
     depth_ridge: float = Field(0.02, gt=0)
     """Penalty per cell of the expected depth. Untested; with the term, RNA→ATAC AUROC of cortex
     0.579 → 0.612."""

@@ -123,6 +123,7 @@ MESSAGES = (
     Message("E065", "There is no new batch to adapt to.", "name the new batch in the batch column"),
     Message("W066", "Content and style were not probed, as scikit-learn is missing.", "pip install scikit-learn"),
     Message("W067", "Cells lack the column by which intervals were calibrated.", "add the column"),
+    Message("W068", "Some batches did not measure some features; these are masked there."),
 )
 """Every message there is, by number; the digits of one subject are shared by its error, warning and information."""
 

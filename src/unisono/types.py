@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -25,6 +25,72 @@ Link = Literal["identity", "nonnegative", "logistic"]
 
 
 @dataclass(frozen=True, eq=False)
+class MeasuredFeatures:
+    """Which features were measured in which cells; cells in which the same ones were share a row.
+
+    Attributes:
+        rows: distinct row x feature, whether it was measured.
+        row_of: row of each cell.
+    """
+
+    rows: NDArray[np.bool_]
+    row_of: NDArray[np.intp]
+
+    @classmethod
+    def of_batches(
+        cls, unmeasured: Mapping[str, NDArray[np.bool_]], batch: NDArray[np.str_], n_features: int
+    ) -> MeasuredFeatures:
+        """All features in every batch, except for those that `unmeasured` names."""
+        there = [name for name in unmeasured if (batch == name).any()]
+        if not there:
+            return cls(np.ones((1, n_features), dtype=bool), np.zeros(len(batch), dtype=np.intp))
+        names, index = np.unique(batch, return_inverse=True)
+        everything = np.zeros(n_features, dtype=bool)
+        by_batch = np.stack([~unmeasured.get(str(name), everything) for name in names])
+        rows, row_of_batch = np.unique(by_batch, axis=0, return_inverse=True)
+        return cls(rows, np.asarray(row_of_batch).ravel()[index])
+
+    @cached_property
+    def is_complete(self) -> bool:
+        """Whether every feature was measured in every cell."""
+        return bool(self.rows.all())
+
+    @cached_property
+    def n_cells(self) -> NDArray[np.float64]:
+        """Of each feature, the cells in which it was measured."""
+        return np.bincount(self.row_of, minlength=len(self.rows)).astype(np.float64) @ self.rows
+
+    def groups(self) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.intp]]]:
+        """Each row that some cell has, and its cells."""
+        for number, row in enumerate(self.rows):
+            cells = np.flatnonzero(self.row_of == number)
+            if len(cells):
+                yield row, cells
+
+    def parts(self, matrix: sparse.csr_matrix) -> Iterator[tuple[NDArray[np.bool_], sparse.csr_matrix]]:
+        """As `groups`, with the rows of a matrix over these cells; the matrix itself where there is one group."""
+        for row, cells in self.groups():
+            yield row, matrix if len(cells) == len(self.row_of) else matrix[cells]
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Cells and features such that each of these features was measured in just these cells; features once each."""
+        if self.is_complete:
+            yield np.arange(len(self.row_of)), np.arange(self.rows.shape[1])
+            return
+        patterns, pattern_of = np.unique(self.rows, axis=1, return_inverse=True)
+        for number, pattern in enumerate(patterns.T):
+            yield np.flatnonzero(pattern[self.row_of]), np.flatnonzero(np.asarray(pattern_of).ravel() == number)
+
+    def take(self, cells: slice | NDArray[np.intp]) -> MeasuredFeatures:
+        """Of some of the cells."""
+        return replace(self, row_of=self.row_of[cells])
+
+    def take_features(self, features: NDArray[np.intp]) -> MeasuredFeatures:
+        """Of some of the features."""
+        return replace(self, rows=self.rows[:, features])
+
+
+@dataclass(frozen=True, eq=False)
 class View:
     """One modality's raw counts over named cells and features.
 
@@ -36,9 +102,11 @@ class View:
         batch: technical batch of each cell.
         ids: a second name of each feature, such as Ensembl ids in addition to symbols, '' where it has none; None
             where none has.
+        unmeasured: batch → whether it did not measure each feature, of the batches that lack some.
 
     Raises:
-        ValueError: lengths disagree, a name occurs twice, or a count is negative or not an integer.
+        ValueError: lengths disagree, a name occurs twice, a count is negative or not an integer, or a feature that was
+            not measured has counts.
     """
 
     modality: Modality
@@ -47,6 +115,7 @@ class View:
     features: NDArray[np.str_]
     batch: NDArray[np.str_]
     ids: NDArray[np.str_] | None = None
+    unmeasured: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         expected = (len(self.cells), len(self.features))
@@ -63,6 +132,31 @@ class View:
             raise ValueError(f"{self.modality}: counts are {self.counts.dtype}, expected integers")
         if self.counts.nnz and self.counts.data.min() < 0:
             raise ValueError(f"{self.modality}: counts contain negative values")
+        self._check_unmeasured()
+
+    def _check_unmeasured(self) -> None:
+        for name, mask in self.unmeasured.items():
+            if mask.shape != (len(self.features),) or mask.dtype != bool:
+                raise ValueError(
+                    f"{self.modality}: unmeasured of batch {name} is {mask.dtype} of shape {mask.shape}, expected "
+                    f"bool, one for each of {len(self.features)} features"
+                )
+            counted = self.counts[self.batch == name].sum(axis=0)
+            has_counts = mask & (np.asarray(counted).ravel() > 0)
+            if has_counts.any():
+                first = self.features[has_counts][0]
+                raise ValueError(f"{self.modality}: {first} has counts in batch {name}, which did not measure it")
+
+    @cached_property
+    def measured(self) -> MeasuredFeatures:
+        """The features that were measured in each cell."""
+        return MeasuredFeatures.of_batches(self.unmeasured, self.batch, len(self.features))
+
+    def in_one_batch(self, name: str) -> View:
+        """The same cells as of one batch, which lacks the features that all of theirs lack."""
+        lacked = np.asarray(~self.measured.rows[np.unique(self.measured.row_of)].any(axis=0))
+        unmeasured = {name: lacked} if lacked.any() else {}
+        return replace(self, batch=np.full(self.n_cells, name), unmeasured=unmeasured)
 
     @property
     def n_cells(self) -> int:

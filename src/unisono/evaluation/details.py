@@ -151,7 +151,7 @@ def _coverage(model: Unisono, output: Predicted, rows: Rows, groups: NDArray[np.
         return None
     known = pd.Index(model.fitted.preprocessors[prediction.target].projection.features)
     columns = known.get_indexer(pd.Index(prediction.features))
-    truth = output.truth.tocsr()
+    truth, measured, n_values = output.truth.tocsr(), output.measured, 0
     held = np.zeros(len(COVERAGES))
     for part in np.array_split(rows, max(1, len(rows) * len(columns) // _VALUES_AT_A_TIME)):
         some = replace(
@@ -161,10 +161,11 @@ def _coverage(model: Unisono, output: Predicted, rows: Rows, groups: NDArray[np.
             draws=prediction.draws[:, part],
         )
         gap, spread = np.abs(truth[part].toarray() - some.dense()), some.spread()
+        is_measured = measured.rows[measured.row_of[part]]
+        n_values += int(is_measured.sum())
         for place, promised in enumerate(COVERAGES):
             bounds = widths.bounds(promised, groups[part]).take_features(columns)
-            held[place] += float((gap <= bounds.half_width(spread)).sum())
-    n_values = len(rows) * len(columns)
+            held[place] += float((is_measured & (gap <= bounds.half_width(spread))).sum())
     return Curve(np.array(COVERAGES), held / n_values, np.full(len(COVERAGES), n_values, dtype=np.intp))
 
 

@@ -16,9 +16,8 @@ from unisono.matching import Similarity
 from unisono.metrics.arrays import Groups
 from unisono.modalities import spec_of
 from unisono.model.unisono import Unisono
-from unisono.preprocessing.align import aligned_counts
-from unisono.preprocessing.projection import on_scale
-from unisono.types import Cells, Modality, Prediction, View
+from unisono.preprocessing.align import aligned_counts, aligned_measured
+from unisono.types import Cells, MeasuredFeatures, Modality, Prediction, View
 
 _VALUES_AT_A_TIME = 2**21
 _SHUFFLE_SEED = 0
@@ -32,12 +31,14 @@ class Predicted:
         source: what was predicted from.
         truth: measured values on the target's scale, over the features that test and model share.
         prediction: the same cells and features.
+        measured: which of the values were measured.
         ridge: the same by a linear ridge of the model's codes, for comparison; None where the model has none.
     """
 
     source: View
     truth: sparse.csc_matrix
     prediction: Prediction
+    measured: MeasuredFeatures
     ridge: Prediction | None = None
 
     @property
@@ -95,8 +96,9 @@ def predictions(model: Unisono, cells: Cells, *, with_draws: bool = False) -> It
             continue
         n_draws = model.config.uncertainty.n_draws if with_draws and (source, target) in model.fitted.intervals else 0
         prediction = model.fitted.predict(paired[0], target, n_draws=n_draws)
-        truth, prediction = over_shared_features(model, prediction, paired[1])
-        yield Predicted(paired[0], truth, prediction, _by_ridge(model, paired[0], prediction))
+        truth, shared = over_shared_features(model, prediction, paired[1])
+        measured = _measured(model, shared, paired[1])
+        yield Predicted(paired[0], truth, shared, measured, _by_ridge(model, paired[0], shared))
 
 
 def _by_ridge(model: Unisono, source: View, prediction: Prediction) -> Prediction | None:
@@ -120,15 +122,26 @@ def matchings(model: Unisono, cells: Cells) -> Iterator[Matched]:
 
 
 def over_shared_features(model: Unisono, prediction: Prediction, target: View) -> tuple[sparse.csc_matrix, Prediction]:
-    """Measured values and prediction over the features that both have, in the prediction's order."""
-    alignment = model.fitted.preprocessors[target.modality].projection.align(target)
-    shared = np.flatnonzero(alignment.is_present)
+    """Measured values and prediction over the features that both have, in the prediction's order.
+
+    Features that no batch of the target measured are none of these.
+    """
+    projection = model.fitted.preprocessors[target.modality].projection
+    alignment = projection.align(target)
+    shared = np.flatnonzero(aligned_measured(target.measured, alignment).n_cells > 0)
     if alignment.weights is not None:
         counts = aligned_counts(target, alignment)
         measured = spec_of(target.modality).on_scale(counts, target.depth).tocsc()[:, shared]
     else:
-        measured = on_scale(target).tocsc()[:, alignment.columns[shared]]
+        measured = projection.on_scale(target).tocsc()[:, alignment.columns[shared]]
     return measured, prediction.take_features(shared)
+
+
+def _measured(model: Unisono, prediction: Prediction, target: View) -> MeasuredFeatures:
+    """Which values of the target were measured, of the features of a prediction."""
+    projection = model.fitted.preprocessors[target.modality].projection
+    known = aligned_measured(target.measured, projection.align(target))
+    return known.take_features(np.flatnonzero(np.isin(projection.features, prediction.features)))
 
 
 def _paired(cells: Cells, a: Modality, b: Modality) -> tuple[View, View] | None:

@@ -215,12 +215,14 @@ def trained_on(fitted: FittedModel, cells: Cells, source_name: str) -> list[Find
 
 def details_of(output: Predicted) -> PredictionDetails:
     """How well a modality was predicted, over all features and one by one."""
-    return prediction_details(output.truth, blocks(output.prediction), is_binary=output.is_binary)
+    groups = list(output.measured.groups())
+    return prediction_details(output.truth, blocks(output.prediction), is_binary=output.is_binary, measured=groups)
 
 
 def prediction_rows(output: Predicted, details: PredictionDetails) -> list[Score]:
     """The scores of a prediction, and of the ridge it is compared with."""
-    chance = prediction_chance(output.truth, is_binary=output.is_binary)
+    groups = list(output.measured.groups())
+    chance = prediction_chance(output.truth, is_binary=output.is_binary, measured=groups)
     source, target = output.prediction.source, output.prediction.target
     ridge = ridge_metrics(output)
     chance |= {name: chance[name.removeprefix(_RIDGE)] for name in ridge}
@@ -234,7 +236,8 @@ def ridge_metrics(output: Predicted) -> dict[str, float]:
     """`ridge_pearson` and, of a binary target, `ridge_auroc`; empty where the model has no ridge."""
     if output.ridge is None:
         return {}
-    found = prediction_details(output.truth, blocks(output.ridge), is_binary=output.is_binary).metrics
+    groups = list(output.measured.groups())
+    found = prediction_details(output.truth, blocks(output.ridge), is_binary=output.is_binary, measured=groups).metrics
     return {f"{_RIDGE}{name}": found[name] for name in ("pearson", "auroc") if name in found}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from unisono.io.coverage import Coverage, coverage_of
 from unisono.io.read import Inspection, ReadOptions, inspect
+from unisono.io.unmeasured import mark_query
 from unisono.messages import Finding
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Cells, Modality, View
@@ -106,8 +107,16 @@ def _coverages(
     if found.views and not shared:
         what = f"this model knows {', '.join(preprocessors)}; the data have {', '.join(found.views)}."
         return (), [Finding("E043", source_name, what, "use a model of these modalities")]
-    compared = [coverage_of(preprocessors[m], found.views[m], f"{source_name}, {m}") for m in shared]
+    compared = [_compared(preprocessors[m], found.views[m], f"{source_name}, {m}") for m in shared]
     return tuple(coverage for coverage, _ in compared), [finding for _, group in compared for finding in group]
+
+
+def _compared(preprocessor: Preprocessor, view: View, source_name: str) -> tuple[Coverage, list[Finding]]:
+    """The coverage, and with its findings what batches of the view did not measure, if features can be compared."""
+    coverage, findings = coverage_of(preprocessor, view, source_name)
+    if coverage.found:
+        findings = [*findings, *mark_query(view, preprocessor.projection, source_name)[1]]
+    return coverage, findings
 
 
 def _row(view: View) -> ModalityRow:

@@ -82,7 +82,9 @@ def without_repeated(views: Mapping[Modality, View], source_name: str) -> tuple[
 def take_features(view: View, is_chosen: NDArray[np.bool_]) -> View:
     """The same view of some of its features."""
     ids = None if view.ids is None else view.ids[is_chosen]
-    return replace(view, counts=view.counts[:, is_chosen], features=view.features[is_chosen], ids=ids)
+    unmeasured = {name: mask[is_chosen] for name, mask in view.unmeasured.items()}
+    features = view.features[is_chosen]
+    return replace(view, counts=view.counts[:, is_chosen], features=features, ids=ids, unmeasured=unmeasured)
 
 
 def _signatures(view: View, alone: int) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from unisono.io.naming import Source, sources
 from unisono.io.open import taken_apart
 from unisono.io.pairing import disagreeing_samples, paired_names, pairing_findings
 from unisono.io.places import RAW, CountsAt, Layer, together, unknown_modalities
+from unisono.io.unmeasured import mark_training
 from unisono.messages import Finding, refuse
 from unisono.modalities import spec_of
 from unisono.types import Cells, Modality, View
@@ -113,13 +114,25 @@ def inspect(data: MuData | AnnData, options: ReadOptions, source_name: str = "da
             views[source.kind] = view
     findings += batch_findings + _between(found, source_name, options)
     if options.need > 1:
-        views, noticed = without_repeated(views, source_name)
+        views, noticed = _compared(views, found, source_name)
         findings += noticed
     if any(finding.code in _OF_PLACES for finding in findings):
         findings = together(findings, found, options.counts)
     tables = {source.kind: source.adata for source in found}
     var = {m: _var_of(tables[m], view, places[m]) for m, view in views.items()}
     return Inspection(views, tuple(findings), places, var)
+
+
+def _compared(
+    views: Mapping[Modality, View], found: list[Source], source_name: str
+) -> tuple[dict[Modality, View], list[Finding]]:
+    """Training views as they are in the light of each other, and of their own batches (W024, W068)."""
+    kept, findings = without_repeated(views, source_name)
+    for source in found:
+        if source.kind in kept:
+            kept[source.kind], noticed = mark_training(kept[source.kind], source.source_name)
+            findings += noticed
+    return kept, findings
 
 
 _OF_PLACES = ("E010", "W010", "E011", "E012", "W012", "E013", "E014")

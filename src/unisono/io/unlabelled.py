@@ -1,16 +1,19 @@
-"""Training cells joined by cells without labels, whose pairing is not used; looks at no count's value."""
+"""Training cells joined by cells without labels, whose pairing is not used; of counts it asks only which are 0."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.messages import bad_input
+from unisono.io.unmeasured import mark_unlabelled
+from unisono.messages import bad_input, warn
 from unisono.modalities import Known
 from unisono.preprocessing.align import align, aligned_counts
-from unisono.types import Cells, Modality, View
+from unisono.types import Cells, MeasuredFeatures, Modality, View
 
 _MIN_COVERED = 0.95
 """Share of the training features that cells without labels must have: a missing one would be learnt as a zero."""
@@ -44,10 +47,28 @@ def _joined(training: View, unlabelled: View, modality: Modality, source_name: s
         raise bad_input("E036", source_name, what, "count the same features in both, or leave these cells out")
     whole = replace(alignment, weights=None)
     counts = aligned_counts(unlabelled, whole).astype(training.counts.dtype)
+    counts = _without_unmeasured(counts, unlabelled.batch, training.unmeasured)
     names = np.array([f"unlabelled/{modality}/{name}" for name in unlabelled.cells])
-    return replace(
+    joined = replace(
         training,
         counts=sparse.vstack([training.counts, counts], format="csr"),
         cells=np.concatenate([training.cells, names]),
         batch=np.concatenate([training.batch, unlabelled.batch]),
     )
+    marked, findings = mark_unlabelled(joined, training.batch, source_name)
+    warn(findings)
+    return marked
+
+
+def _without_unmeasured(
+    counts: sparse.csr_matrix, batch: NDArray[np.str_], unmeasured: Mapping[str, NDArray[np.bool_]]
+) -> sparse.csr_matrix:
+    """The counts without those of features that the training cells of the same batch did not measure."""
+    measured = MeasuredFeatures.of_batches(unmeasured, batch, counts.shape[1])
+    if measured.is_complete:
+        return counts
+    kept = counts.copy()
+    row_of = np.repeat(measured.row_of, np.diff(kept.indptr))
+    kept.data[~measured.rows[row_of, kept.indices]] = 0
+    kept.eliminate_zeros()
+    return kept

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,9 @@ _BLOCK_ENTRIES = 2**21
 _RECALL_AT = (1, 5, 10)
 
 
+Measured = Sequence[tuple[NDArray[np.bool_], Rows]]
+
+
 class PredictionDetails(NamedTuple):
     """Metrics of a prediction, and those of each feature: `auroc` is empty unless binary, NaN where rare."""
 
@@ -38,7 +42,13 @@ class PredictionDetails(NamedTuple):
     auroc: Floats
 
 
-def prediction_metrics(truth: Sparse, prediction: Values | Iterable[Values], *, is_binary: bool) -> dict[str, float]:
+def prediction_metrics(
+    truth: Sparse,
+    prediction: Values | Iterable[Values],
+    *,
+    is_binary: bool,
+    measured: Measured | None = None,
+) -> dict[str, float]:
     """How well one modality is predicted.
 
     Args:
@@ -46,6 +56,8 @@ def prediction_metrics(truth: Sparse, prediction: Values | Iterable[Values], *, 
         prediction: predicted values, cell x feature: whole, or as blocks of consecutive features from the first to
             the last, of which only one is held at a time.
         is_binary: measured values are 0 or 1, as of peaks, and predicted ones rank cells.
+        measured: groups of cells, as which features were measured in them and which cells they are: no other value
+            enters. Each cell is in one group, and each feature was measured in one. None where all values were.
 
     Returns:
         `pearson` and, unless binary, `spearman`: mean over features of the correlation over cells, where a
@@ -57,19 +69,67 @@ def prediction_metrics(truth: Sparse, prediction: Values | Iterable[Values], *, 
     Raises:
         ValueError: shapes differ, or a predicted value is not finite.
     """
-    return prediction_details(truth, prediction, is_binary=is_binary).metrics
+    return prediction_details(truth, prediction, is_binary=is_binary, measured=measured).metrics
 
 
-def prediction_details(truth: Sparse, prediction: Values | Iterable[Values], *, is_binary: bool) -> PredictionDetails:
+def prediction_details(
+    truth: Sparse,
+    prediction: Values | Iterable[Values],
+    *,
+    is_binary: bool,
+    measured: Measured | None = None,
+) -> PredictionDetails:
     """As `prediction_metrics`, with the correlation and the AUROC of each feature."""
-    blocks = [
-        _block(measured, predicted, is_binary) for measured, predicted in _paired_blocks(truth.tocsc(), prediction)
-    ]
-    n_values = truth.shape[0] * truth.shape[1]
+    known = measured if measured is not None else _everything(truth)
+    blocks, by_cell, start = [], dict[int, Moments](), 0
+    for x, y in _paired_blocks(truth.tocsc(), prediction):
+        part = [(row[start : start + x.shape[1]], cells) for row, cells in known]
+        blocks += [(start + features, _block(x[i], y[i], is_binary)) for features, i in _rectangles(part)]
+        for number, i in _lanes(part):
+            own = Moments.of(x[i], y[i], 1)
+            by_cell[number] = by_cell[number].joined(own) if number in by_cell else own
+        start += x.shape[1]
+    return _summary(blocks, list(by_cell.values()), int(_n_cells(known).sum()), is_binary)
+
+
+_Index = tuple[slice, slice] | tuple[NDArray[np.intp], ...]
+
+
+def _everything(truth: Sparse) -> Measured:
+    return [(np.ones(truth.shape[1], dtype=bool), np.arange(truth.shape[0]))]
+
+
+def _n_cells(measured: Measured) -> Floats:
+    """Of each feature, the cells in which it was measured."""
+    return np.asarray(np.sum([len(cells) * row.astype(np.float64) for row, cells in measured], axis=0))
+
+
+def _rectangles(measured: Measured) -> Iterator[tuple[Rows, _Index]]:
+    """Features and the index of the cells that measured just them; every feature once."""
+    if len(measured) == 1 and measured[0][0].all():
+        yield np.arange(len(measured[0][0])), (slice(None), slice(None))
+        return
+    patterns, pattern_of = np.unique([row for row, _ in measured], axis=1, return_inverse=True)
+    for number, pattern in enumerate(patterns.T):
+        features = np.flatnonzero(np.asarray(pattern_of).ravel() == number)
+        cells = np.concatenate([cells for (_, cells), has in zip(measured, pattern, strict=True) if has])
+        yield features, np.ix_(np.sort(cells), features)
+
+
+def _lanes(measured: Measured) -> Iterator[tuple[int, _Index]]:
+    """Number of a group of cells and the index of the features that were measured in them; every cell once."""
+    for number, (row, cells) in enumerate(measured):
+        if row.any():
+            is_whole = len(measured) == 1 and row.all()
+            yield number, (slice(None), slice(None)) if is_whole else np.ix_(cells, np.flatnonzero(row))
+
+
+def _summary(
+    placed: list[tuple[NDArray[np.intp], _Block]], by_cell: list[Moments], n_values: int, is_binary: bool
+) -> PredictionDetails:
+    blocks = [block for _, block in placed]
+    order = np.argsort(np.concatenate([features for features, _ in placed]), kind="stable")
     per_feature = [block.by_feature.correlations() for block in blocks]
-    by_cell = blocks[0].by_cell
-    for block in blocks[1:]:
-        by_cell = by_cell.joined(block.by_cell)
     found = {"pearson": _mean(part.values for part in per_feature)}
     if not is_binary:
         found["spearman"] = _mean(block.spearman for block in blocks)
@@ -80,41 +140,44 @@ def prediction_details(truth: Sparse, prediction: Values | Iterable[Values], *, 
     if is_scored.any():
         found["auroc"] = float(auroc[is_scored].mean())
         found["auprc"] = float(np.concatenate([block.areas.auprc for block in blocks])[is_scored].mean())
-    found["pearson_per_cell"] = by_cell.correlations().mean
-    found["overall_pearson"] = by_cell.pooled().correlations().mean
+    found["pearson_per_cell"] = _mean(part.correlations().values for part in by_cell)
+    found["overall_pearson"] = reduce(Moments.joined, (part.pooled() for part in by_cell)).correlations().mean
     found["n_without_correlation"] = float(sum(part.n_undefined for part in per_feature))
-    return PredictionDetails(found, np.concatenate([part.values for part in per_feature]), auroc)
+    pearson = np.concatenate([part.values for part in per_feature])
+    return PredictionDetails(found, pearson[order], auroc[order] if len(auroc) else auroc)
 
 
-def prediction_chance(truth: Sparse, *, is_binary: bool) -> dict[str, float]:
+def prediction_chance(truth: Sparse, *, is_binary: bool, measured: Measured | None = None) -> dict[str, float]:
     """Metrics of the prediction that gives every cell the mean of these cells: what a model has to beat.
 
     Args:
-        truth: measured values, cell x feature.
+        truth: measured values, cell x feature; 0 where nothing was measured.
         is_binary: as of `prediction_metrics`.
+        measured: as of `prediction_metrics`.
 
     Returns:
         `pearson` and `spearman` 0, `auroc` 0.5 (a constant knows no order), `auprc` the fraction of positive cells;
         `rmse`, `mae`, `pearson_per_cell` and `overall_pearson` of the mean profile.
     """
     x = truth.tocsr().astype(np.float64)
-    n_cells, n_features = x.shape
-    mean = np.asarray(x.mean(axis=0)).ravel()
-    squares = float(x.multiply(x).sum()) - n_cells * float(mean @ mean)
-    between = n_cells * float(((mean - mean.mean()) ** 2).sum())
-    measured = np.asarray(x.astype(bool).sum(axis=0)).ravel()
-    gaps = float(np.abs(x.data - mean[x.indices]).sum()) + float(((n_cells - measured) * np.abs(mean)).sum())
+    known = measured if measured is not None else _everything(x)
+    n_cells, n_values = _n_cells(known), float(_n_cells(known).sum())
+    mean = np.asarray(x.sum(axis=0)).ravel() / n_cells
+    squares = float(x.multiply(x).sum()) - float(n_cells @ mean**2)
+    between = float(n_cells @ (mean - n_cells @ mean / n_values) ** 2)
+    n_seen = np.asarray(x.astype(bool).sum(axis=0)).ravel()
+    gaps = float(np.abs(x.data - mean[x.indices]).sum()) + float(((n_cells - n_seen) * np.abs(mean)).sum())
     found = {
         "pearson": 0.0,
-        "rmse": float(np.sqrt(max(squares, 0.0) / (n_cells * n_features))),
-        "mae": gaps / (n_cells * n_features),
-        "pearson_per_cell": float(_correlation_with_profile(x, mean).mean()),
+        "rmse": float(np.sqrt(max(squares, 0.0) / n_values)),
+        "mae": gaps / n_values,
+        "pearson_per_cell": _mean(_correlation_with_profile(x[cells][:, row], mean[row]) for row, cells in known),
         "overall_pearson": float(np.sqrt(between / (between + squares))) if between > 0 else 0.0,
     }
     if not is_binary:
         return found | {"spearman": 0.0}
-    has_area = np.minimum(measured, n_cells - measured) >= MIN_CLASS
-    return found | ({"auroc": 0.5, "auprc": float(measured[has_area].mean() / n_cells)} if has_area.any() else {})
+    has_area = np.minimum(n_seen, n_cells - n_seen) >= MIN_CLASS
+    return found | ({"auroc": 0.5, "auprc": float((n_seen / n_cells)[has_area].mean())} if has_area.any() else {})
 
 
 def matching_metrics(
@@ -202,10 +265,9 @@ def matching_chance(n_cells: int, groups: Groups | None = None) -> dict[str, flo
 
 
 class _Block(NamedTuple):
-    """What is kept of some features: moments over cells and over features, scores of each, sums of errors."""
+    """What is kept of some features: moments over cells, scores of each, sums of errors."""
 
     by_feature: Moments
-    by_cell: Moments
     spearman: Floats
     areas: Areas
     squares: float
@@ -217,7 +279,6 @@ def _block(measured: Values, predicted: Values, is_binary: bool) -> _Block:
     gap = measured - predicted
     return _Block(
         Moments.of(measured, predicted, 0),
-        Moments.of(measured, predicted, 1),
         nothing if is_binary else spearman_per_feature(measured, predicted),
         areas_per_feature(measured, predicted) if is_binary else Areas(nothing, nothing),
         float(np.einsum("ij,ij->", gap, gap)),

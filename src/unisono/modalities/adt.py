@@ -17,8 +17,12 @@ def _on_scale(counts: sparse.csr_matrix, total: Floats) -> sparse.csr_matrix:
     return clr(counts)
 
 
-def _normalised(counts: sparse.csr_matrix, total: Floats, weight: Floats, n_measured: int) -> sparse.csr_matrix:
+def _normalised(counts: sparse.csr_matrix, total: Floats, weight: Floats, n_measured: Floats) -> sparse.csr_matrix:
     return clr(counts, n_measured)
+
+
+def _terms(counts: sparse.csr_matrix, weight: Floats) -> sparse.csr_matrix:
+    return counts.astype(np.float32).log1p()
 
 
 def _log_size(counts: sparse.csr_matrix, total: Floats) -> NDArray[np.float32]:
@@ -43,6 +47,7 @@ ADT = ModalitySpec(
     likelihoods=("gaussian", "negative_binomial"),
     link="nonnegative",
     log_size=_log_size,
+    terms=_terms,
     aliases=("prot", "protein", "proteins", "surfaceprotein", "antibodycapture", "cite", "ab"),
     match_names=_columns,
     likeness=share_known,

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from unisono.features.peaks import share_of_peaks
-from unisono.modalities.normalise import peak_weight, tf_idf, times_seen
+from unisono.modalities.normalise import peak_weight, scale_columns, tf_idf, times_seen
 from unisono.modalities.spec import Floats, ModalitySpec
 
 
@@ -14,8 +14,15 @@ def _is_open(counts: sparse.csr_matrix, total: Floats) -> sparse.csr_matrix:
     return (counts > 0).astype(np.float32)
 
 
-def _normalised(counts: sparse.csr_matrix, total: Floats, weight: Floats, n_measured: int) -> sparse.csr_matrix:
-    return tf_idf(counts, total, weight)
+def _normalised(counts: sparse.csr_matrix, total: Floats, weight: Floats, n_measured: Floats) -> sparse.csr_matrix:
+    """Of a cell as long as all its peaks would make it, of which only some were measured."""
+    length = np.sqrt(n_measured / counts.shape[1])
+    return tf_idf(counts, total, weight, length)
+
+
+def _terms(counts: sparse.csr_matrix, weight: Floats) -> sparse.csr_matrix:
+    """Squared length that an open peak adds to a cell, nearly: term frequencies of a cell differ little."""
+    return scale_columns(_is_open(counts, weight), weight**2)
 
 
 def _weight(counts: sparse.csr_matrix, total: Floats) -> Floats:
@@ -34,6 +41,7 @@ ATAC = ModalitySpec(
     likelihoods=("bernoulli",),
     link="logistic",
     log_size=None,
+    terms=_terms,
     aliases=("peaks", "peak", "chromatin", "chromatinaccessibility", "scatac"),
     score=times_seen,
     max_features=50_000,

@@ -16,21 +16,25 @@ def log1p_cp10k(counts: sparse.csr_matrix, total: Float64[np.ndarray, " cell"]) 
     return _with_data(counts, np.log1p(counts.data * _per_entry(counts, factor)))
 
 
-def clr(counts: sparse.csr_matrix, n_features: int | None = None) -> sparse.csr_matrix:
+def clr(counts: sparse.csr_matrix, n_features: int | Float64[np.ndarray, " cell"] | None = None) -> sparse.csr_matrix:
     """Centred log-ratio of each cell: log1p(x / exp(mean(log1p(x)))), the mean over `n_features` (all columns).
 
     Non-negative, zero where the count is zero; the scale of `muon.prot.pp.clr(axis=1)` and of Seurat's margin 2.
-    Where columns are missing from a query, `n_features` is how many it has.
+    Where features were not measured, `n_features` is how many were, in all cells or in each.
     """
     logs = _with_data(counts, np.log1p(counts.data.astype(np.float32)))
-    mean_log = np.asarray(logs.sum(axis=1), dtype=np.float64).ravel() / max(n_features or counts.shape[1], 1)
+    mean_log = np.asarray(logs.sum(axis=1), dtype=np.float64).ravel()
+    mean_log = mean_log / np.maximum(counts.shape[1] if n_features is None else n_features, 1e-12)
     return _with_data(counts, np.log1p(counts.data * _per_entry(counts, np.exp(-mean_log))))
 
 
 def tf_idf(
-    counts: sparse.csr_matrix, total: Float64[np.ndarray, " cell"], weight: Float64[np.ndarray, " feature"]
+    counts: sparse.csr_matrix,
+    total: Float64[np.ndarray, " cell"],
+    weight: Float64[np.ndarray, " feature"],
+    length: Float64[np.ndarray, " cell"] | None = None,
 ) -> sparse.csr_matrix:
-    """log1p(10,000 tf) · weight with tf = x / total, each row then scaled to unit length.
+    """log1p(10,000 tf) · weight with tf = x / total, each row then scaled to unit length, or to its `length`.
 
     Unit rows keep a cell's depth from being its length. `weight` is `peak_weight` of the training cells. A fraction of
     a count, where a peak of a query was divided among several, has that fraction of the value of a whole count: the
@@ -41,8 +45,8 @@ def tf_idf(
     logs = np.log1p(np.maximum(counts.data, 1) * _per_entry(counts, factor))
     values = fraction * logs * weight.astype(np.float32)[counts.indices]
     weighted = _with_data(counts, values)
-    length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1), dtype=np.float64).ravel())
-    inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
+    norm = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1), dtype=np.float64).ravel())
+    inverse = np.divide(1.0 if length is None else length, norm, out=np.zeros_like(norm), where=norm > 0)
     return _with_data(weighted, weighted.data * _per_entry(weighted, inverse))
 
 

@@ -26,7 +26,7 @@ _GENE_COLUMNS = (
 """Where the readers of 10x, CELLxGENE and scanpy put the names of genes that are not var_names."""
 
 
-def _normalised(counts: sparse.csr_matrix, total: Floats, weight: Floats, n_measured: int) -> sparse.csr_matrix:
+def _normalised(counts: sparse.csr_matrix, total: Floats, weight: Floats, n_measured: Floats) -> sparse.csr_matrix:
     return scale_columns(log1p_cp10k(counts, total), weight)
 
 

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from unisono.config import FitConfig, Likelihood
 from unisono.modalities.normalise import best
-from unisono.types import Link
+from unisono.types import Link, MeasuredFeatures
 
 Names = NDArray[np.str_]
 Floats = NDArray[np.float64]
@@ -68,13 +68,15 @@ class ModalitySpec:
         colour: hexadecimal, in every picture.
         on_scale: measured values on the scale of predictions; of `counts` and `total`.
         normalise: values that enter the code; of `counts`, `total`, the weights of features, and the number of features
-            that were measured.
+            that were measured in each cell: of all features, the share that `terms` gives to these.
         likelihoods: of the counts: the default, then the others that `FitConfig.likelihoods` may name.
         link: from a linear readout of the codes to predicted values.
         log_size: log of the factor that carries expm1 of a value back to counts, one per cell; of the selected counts
             and `total`. None where values are log odds, which grow by the log depth of the cell.
         aliases: other names seen in files, in lower case without space, underscore and hyphen.
         id_columns: columns of var in which files keep a second name of the features, the most trusted first.
+        terms: what each entry adds to the size of a cell that `normalise` divides by, where that is not its count; of
+            `counts` and the weights of features. `log_size`, where there is one, is then their mean over all features.
         score: how informative each feature is; only those with the best scores above 0 enter the code. None takes
             every feature.
         max_features: how many of them at most, unless `FitConfig.max_features` names another number; None for no limit.
@@ -100,12 +102,13 @@ class ModalitySpec:
     unit: str
     colour: str
     on_scale: Callable[[sparse.csr_matrix, Floats], sparse.csr_matrix]
-    normalise: Callable[[sparse.csr_matrix, Floats, Floats, int], sparse.csr_matrix]
+    normalise: Callable[[sparse.csr_matrix, Floats, Floats, Floats], sparse.csr_matrix]
     likelihoods: tuple[Likelihood, ...]
     link: Link
     log_size: Callable[[sparse.csr_matrix, Floats], NDArray[np.float32]] | None
     aliases: tuple[str, ...] = ()
     id_columns: tuple[str, ...] = ()
+    terms: Callable[[sparse.csr_matrix, Floats], sparse.csr_matrix] | None = None
     score: Callable[[sparse.csr_matrix], Floats] | None = None
     max_features: int | None = None
     weigh: Callable[[sparse.csr_matrix, Floats], Floats] = equal_weights
@@ -140,9 +143,36 @@ class ModalitySpec:
         """The likelihood that a config chooses."""
         return config.likelihoods.get(self.name, self.likelihoods[0])
 
-    def select(self, counts: sparse.csr_matrix, config: FitConfig) -> NDArray[np.intp]:
-        """Positions of the features that make the code, in their original order."""
+    def select(self, counts: sparse.csr_matrix, config: FitConfig, measured: MeasuredFeatures) -> NDArray[np.intp]:
+        """Positions of the features that make the code, in their original order.
+
+        The score of a feature is that of the cells in which it was measured, as if they were all.
+        """
         if self.score is None:
             return np.arange(counts.shape[1])
         at_most = config.max_features.get(self.name, self.max_features)
-        return best(self.score(counts), counts.shape[1] if at_most is None else at_most)
+        found = sum(self.score(part) for _, part in measured.parts(counts))
+        score = np.asarray(found) * (counts.shape[0] / np.maximum(measured.n_cells, 1.0))
+        return best(score, counts.shape[1] if at_most is None else at_most)
+
+    def log_sizes(self, counts: sparse.csr_matrix, total: Floats, share: Floats) -> NDArray[np.float32] | None:
+        """`log_size` of all features, of which those with a share of the terms were measured; None where there is none.
+
+        Args:
+            counts: cell x feature.
+            total: counts that all features would have.
+            share: of the terms of each cell, that of its measured features.
+        """
+        if self.log_size is None:
+            return None
+        log_size = self.log_size(counts, total)
+        return log_size if self.terms is None else (log_size / share).astype(np.float32)
+
+    def measured_on_scale(self, counts: sparse.csr_matrix, total: Floats, share: Floats) -> sparse.csr_matrix:
+        """`on_scale`, of cells in which not all features were measured; arguments as of `log_sizes`."""
+        log_size = self.log_sizes(counts, total, share)
+        if self.terms is None or log_size is None or (share == 1.0).all():
+            return self.on_scale(counts, total)
+        per_entry = np.repeat(np.exp(-log_size), np.diff(counts.indptr))
+        data = np.log1p(counts.data * per_entry).astype(np.float32)
+        return sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)

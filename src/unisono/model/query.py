@@ -18,6 +18,7 @@ from unisono.io.open import taken_apart
 from unisono.io.pairing import paired_names
 from unisono.io.places import CountsAt, Layer
 from unisono.io.read import ReadOptions, inspect
+from unisono.io.unmeasured import mark_query
 from unisono.messages import BadInput, Finding, bad_input, warn
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Cells, Modality, View
@@ -79,11 +80,12 @@ def query_view(
     findings = inspection.findings
     if record.batch_key is not None and batch_key is None:
         view = replace(view, batch=np.full(view.n_cells, NEW_BATCH))
+    view, lacking = mark_query(view, preprocessors[modality].projection, f"{source_name}, {modality}")
     _, problems = coverage_of(preprocessors[modality], view, f"{source_name}, {modality}")
     problems = tolerated(problems) if options.force else problems
     if any(finding.severity == "error" for finding in problems):
         raise BadInput(problems)
-    warn([*findings, *problems, *new_batches(view, preprocessors[modality], f"{source_name}, {modality}")])
+    warn([*findings, *problems, *lacking, *new_batches(view, preprocessors[modality], f"{source_name}, {modality}")])
     return view
 
 
@@ -132,7 +134,7 @@ def query_cells(
 
 def as_one_batch(cells: Cells) -> Cells:
     """The same cells as of one new batch, "query batch"."""
-    return Cells({m: replace(view, batch=np.full(view.n_cells, NEW_BATCH)) for m, view in cells.views.items()})
+    return Cells({m: view.in_one_batch(NEW_BATCH) for m, view in cells.views.items()})
 
 
 def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -56,6 +56,18 @@ def code_error(
 ) -> Float[Tensor, "member cell"]:
     """Weighted squared error of a cell's code; with weights that sum the code's variance to 1, the mean scores 1."""
     return ((predicted - target).square() * weight).sum(dim=-1)
+
+
+def measured_code_error(
+    predicted: Float[Tensor, "member cell code"],
+    target: Float[Tensor, "member cell code"],
+    roots: Float[Tensor, "row code code"],
+    row_of: Int[Tensor, "member cell"],
+) -> Float[Tensor, "member cell"]:
+    """|R e|² of the error e of a cell's code, with R that of the cell's row; `code_error` where R² is diagonal."""
+    gap = predicted - target
+    by_row = torch.stack([(gap @ root).square().sum(dim=-1) for root in roots], dim=-1)
+    return by_row.gather(-1, row_of[..., None])[..., 0]
 
 
 def info_nce(

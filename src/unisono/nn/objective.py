@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import torch
@@ -15,6 +15,25 @@ from unisono.nn import losses
 from unisono.nn.model import Network
 from unisono.nn.modules import FeatureHead, Posterior
 from unisono.types import Modality
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredCells:
+    """Which features were measured in which cells, where not all were.
+
+    Attributes:
+        row_of: row of each cell.
+        features: whether the cells of a row were measured for a feature.
+        roots: of each row, the matrix of `losses.measured_code_error`.
+    """
+
+    row_of: Int[Tensor, "*cells"]
+    features: Bool[Tensor, "row feature"]
+    roots: Float[Tensor, "row code code"]
+
+    def take(self, cells: Int[Tensor, "member cell"], features: Int[Tensor, " sampled"]) -> MeasuredCells:
+        """Of some of the cells and some of the features."""
+        return replace(self, row_of=self.row_of[cells], features=self.features[:, features])
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +51,7 @@ class ViewBatch:
             mean for a Bernoulli likelihood.
         has: whether the cell has this modality; rows of cells that lack it hold zeros.
         code_weight: weights of `losses.code_error`.
+        measured: which of the sampled features were measured; None where all were, in every training cell.
     """
 
     x: Float[Tensor, "member cell code"]
@@ -43,6 +63,7 @@ class ViewBatch:
     log_size: Float[Tensor, "member cell"]
     has: Bool[Tensor, "member cell"]
     code_weight: Float[Tensor, " code"]
+    measured: MeasuredCells | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +121,7 @@ def terms(
                 nll = _nll(network.head(target), codes, view)
                 add(f"{prefix}_likelihood", weights.likelihood * factor, nll, mask)
             if weights.readout > 0:
-                error = losses.code_error(codes, view.target, view.code_weight)
-                add(f"{prefix}_readout", weights.readout * factor, error, mask)
+                add(f"{prefix}_readout", weights.readout * factor, _code_error(codes, view), mask)
     if weights.contrastive > 0:
         same_batch = batch.technical[:, :, None] == batch.technical[:, None, :]
         for a, b in combinations(batch.views, 2):
@@ -134,8 +154,19 @@ def _encode(network: Network, modality: Modality, view: ViewBatch, generator: to
 
 
 def _nll(head: FeatureHead, codes: Float[Tensor, "member cell code"], view: ViewBatch) -> Float[Tensor, "member cell"]:
-    """Negative log likelihood of the sampled features in nats per feature."""
-    return _NLL[head.likelihood](head, codes, view).mean(dim=-1)
+    """Negative log likelihood of the sampled features that were measured, in nats per feature."""
+    nll = _NLL[head.likelihood](head, codes, view)
+    if view.measured is None:
+        return nll.mean(dim=-1)
+    is_measured = view.measured.features[view.measured.row_of]
+    return (nll * is_measured).sum(dim=-1) / is_measured.sum(dim=-1).clamp(min=1)
+
+
+def _code_error(codes: Float[Tensor, "member cell code"], view: ViewBatch) -> Float[Tensor, "member cell"]:
+    """Squared error of the decoded code, over the measured features."""
+    if view.measured is None:
+        return losses.code_error(codes, view.target, view.code_weight)
+    return losses.measured_code_error(codes, view.target, view.measured.roots, view.measured.row_of)
 
 
 def _bernoulli(

@@ -13,7 +13,7 @@ from scipy import sparse
 from unisono.features.peaks import overlap_weights, places_of
 from unisono.features.spelling import without_affixes
 from unisono.modalities import Known, ModalitySpec, spec_of
-from unisono.types import Modality, View
+from unisono.types import MeasuredFeatures, Modality, View
 
 Names = NDArray[np.str_]
 
@@ -106,6 +106,17 @@ def aligned_counts(view: View, alignment: Alignment) -> sparse.csr_matrix:
     )
     aligned.sort_indices()
     return aligned
+
+
+def aligned_measured(measured: MeasuredFeatures, alignment: Alignment) -> MeasuredFeatures:
+    """Which of the model's features were measured in which cells of a view; a missing one in none."""
+    present = np.flatnonzero(alignment.is_present)
+    rows = np.zeros((len(measured.rows), len(alignment.columns)), dtype=bool)
+    if alignment.weights is not None:
+        rows[:, present] = (measured.rows.astype(np.float32) @ alignment.weights > 0)[:, present]
+    else:
+        rows[:, present] = measured.rows[:, alignment.columns[present]]
+    return replace(measured, rows=rows)
 
 
 def _renamed(names: Names, aliases: Mapping[str, str]) -> Names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,13 +12,16 @@ from scipy import sparse
 
 from unisono.config import FitConfig
 from unisono.messages import Finding, refuse
-from unisono.modalities import Known, spec_of
-from unisono.preprocessing.align import Alignment, align, aligned_counts
+from unisono.modalities import Known, ModalitySpec, spec_of
+from unisono.preprocessing.align import Alignment, align, aligned_counts, aligned_measured
+from unisono.preprocessing.incomplete import Completion, fractions, imputed, noise_to_signal, shares
 from unisono.preprocessing.svd import truncated_svd
 from unisono.preprocessing.thinning import thin
-from unisono.types import Modality, View
+from unisono.preprocessing.unmeasured import Reference
+from unisono.types import MeasuredFeatures, Modality, View
 
 _ROWS_AT_A_TIME = 16_384
+_SMALLEST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,9 @@ class Counts:
         cells: name of each cell.
         batch: technical batch of each cell.
         alignment: how the view's features correspond to the model's.
+        measured: which of the model's features were measured in which cells; a missing one in none.
+        share: of the counts of each cell, that of its measured features.
+        term_share: the same of the terms by which values are normalised, over the selected features.
     """
 
     selected: sparse.csr_matrix
@@ -38,6 +44,9 @@ class Counts:
     cells: NDArray[np.str_]
     batch: NDArray[np.str_]
     alignment: Alignment
+    measured: MeasuredFeatures
+    share: NDArray[np.float64]
+    term_share: NDArray[np.float64]
 
     @property
     def n_cells(self) -> int:
@@ -45,7 +54,8 @@ class Counts:
 
     @cached_property
     def total(self) -> NDArray[np.float64]:
-        return np.asarray(self.selected.sum(axis=1), dtype=np.float64).ravel() + self.rest
+        """Counts that each cell would have in all features, those included that were not measured."""
+        return (np.asarray(self.selected.sum(axis=1), dtype=np.float64).ravel() + self.rest) / self.share
 
     @property
     def log_depth(self) -> NDArray[np.float64]:
@@ -66,24 +76,32 @@ class Projection:
         known: names of every feature of the training view, G of them.
         selected: positions of the S features that make the code.
         fraction: of all training counts, by feature: what missing ones would have added to the total.
+        term_fraction: the same of the modality's terms, by selected feature.
         weight: of each selected feature in the code.
         centre: mean of each selected feature after weighting; zeros where the modality is not centred.
         basis: selected feature x code, orthonormal columns.
+        noise: variance of noise over that of signal, of each code; see `Completion`.
         loadings: feature x code, the least-squares map from codes back to every feature, on the modality's scale.
         intercept: value of every feature at code zero, on the modality's scale.
-        missing_feature_ridge: ridge of the codes of a query that lacks features, where 1 is all features.
+        mean_code: of the training cells.
+        reference: how many training cells had each feature, of those in which it was measured.
+        unmeasured: training batch → whether it did not measure each feature, of the batches that lack some.
     """
 
     modality: Modality
     known: Known
     selected: NDArray[np.intp]
     fraction: NDArray[np.float64]
+    term_fraction: NDArray[np.float64]
     weight: NDArray[np.float64]
     centre: NDArray[np.float64]
     basis: NDArray[np.float32]
+    noise: NDArray[np.float64]
     loadings: NDArray[np.float32]
     intercept: NDArray[np.float32]
-    missing_feature_ridge: float
+    mean_code: NDArray[np.float32]
+    reference: Reference
+    unmeasured: Mapping[str, NDArray[np.bool_]]
 
     @property
     def features(self) -> NDArray[np.str_]:
@@ -94,37 +112,88 @@ class Projection:
     def n_codes(self) -> int:
         return int(self.basis.shape[1])
 
+    @property
+    def completion(self) -> Completion:
+        """Expectation of codes of cells in which not all features were measured."""
+        return Completion(self.basis, self.noise, self.mean_code)
+
     @classmethod
     def fit(cls, view: View, config: FitConfig) -> Projection:
         """Choose features and find the projection from training cells.
 
+        Every statistic of a feature is over the cells that measured it.
+
         Raises:
             BadInput: E046, fewer than two features with counts, or than three cells.
         """
-        spec = spec_of(view.modality)
-        selected = spec.select(view.counts, config)
-        refuse(too_small(view, len(selected), view.modality))
-        total = view.depth
-        counts = view.counts[:, selected]
-        weight = spec.weigh(counts, total)
-        values = spec.normalise(counts, total, weight, len(selected))
-        mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
+        weighted = cls._weighted(view, config)
+        spec, counts = spec_of(view.modality), weighted.counts(view)
+        values = weighted.values(counts)
+        mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel() * _inflation(view.measured)[weighted.selected]
         centre = mean if spec.is_centred else np.zeros_like(mean)
-        rank = min(config.n_codes, values.shape[0] - 1, values.shape[1])
-        rng = np.random.default_rng([config.seed, spec.level])
-        choice = config.preprocessing
-        basis = truncated_svd(values, centre, rank, rng, choice.svd_passes, choice.svd_oversampling)
-        codes = values @ basis - (centre @ basis).astype(np.float32)
+        projected = replace(weighted, centre=centre)._with_basis(values, mean, counts, config)
+        codes = projected._codes_of(values, counts)
         if spec.drops_depth:
-            log_depth, limit = np.log1p(total), choice.max_depth_correlation
-            kept = ~_follows_depth(codes, log_depth, view.batch, limit)
-            basis, codes = basis[:, kept], codes[:, kept]
-        loadings, intercept = _regress(on_scale(view), codes)
-        seen = np.asarray(view.counts.sum(axis=0), dtype=np.float64).ravel()
-        fraction = seen / max(seen.sum(), 1.0)
-        known = Known(view.features, view.ids)
-        ridge = choice.missing_feature_ridge
-        return cls(view.modality, known, selected, fraction, weight, centre, basis, loadings, intercept, ridge)
+            limit = config.preprocessing.max_depth_correlation
+            kept = ~_follows_depth(codes, counts.log_depth, view.batch, limit)
+            basis, noise, mean_code = projected.basis[:, kept], projected.noise[kept], projected.mean_code[kept]
+            projected = replace(projected, basis=basis, noise=noise, mean_code=mean_code)
+            codes = codes[:, kept] if view.measured.is_complete else projected._codes_of(values, counts)
+        loadings, intercept = _regress_measured(projected.on_scale(view), codes, view.measured)
+        return replace(projected, loadings=loadings, intercept=intercept)
+
+    @classmethod
+    def _weighted(cls, view: View, config: FitConfig) -> Projection:
+        """The projection up to the weights of features, without a basis."""
+        spec, measured = spec_of(view.modality), view.measured
+        selected = spec.select(view.counts, config, measured)
+        refuse(too_small(view, len(selected), view.modality))
+        fraction = fractions(view.counts, measured)
+        total = view.depth / shares(fraction, measured)
+        counts, of_selected = view.counts[:, selected], measured.take_features(selected)
+        weight = _weights(spec, counts, total, of_selected)
+        seen = np.bincount(view.counts.indices[view.counts.data > 0], minlength=len(view.features)).astype(np.float64)
+        return cls(
+            modality=view.modality,
+            known=Known(view.features, view.ids),
+            selected=selected,
+            fraction=fraction,
+            term_fraction=fraction[selected]
+            if spec.terms is None
+            else fractions(spec.terms(counts, weight), of_selected),
+            weight=weight,
+            centre=np.zeros(len(selected)),
+            basis=np.zeros((len(selected), 0), dtype=np.float32),
+            noise=np.zeros(0),
+            loadings=np.zeros((len(view.features), 0), dtype=np.float32),
+            intercept=np.zeros(len(view.features), dtype=np.float32),
+            mean_code=np.zeros(0, dtype=np.float32),
+            reference=Reference(seen, measured.n_cells),
+            unmeasured={name: mask for name, mask in view.unmeasured.items() if (view.batch == name).any()},
+        )
+
+    def _with_basis(
+        self, values: sparse.csr_matrix, mean: NDArray[np.float64], counts: Counts, config: FitConfig
+    ) -> Projection:
+        """The projection with the leading directions of the values, found again where some values are expectations."""
+        choice, measured = config.preprocessing, counts.measured.take_features(self.selected)
+        rank = min(config.n_codes, values.shape[0] - 1, values.shape[1])
+        found, total = replace(self, noise=np.ones(rank)), _total_variance(values, measured)
+        for number in range(1 if measured.is_complete else 1 + choice.imputation_passes):
+            rng = np.random.default_rng([config.seed, spec_of(self.modality).level])
+            added = tuple(imputed(values, mean, self.centre, measured, found.completion if number else None))
+            size = rank, rng, choice.svd_passes, choice.svd_oversampling
+            basis = truncated_svd(values, self.centre, *size, added=added)
+            start = found.mean_code if number else (mean - self.centre) @ basis
+            found = replace(found, basis=basis, mean_code=np.asarray(start, dtype=np.float32))
+            codes = found._codes_of(values, counts)
+            variance = codes.var(axis=0, dtype=np.float64)
+            found = replace(
+                found,
+                noise=noise_to_signal(variance, total, *values.shape),
+                mean_code=codes.mean(axis=0, dtype=np.float64).astype(np.float32),
+            )
+        return found
 
     def align(self, view: View, *, source_name: str = "query") -> Alignment:
         """How a view's features correspond to this projection's; `source_name` is what messages call the view.
@@ -152,17 +221,32 @@ class Projection:
         counts = aligned_counts(view, alignment)
         selected = counts if len(self.selected) == len(self.features) else counts[:, self.selected]
         rest = np.asarray(counts.sum(axis=1) - selected.sum(axis=1), dtype=np.float64).ravel()
-        return Counts(selected, rest, view.cells, view.batch, alignment)
+        measured = aligned_measured(view.measured, alignment)
+        share, term_share = (
+            shares(fraction, part)
+            for fraction, part in (
+                (self.fraction, measured),
+                (self.term_fraction / self.term_fraction.sum(), measured.take_features(self.selected)),
+            )
+        )
+        return Counts(selected, rest, view.cells, view.batch, alignment, measured, share, term_share)
 
     def codes(self, counts: Counts) -> NDArray[np.float32]:
-        """Codes of cells, cell x code; where features are missing, the least-squares code given those present."""
-        seen = counts.alignment.is_present[self.selected]
-        project = self.basis if seen.all() else _least_squares_projection(self.basis, seen, self.missing_feature_ridge)
-        offset = (self.centre @ project).astype(np.float32)
+        """Codes of cells, cell x code; where features were not measured, the expectation given those that were."""
         codes = np.empty((counts.n_cells, self.n_codes), dtype=np.float32)
         for rows in _slices(len(codes)):
-            codes[rows] = self.values(counts, rows) @ project
-        return codes - offset
+            codes[rows] = self._codes_of(self.values(counts, rows), counts, rows)
+        return codes
+
+    def _codes_of(self, values: sparse.csr_matrix, counts: Counts, rows: slice = slice(None)) -> NDArray[np.float32]:
+        """Codes of some cells from their values."""
+        measured = counts.measured.take_features(self.selected).take(rows)
+        codes = np.empty((values.shape[0], self.n_codes), dtype=np.float32)
+        for is_measured, cells in measured.groups():
+            matrix, shift = self.completion.codes(is_measured)
+            part = values if len(cells) == len(codes) else values[cells]
+            codes[cells] = part @ matrix - ((self.centre @ matrix).astype(np.float32) - shift)
+        return codes
 
     def loo_shrinkage(self, counts: Counts, at_most: float) -> NDArray[np.float32]:
         """Fraction, 0 to 1, by which each code of a training cell shrinks when that cell is left out of the fit.
@@ -178,21 +262,41 @@ class Projection:
         References:
             Stewart & Sun, "Matrix perturbation theory", 1990 (singular vectors under a change of one row).
         """
+        measured = counts.measured.take_features(self.selected)
         total = counts.n_cells * float(self.centre @ self.centre)
+        total -= float((counts.n_cells - measured.n_cells) @ self.centre**2)
         for rows in _slices(counts.n_cells):
             values = self.values(counts, rows)
             total += float(np.square(values.data, dtype=np.float64).sum() - 2.0 * (values @ self.centre).sum())
-        explained = np.square(self.codes(counts), dtype=np.float64).sum(axis=0)
-        unexplained = max(total - explained.sum(), 0.0) / counts.n_cells
+        codes = self.codes(counts)
+        explained = np.square(codes, dtype=np.float64).sum(axis=0)
+        of_measured = explained.sum() - sum(
+            float(np.square(codes[cells] @ self.basis[~is_measured].T, dtype=np.float64).sum())
+            for is_measured, cells in measured.groups()
+        )
+        unexplained = max(total - of_measured, 0.0) / counts.n_cells
         fraction = np.minimum(unexplained / np.maximum(explained, 1e-12), at_most)
         return np.asarray(fraction, dtype=np.float32)
 
     def values(self, counts: Counts, rows: slice = slice(None)) -> sparse.csr_matrix:
         """Normalised and weighted values of some cells, cell x selected feature: what the basis projects to codes."""
-        is_present = counts.alignment.is_present
-        total = counts.total[rows] / max(float(self.fraction[is_present].sum()), 1e-9)
-        n_measured = int(is_present[self.selected].sum())
-        return spec_of(self.modality).normalise(counts.selected[rows], total, self.weight, n_measured)
+        n_measured = counts.term_share[rows] * len(self.selected)
+        return spec_of(self.modality).normalise(counts.selected[rows], counts.total[rows], self.weight, n_measured)
+
+    def on_scale(self, view: View) -> sparse.csr_matrix:
+        """As the function `on_scale`, by the fractions of training."""
+        if view.measured.is_complete:
+            return on_scale(view)
+        term_fraction = np.zeros_like(self.fraction)
+        term_fraction[self.selected] = self.term_fraction
+        return _of_whole_cells(view, *(self._of_columns(view, part) for part in (self.fraction, term_fraction)))
+
+    def _of_columns(self, view: View, fraction: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Fractions of the features of a view, 0 of those that are unknown."""
+        alignment = self.align(view)
+        known, found = alignment.is_present, np.zeros(len(view.features))
+        np.add.at(found, alignment.columns[known], fraction[known])
+        return found
 
 
 def too_small(view: View, n_selected: int, where: str) -> list[Finding]:
@@ -209,8 +313,27 @@ def _slices(n_cells: int) -> Iterator[slice]:
 
 
 def on_scale(view: View) -> sparse.csr_matrix:
-    """Measured values on the scale on which predictions are given: see `ModalitySpec.on_scale`."""
-    return spec_of(view.modality).on_scale(view.counts, view.depth)
+    """Measured values on the scale on which predictions are given: see `ModalitySpec.on_scale`.
+
+    Where a batch did not measure all features, sizes of cells are those that all features would have.
+    """
+    spec, measured = spec_of(view.modality), view.measured
+    if measured.is_complete:
+        return spec.on_scale(view.counts, view.depth)
+    fraction = fractions(view.counts, measured)
+    terms = spec.terms(view.counts, np.ones(len(view.features))) if spec.terms else None
+    return _of_whole_cells(view, fraction, fraction if terms is None else fractions(terms, measured))
+
+
+def _of_whole_cells(view: View, fraction: NDArray[np.float64], term_fraction: NDArray[np.float64]) -> sparse.csr_matrix:
+    """Values of cells of the size that all features would give them which some cell measured."""
+    kept = np.flatnonzero(view.measured.n_cells > 0)
+    measured, counts = view.measured.take_features(kept), view.counts[:, kept]
+    share, term_share = (
+        shares(part[kept] / max(float(part[kept].sum()), _SMALLEST), measured) for part in (fraction, term_fraction)
+    )
+    values = spec_of(view.modality).measured_on_scale(counts, view.depth / share, term_share)
+    return sparse.csr_matrix((values.data, kept[values.indices], values.indptr), shape=view.counts.shape)
 
 
 def _follows_depth(
@@ -239,11 +362,41 @@ def _regress(values: sparse.csr_matrix, codes: NDArray[np.float32]) -> tuple[NDA
     return loadings.astype(np.float32), intercept.astype(np.float32)
 
 
-def _least_squares_projection(basis: NDArray[np.float32], seen: NDArray[np.bool_], ridge: float) -> NDArray[np.float32]:
-    """The map from features to codes when only some are measured, shrunk where they hardly determine the code."""
-    part = basis[seen].astype(np.float64)
-    gram = part.T @ part
-    gram[np.diag_indices_from(gram)] += ridge
-    project = np.zeros(basis.shape, dtype=np.float64)
-    project[seen] = np.linalg.solve(gram, part.T).T
-    return project.astype(np.float32)
+def _regress_measured(
+    values: sparse.csr_matrix, codes: NDArray[np.float32], measured: MeasuredFeatures
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """As `_regress`, each feature over the cells in which it was measured."""
+    if measured.is_complete:
+        return _regress(values, codes)
+    n_features = values.shape[1]
+    loadings, intercept = np.zeros((n_features, codes.shape[1]), np.float32), np.zeros(n_features, np.float32)
+    for cells, features in measured.blocks():
+        if len(cells):
+            loadings[features], intercept[features] = _regress(values[cells][:, features], codes[cells])
+    return loadings, intercept
+
+
+def _inflation(measured: MeasuredFeatures) -> NDArray[np.float64]:
+    """From the mean over all cells to that over the cells in which a feature was measured."""
+    return np.asarray(len(measured.row_of) / np.maximum(measured.n_cells, 1.0))
+
+
+def _weights(
+    spec: ModalitySpec, counts: sparse.csr_matrix, total: NDArray[np.float64], measured: MeasuredFeatures
+) -> NDArray[np.float64]:
+    """The weight of each feature, from the cells in which it was measured."""
+    if measured.is_complete:
+        return spec.weigh(counts, total)
+    weight = np.zeros(counts.shape[1])
+    for cells, features in measured.blocks():
+        weight[features] = spec.weigh(counts[cells][:, features], total[cells])
+    return weight
+
+
+def _total_variance(values: sparse.csr_matrix, measured: MeasuredFeatures) -> float:
+    """Sum of the variances of all columns, each over the cells in which it was measured."""
+    mean, square = (
+        np.asarray(part.sum(axis=0), dtype=np.float64).ravel() / np.maximum(measured.n_cells, 1.0)
+        for part in (values, values.multiply(values))
+    )
+    return float((square - mean**2).sum())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
@@ -12,6 +15,21 @@ from unisono.config import PreprocessingConfig
 _DEFAULTS = PreprocessingConfig()
 
 
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """left @ right.T in some rows of a matrix.
+
+    Attributes:
+        rows: which they are.
+        left: one for each of them x rank.
+        right: column x rank.
+    """
+
+    rows: NDArray[np.intp]
+    left: NDArray[np.float32]
+    right: NDArray[np.float32]
+
+
 def truncated_svd(
     matrix: sparse.csr_matrix,
     centre: Float64[np.ndarray, " column"],
@@ -19,8 +37,9 @@ def truncated_svd(
     rng: np.random.Generator,
     n_passes: int = _DEFAULTS.svd_passes,
     n_extra: int = _DEFAULTS.svd_oversampling,
+    added: Sequence[LowRank] = (),
 ) -> Float32[np.ndarray, "column rank"]:
-    """Leading right singular vectors, column x rank, of `matrix - centre`.
+    """Leading right singular vectors, column x rank, of `matrix - centre`, plus what is `added` in some rows.
 
     Block Krylov iteration on `rank + n_extra` directions: the spaces of all passes are kept, so that few suffice. The
     sign of a vector makes its largest entry positive, so equal input gives equal codes whatever the draw.
@@ -39,10 +58,16 @@ def truncated_svd(
     centre = centre.astype(np.float32)
 
     def times(block: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(matrix @ block - centre @ block)
+        product = np.asarray(matrix @ block - centre @ block)
+        for part in added:
+            product[part.rows] += part.left @ (part.right.T @ block)
+        return product
 
     def transposed_times(block: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(transposed @ block - np.outer(centre, block.sum(axis=0)))
+        product = np.asarray(transposed @ block - np.outer(centre, block.sum(axis=0)))
+        for part in added:
+            product += part.right @ (part.left.T @ block[part.rows])
+        return product
 
     width = min(rank + n_extra, smaller)
     block = np.linalg.qr(times(rng.standard_normal((matrix.shape[1], width), dtype=np.float32)))[0]

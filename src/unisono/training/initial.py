@@ -113,6 +113,15 @@ def _kernel(
     if pair[0] == pair[1] or not config.architecture.kernel or len(rows[0]) < config.kernel.min_pairs:
         return None
     x, y = views[pair[0]].codes.x[rows[0]], views[pair[1]].codes.x[rows[1]]
+    kernel = _fitted_kernel(x, y, config)
+    if views[pair[1]].counts.measured.is_complete:
+        return kernel
+    for _ in range(config.kernel.imputation_passes):
+        kernel = _fitted_kernel(x, views[pair[1]].imputed(rows[1], kernel.predict(x)), config)
+    return kernel
+
+
+def _fitted_kernel(x: NDArray[np.float32], y: NDArray[np.float32], config: FitConfig) -> KernelRidge:
     return KernelRidge.fit(x, y, config.kernel, np.random.default_rng([config.seed, 29]))
 
 
@@ -149,6 +158,8 @@ def _log_bias(
 ) -> NDArray[np.float64]:
     """Log of mean count over the count that the mean value stands for; 0 for unselected features."""
     mean_count = np.asarray(counts.selected.mean(axis=0), dtype=np.float64).ravel()
+    n_measured = counts.measured.n_cells[projection.selected]
+    mean_count = mean_count * (counts.n_cells / np.maximum(n_measured, 1.0))
     implied = np.expm1(np.maximum(intercept[projection.selected], _MIN_FRACTION)) * mean_size
     log_bias = np.zeros(len(intercept))
     log_bias[projection.selected] = np.log(np.maximum(mean_count, _MIN_COUNT) / implied)

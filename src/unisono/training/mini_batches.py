@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unisono.config import FitConfig
 from unisono.modalities import spec_of
-from unisono.nn.objective import Batch, ViewBatch
+from unisono.nn.objective import Batch, MeasuredCells, ViewBatch
 from unisono.preprocessing.preprocessor import Preprocessor, StandardisedCodes
 from unisono.preprocessing.projection import Counts
 from unisono.types import Cells, Modality
@@ -69,6 +69,20 @@ class TrainingView:
         """Codes of the cells as the networks would read them if each had been left out of the projection's fit."""
         return np.asarray(self.codes.x * (1.0 - self.loo_shrinkage), dtype=np.float32)
 
+    def imputed(self, rows: NDArray[np.intp], predicted: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Codes of some cells in which features that were not measured have the values of predicted codes.
+
+        With c a code by `Completion` and ẑ its signal, that is c + B_uᵀ B_u (ĉ − ẑ).
+        """
+        projection, statistics = self.preprocessor.projection, self.preprocessor.standardisation
+        codes = self.codes.take(rows)
+        raw, expected = ((x + codes.offset) * statistics.scale + statistics.mean for x in (codes.x, predicted))
+        gap = expected - projection.completion.signal_of(raw)
+        measured = self.counts.measured.take_features(projection.selected).take(rows)
+        for is_measured, cells in measured.groups():
+            raw[cells] += gap[cells] @ projection.completion.unmeasured_part(is_measured)
+        return np.asarray(statistics.scaled(raw) - codes.offset)
+
     @cached_property
     def code_weight(self) -> NDArray[np.float32]:
         """Weights under which squared errors of scaled codes add up to 1 for the mean of all cells."""
@@ -81,7 +95,7 @@ class TrainingView:
         """Training cells in which each feature of a binary modality was seen, from its fitted mean."""
         projection, mean = self.preprocessor.projection, self.preprocessor.standardisation.mean
         fraction = projection.intercept + projection.loadings @ mean
-        return np.asarray(len(self.codes.x) * np.clip(fraction, 1e-4, 1.0), dtype=np.float32)
+        return np.asarray(self.counts.measured.n_cells * np.clip(fraction, 1e-4, 1.0), dtype=np.float32)
 
 
 Views = Mapping[Modality, TrainingView]
@@ -100,10 +114,10 @@ def evenly_spread(n: int, at_most: int) -> NDArray[np.intp]:
 
 def log_size(preprocessor: Preprocessor, counts: Counts) -> NDArray[np.float32]:
     """What normalisation divided by, logged; log total within the batch for a modality whose values are log odds."""
-    log_size_of = spec_of(preprocessor.modality).log_size
-    if log_size_of is None:
+    log_sizes = spec_of(preprocessor.modality).log_sizes(counts.selected, counts.total, counts.term_share)
+    if log_sizes is None:
         return preprocessor.standardisation.relative_depth(counts.log_depth, counts.batch)
-    return log_size_of(counts.selected, counts.total)
+    return log_sizes
 
 
 class MiniBatches:
@@ -121,6 +135,7 @@ class MiniBatches:
         self._config = config
         self._device = device
         self._lasting = {m: self._lasting_columns(view) for m, view in views.items()}
+        self._measured = {m: self._lasting_measured(view) for m, view in views.items()}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -155,6 +170,25 @@ class MiniBatches:
             "has": torch.as_tensor(view.has, device=self._device),
         }
 
+    def _lasting_measured(self, view: TrainingView) -> MeasuredCells | None:
+        """Which of the selected features were measured; None where all were.
+
+        With B the basis of the projection and S the scale of its codes, |R e|² is the squared error e of a code over
+        the measured features, in the units of `code_weight`: RᵀR = S B_mᵀ B_m S / norm.
+        """
+        projection = view.preprocessor.projection
+        measured = view.counts.measured.take_features(projection.selected)
+        if measured.is_complete:
+            return None
+        root = np.sqrt(view.code_weight.astype(np.float64))
+        unmeasured = (np.outer(root, root) * projection.completion.unmeasured_part(row) for row in measured.rows)
+        roots = np.stack([_square_root(np.diag(root**2) - part) for part in unmeasured])
+        return MeasuredCells(
+            row_of=torch.as_tensor(np.where(view.has, measured.row_of[view.rows], 0), device=self._device),
+            features=torch.as_tensor(measured.rows, device=self._device),
+            roots=self._tensor(roots),
+        )
+
     def _sampled_features(self, view: TrainingView, rng: np.random.Generator) -> NDArray[np.intp]:
         """Positions among the selected features."""
         n_features = len(view.preprocessor.projection.selected)
@@ -179,15 +213,22 @@ class MiniBatches:
     def _view_batch(
         self, modality: Modality, sampled: NDArray[np.intp], columns: Mapping[str, torch.Tensor], index: torch.Tensor
     ) -> ViewBatch:
-        view = self._views[modality]
+        view, measured = self._views[modality], self._measured[modality]
         return ViewBatch(
             **{name: column[index] for name, column in columns.items()},
             features=torch.as_tensor(view.preprocessor.projection.selected[sampled], device=self._device),
             code_weight=self._tensor(view.code_weight),
+            measured=None if measured is None else measured.take(index, torch.as_tensor(sampled, device=self._device)),
         )
 
     def _tensor(self, values: NDArray[np.float32]) -> torch.Tensor:
         return torch.as_tensor(values, device=self._device)
+
+
+def _square_root(matrix: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The symmetric root of a matrix without negative eigenvalues."""
+    values, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T, dtype=np.float32)
 
 
 def _order(technical: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:

@@ -16,7 +16,7 @@ from unisono.matching import DepthTerm, SimilarityPair, fit_beta, fit_beta_and_d
 from unisono.modalities import spec_of
 from unisono.nn import infer
 from unisono.nn.model import Network
-from unisono.preprocessing.projection import on_scale
+from unisono.preprocessing.align import aligned_measured
 from unisono.training.mini_batches import Views, evenly_spread
 from unisono.training.validation import Validation
 from unisono.types import Cells, Modality, Pair, Prediction, View
@@ -139,21 +139,27 @@ def _best_shrinkage(
     n_features = len(predictor.preprocessors[target].projection.features)
     features = evenly_spread(n_features, choice.n_shrinkage_features)
     codes = validation.codes[source].take(rows)
-    is_seen = (validation.cells.views[target].counts[rows_target][:, features] > 0).toarray()
+    view = validation.cells.views[target].take(rows_target)
+    is_seen = (view.counts[:, features] > 0).toarray()
+    measured = view.measured.take_features(features)
+    is_measured = None if measured.is_complete else measured.rows[measured.row_of]
 
     def loss(shrinkage: LogOddsShrinkage) -> float:
         scale = shrinkage.scale(views[target].n_seen)
         candidate = _with_terms(predictor, pair, replace(predictor.terms[pair], log_odds_scale=scale))
-        return bernoulli_loss(is_seen, candidate.predict(codes, target).take_features(features).dense())
+        return bernoulli_loss(is_seen, candidate.predict(codes, target).take_features(features).dense(), is_measured)
 
     grid = product(config.kernel.shrinkage_strengths, config.kernel.shrinkage_priors)
     return min((LogOddsShrinkage(*candidate) for candidate in grid), key=loss)
 
 
-def bernoulli_loss(is_seen: NDArray[np.bool_], probability: NDArray[np.float32]) -> float:
-    """Mean negative log likelihood, in nats per value."""
+def bernoulli_loss(
+    is_seen: NDArray[np.bool_], probability: NDArray[np.float32], is_measured: NDArray[np.bool_] | None = None
+) -> float:
+    """Mean negative log likelihood, in nats per value, of all values or of those that were measured."""
     likelihood = np.where(is_seen, probability, 1.0 - probability).astype(np.float64)
-    return float(-np.log(np.maximum(likelihood, 1e-12)).mean())
+    losses = -np.log(np.maximum(likelihood, 1e-12))
+    return float(losses.mean() if is_measured is None else losses[is_measured].mean())
 
 
 def _with_terms(predictor: Predictor, pair: Pair, terms: ClosedFormTerms) -> Predictor:
@@ -215,9 +221,13 @@ def _widths(
     predictor: Predictor, prediction: Prediction, measured: View, groups: NDArray[np.str_], min_cells: int
 ) -> Conformal:
     """Widths of one direction; features that were not measured have infinite ones."""
-    columns = predictor.preprocessors[measured.modality].projection.align(measured).columns
+    projection = predictor.preprocessors[measured.modality].projection
+    columns = projection.align(measured).columns
     is_there = columns >= 0
-    truth = on_scale(measured).tocsc()[:, columns[is_there]].toarray()
+    truth = projection.on_scale(measured).tocsc()[:, columns[is_there]].toarray()
     error = np.full(prediction.shape, np.inf, dtype=np.float32)
     error[:, is_there] = truth - prediction.dense()[:, is_there]
+    known = aligned_measured(measured.measured, projection.align(measured))
+    for is_measured, cells in known.groups():
+        error[np.ix_(cells, is_there & ~is_measured)] = np.nan
     return Conformal.fit(error, prediction.spread(), groups, min_cells)

@@ -16,9 +16,9 @@ from unisono.modalities import spec_of
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.preprocessing.preprocessor import StandardisedCodes
-from unisono.preprocessing.projection import on_scale, too_small
+from unisono.preprocessing.projection import too_small
 from unisono.training.mini_batches import TrainingView, Views
-from unisono.types import Cells, Modality, Pair
+from unisono.types import Cells, MeasuredFeatures, Modality, Pair, View
 
 _BEYOND = 3.0
 """Standard deviations beyond which a score is no chance."""
@@ -51,14 +51,13 @@ def validation_size(n_paired: int, config: FitConfig) -> int:
 def training_findings(cells: Cells, config: FitConfig, source_name: str) -> list[Finding]:
     """What a fit finds in cells that can be read: E046 too few of them, W044 too few to validate on."""
     views = cells.views.values()
-    findings = [
-        finding
-        for view in views
-        for finding in too_small(
-            view, len(spec_of(view.modality).select(view.counts, config)), f"{source_name}, {view.modality}"
-        )
-    ]
+    findings = [finding for view in views for finding in _too_small(view, config, f"{source_name}, {view.modality}")]
     return findings + not_validated(cells, config, source_name)
+
+
+def _too_small(view: View, config: FitConfig, where: str) -> list[Finding]:
+    selected = spec_of(view.modality).select(view.counts, config, view.measured)
+    return too_small(view, len(selected), where)
 
 
 def not_validated(cells: Cells, config: FitConfig, source_name: str) -> list[Finding]:
@@ -107,7 +106,13 @@ class Validation:
         self._linear_weights = config.validation.linear_weights if config.architecture.selects_linear_weight else None
         n_features = config.validation.n_features
         self._features = {m: _most_counted(views[m], n_features) for m in cells.modalities}
-        self._truth = {m: on_scale(cells.views[m])[:, self._features[m]].toarray() for m in cells.modalities}
+        self._measured: dict[Modality, MeasuredFeatures] = {
+            m: cells.views[m].measured.take_features(self._features[m]) for m in cells.modalities
+        }
+        self._truth = {
+            m: views[m].preprocessor.projection.on_scale(cells.views[m])[:, self._features[m]].toarray()
+            for m in cells.modalities
+        }
 
     def scores(self, predictor: Predictor) -> ValidationScores:
         """Prediction and matching of the validation cells."""
@@ -115,10 +120,21 @@ class Validation:
         return ValidationScores(float(np.mean(scores)) if scores else 0.0, self.foscttm(predictor.network))
 
     def correlation(self, predictor: Predictor, source: Modality, target: Modality) -> float:
-        """Mean Pearson correlation of the target's features as predicted from the source in average style."""
+        """Mean Pearson correlation of the target's features as predicted from the source in average style.
+
+        That of a feature is over the cells in which it was measured.
+        """
         rows, rows_target = self.cells.paired(source, target)
         prediction = predictor.predict(self.codes[source].take(rows), target).take_features(self._features[target])
-        return float(pearson_per_feature(self._truth[target][rows_target], prediction.dense()).mean())
+        measured, truth, predicted = self._measured[target].take(rows_target), self._truth[target], prediction.dense()
+        if measured.is_complete:
+            return float(pearson_per_feature(truth[rows_target], predicted).mean())
+        found = [
+            pearson_per_feature(truth[np.ix_(rows_target[cells], features)], predicted[np.ix_(cells, features)])
+            for cells, features in measured.blocks()
+            if len(cells) > 2
+        ]
+        return float(np.concatenate(found).mean()) if found else 0.0
 
     def at_chance(self, predictor: Predictor, seed: int) -> list[Finding]:
         """W059 where prediction or matching of these cells is no better than by chance.

@@ -56,7 +56,7 @@ class Conformal:
         """Learn widths from unseen cells.
 
         Args:
-            error: measured minus predicted, cell x feature.
+            error: measured minus predicted, cell x feature; NaN where it was not measured.
             spread: the model's own, cell x feature, 0 or more.
             groups: of each cell.
             min_cells: cells that a group needs to have widths of its own.
@@ -66,8 +66,8 @@ class Conformal:
         """
         if error.shape != spread.shape or not len(error) or (groups is not None and len(groups) != len(error)):
             raise ValueError(f"errors are {error.shape}, spreads {spread.shape}: expected the same cells, 1 or more")
-        scale = np.maximum(np.sqrt(np.square(error, dtype=np.float64).mean(axis=0)), 1e-6).astype(np.float32)
-        scores = np.abs(error) / np.hypot(spread, scale)
+        scale = np.asarray(np.maximum(_root_mean_square(error), 1e-6), dtype=np.float32)
+        scores = np.asarray(np.abs(error) / np.hypot(spread, scale), dtype=np.float32)
         rows = [np.ones(len(error), dtype=bool)]
         names: list[str] = []
         if groups is not None:
@@ -107,8 +107,30 @@ class Conformal:
         return factor
 
 
+def _root_mean_square(error: Array) -> NDArray[np.float64]:
+    """Of each feature over the cells that measured it, infinite where none did."""
+    n_missing = np.isnan(error).sum(axis=0)
+    if not n_missing.any():
+        return np.asarray(np.sqrt(np.square(error, dtype=np.float64).mean(axis=0)))
+    n_cells = len(error) - n_missing
+    mean = np.nansum(np.square(error, dtype=np.float64), axis=0) / np.maximum(n_cells, 1)
+    return np.asarray(np.where(n_cells > 0, np.sqrt(mean), np.inf))
+
+
 def _order_statistics(scores: Array) -> Array:
-    """The ⌈n k / 200⌉-th smallest score of each feature, level x feature."""
-    ranks = np.ceil(np.arange(1, N_LEVELS + 1) / N_LEVELS * len(scores) - 1e-9).astype(int)
-    ordered: Array = np.sort(scores, axis=0)[ranks - 1]
-    return ordered
+    """The ⌈n k / 200⌉-th smallest score of each feature, level x feature.
+
+    Of a feature that m of the n cells measured, the r-th of n becomes the ⌈r (m + 1) / (n + 1)⌉-th of m, infinite
+    where there are not so many, so that the ⌈(n + 1) c⌉-th covers a share of at least c.
+    """
+    n_cells = len(scores)
+    ranks = np.ceil(np.arange(1, N_LEVELS + 1) / N_LEVELS * n_cells - 1e-9).astype(int)
+    ordered: Array = np.sort(scores, axis=0)  # NaN last
+    n_missing = np.isnan(scores).sum(axis=0)
+    kept: Array = ordered[ranks - 1]
+    for m in np.unique(n_cells - n_missing[n_missing > 0]):
+        features = np.flatnonzero(n_cells - n_missing == m)
+        of_m = np.ceil(ranks * (m + 1) / (n_cells + 1) - 1e-9).astype(int)
+        known = ordered[np.minimum(of_m, max(m, 1)) - 1][:, features]
+        kept[:, features] = np.where((of_m <= m)[:, None], known, np.inf)
+    return kept
