@@ -201,7 +201,7 @@ def test_a_view_without_a_known_feature_is_refused(cells, fitted):
 def test_too_few_cells_or_features_are_refused(cells):
     with pytest.raises(ValueError, match="adt: 2 cells and 17 proteins with counts cannot make a code"):
         Projection.fit(cells.views["adt"].take(np.arange(2)), CONFIG)
-    with pytest.raises(ValueError, match="atac: 211 cells and 1 features with counts cannot make a code"):
+    with pytest.raises(ValueError, match="atac: 211 cells and 1 peaks with counts cannot make a code"):
         Projection.fit(columns_of(cells.views["atac"], np.array([4])), CONFIG)
 
 

@@ -164,7 +164,7 @@ def test_content_is_blamed_for_a_batch_only_beyond_what_cell_types_explain():
 
 
 def test_findings_are_counted_by_how_grave_they_are():
-    notes = [Finding("I021", "x", "y", "z")] * 2
+    notes = [Finding("I024", "x", "y", "z")] * 2
     assert verdicts.data(replace(report(), findings=())).startswith("Nothing: counts, names")
     assert verdicts.data(replace(report(), findings=tuple(notes))).endswith("figures above: 2 notes for information.")
     grave = Finding("W036", "x", "y", "z")
