@@ -75,6 +75,9 @@ ALLOWED = {
         ("_standardised", 1e-9),
         ("_chance_correlation", 43), ("_MIN_FEATURES", 5), ("_of_name", 8),
     },
+    "a fourth power, a bound, and what a message is given for": {
+        ("composition", 4), ("composition", 1e-12), ("ADT", 5),
+    },
     "defaults of a modality, which the config of a fitted model names": {("RNA", 5000), ("ATAC", 50_000)},
 }  # fmt: skip
 """Reason → what holds a number (a name of the module, or a function), and the number."""

@@ -101,6 +101,7 @@ MESSAGES = (
     Message("W044", "Too few cells have two modalities to validate on.", "give more cells measured in both"),
     Message("W045", "Proteins are controls or sample tags, or are hardly counted.", "--keep-controls keeps controls"),
     Message("E046", "There are too few cells or features to fit.", "give at least 3 cells and 2 features"),
+    Message("W046", "Features are so few that their scale is relative.", "read their predictions as ratios"),
     Message("E047", "A file holds pickled values, which are never read.", "give the folder that save() wrote"),
     Message("E048", "A model was written in a newer format, or an unknown one.", "upgrade unisono, or fit again"),
     Message("E049", "A model folder or checkpoint is incomplete or was changed.", _RESTORE),

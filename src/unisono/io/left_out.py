@@ -58,6 +58,17 @@ def hardly_counted(source: Source, view: View) -> list[Finding]:
     return [Finding("W045", source.source_name, what, "make sure that the panel was stained with them")]
 
 
+def few_features(source: Source, view: View) -> list[Finding]:
+    """W046 for features so few that a scale relative to each other says little."""
+    spec, n_features = spec_of(source.kind), len(view.features)
+    if not 1 < n_features < spec.min_features:
+        return []
+    what = (
+        f"{n_features} {spec.features}: {spec.unit} of so few says how they compare with each other, not how much of "
+    )
+    return [Finding("W046", source.source_name, f"{what}each there is.", "read their predictions as ratios")]
+
+
 def without_repeated(views: Mapping[Modality, View], source_name: str) -> tuple[dict[Modality, View], list[Finding]]:
     """The views without columns that hold the very counts of a column of another modality, and W024 for these.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unisono.io.batches import Batches, find_batches
 from unisono.io.counts import Reading, read_counts
-from unisono.io.left_out import controls, hardly_counted, of_other_types, without_repeated
+from unisono.io.left_out import controls, few_features, hardly_counted, of_other_types, without_repeated
 from unisono.io.naming import Source, sources
 from unisono.io.open import taken_apart
 from unisono.io.pairing import disagreeing_samples, paired_names, pairing_findings
@@ -172,7 +172,7 @@ def _view(source: Source, options: ReadOptions, batches: Batches) -> tuple[View 
     batch = batches[source.kind][rows]
     view = View(source.kind, kept, cells, features, batch, None if ids is None else ids[is_chosen])
     if options.need > 1:
-        findings += _constant_features(source, view) + hardly_counted(source, view)
+        findings += _constant_features(source, view) + hardly_counted(source, view) + few_features(source, view)
     return view, reading, findings
 
 

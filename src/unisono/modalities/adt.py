@@ -52,5 +52,6 @@ ADT = ModalitySpec(
     match_names=_columns,
     likeness=share_known,
     obsm_key=re.compile(r"(?!X_)(?:.*[_-])?(?:proteins?|prot|adt|antibody|ab)(?:[_-].*)?", re.IGNORECASE),
+    min_features=5,
     is_control=is_control,
 )

@@ -89,6 +89,7 @@ class ModalitySpec:
         likeness: share of names, 0 to 1, that look like its features; by it the modality of a table that nobody named
             is told.
         obsm_key: keys of obsm under which files keep it beside another modality; None if they do not.
+        min_features: features below which its scale says how they compare with each other more than how much there is.
         is_control: whether a name is that of a control, which is no feature; None if there are no such names.
 
     Raises:
@@ -118,6 +119,7 @@ class ModalitySpec:
     are_intervals: bool = False
     likeness: Callable[[Names], float] = never_alike
     obsm_key: re.Pattern[str] | None = None
+    min_features: int = 2
     is_control: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:

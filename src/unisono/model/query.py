@@ -145,16 +145,24 @@ def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
 
 
 def new_batches(view: View, preprocessor: Preprocessor, source_name: str) -> list[Finding]:
-    """W034 where batches of the view were not in training."""
+    """W034 where batches of the view were not in training, with how far they are composed like training."""
     known = preprocessor.standardisation.batches
     new = sorted(set(np.unique(view.batch)) - set(known))
     if not new:
         return []
-    what = (
-        f"{len(new)} batches were not in training (first: {str(new[0])!r}; training had {', '.join(known[:5])}): "
-        "standardised by their own statistics."
+    what = f"{len(new)} batches were not in training (first: {str(new[0])!r}; training had {', '.join(known[:5])}): "
+    what += "standardised by their own statistics"
+    shares = preprocessor.compositions(view, new)
+    unlike = {name: share for name, share in shares.items() if share < 1}
+    if not unlike:
+        return [Finding("W034", source_name, f"{what}.", "to predict in their style, pass reference cells as style")]
+    first = min(unlike, key=lambda name: unlike[name])
+    what += (
+        f", {len(unlike)} of them in part: {first!r} ({int((view.batch == first).sum())} cells) varies too little to "
     )
-    return [Finding("W034", source_name, what, "to predict in their style, pass reference cells as style")]
+    what += f"be composed like training, so {unlike[first]:.0%} of its mean is taken for an offset."
+    remedy = "ask about cells of all kinds of a batch together, or adapt to them first"
+    return [Finding("W034", source_name, what, remedy)]
 
 
 def require_modality(modality: Modality, preprocessors: Mapping[Modality, Preprocessor]) -> None:

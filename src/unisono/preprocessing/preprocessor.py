@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,8 +70,9 @@ class Preprocessor:
         """
         projection = Projection.fit(view, config)
         counts = projection.counts(view)
-        codes, prior_cells = projection.codes(counts), config.preprocessing.batch_prior_cells
-        return cls(projection, Standardisation.fit(codes, counts.batch, counts.log_depth, prior_cells))
+        codes, choice = projection.codes(counts), config.preprocessing
+        prior = choice.batch_prior_cells, choice.full_composition
+        return cls(projection, Standardisation.fit(codes, counts.batch, counts.log_depth, *prior))
 
     @property
     def modality(self) -> Modality:
@@ -94,6 +95,11 @@ class Preprocessor:
             ValueError: the view is of another modality or shares no feature with the model.
         """
         return self.transform_counts(self.projection.counts(view))
+
+    def compositions(self, view: View, batches: Iterable[str]) -> dict[str, float]:
+        """For each of some batches of a view, how far it is composed like training; see `Standardisation`."""
+        codes = self.standardisation.scaled(self.projection.codes(self.projection.counts(view)))
+        return {str(name): self.standardisation.composition(codes[view.batch == name]) for name in batches}
 
     def transform_counts(self, counts: Counts) -> StandardisedCodes:
         """As `transform`, from counts over the selected features."""
@@ -133,6 +139,8 @@ class Standardisation:
         depth: mean and standard deviation of log total counts.
         batch_depths: mean log total counts of each batch.
         prior_cells: a new batch's mean counts as much as this many cells at the modality's mean.
+        full_composition: see `composition`.
+        spread: variance within batches of each component of training cells, scaled, as if left out of the fit.
     """
 
     mean: Float64[np.ndarray, " code"]
@@ -142,6 +150,8 @@ class Standardisation:
     depth: Float64[np.ndarray, "statistic=2"]
     batch_depths: Float64[np.ndarray, " batch"]
     prior_cells: float
+    full_composition: float
+    spread: Float64[np.ndarray, " code"]
 
     @classmethod
     def fit(
@@ -150,6 +160,7 @@ class Standardisation:
         batch: Shaped[np.ndarray, " cell"],
         log_depth: Float64[np.ndarray, " cell"],
         prior_cells: float,
+        full_composition: float,
     ) -> Standardisation:
         """Statistics of the codes of training cells; arguments as of the attributes."""
         mean = codes.mean(axis=0, dtype=np.float64)
@@ -161,7 +172,30 @@ class Standardisation:
         depth = np.array([log_depth.mean(), max(float(log_depth.std()), 1e-6)])
         offsets = (means - mean) * shrinkage_factor(codes, batch) / scale
         batch_depths = np.array([log_depth[batch == name].mean() for name in batches])
-        return cls(mean, scale, batches, offsets.astype(np.float32), depth, batch_depths, prior_cells)
+        spread = np.square(residual / scale).mean(axis=0, dtype=np.float64)
+        prior = prior_cells, full_composition
+        return cls(mean, scale, batches, offsets.astype(np.float32), depth, batch_depths, *prior, spread)
+
+    def left_out(self, shrinkage: Float32[np.ndarray, " code"]) -> Standardisation:
+        """The same with the spread of training cells as if left out of the fit, by which their codes shrink so far."""
+        return replace(self, spread=self.spread * np.square(1.0 - shrinkage.astype(np.float64)))
+
+    def composition(self, scaled: Float[np.ndarray, "cell code"]) -> float:
+        """How far cells of a new batch are composed like the training cells, 0 (of one kind) to 1 (as varied).
+
+        Their variance over that of training cells, the strongest components weighing most, and 1 from
+        `full_composition` on. The mean of cells of one kind is what they are, not how they were measured.
+        """
+        if len(scaled) < 2:
+            return 0.0
+        weight = self.scale**4
+        variance = scaled.astype(np.float64).var(axis=0, ddof=1)
+        share = float((weight * variance).sum() / max(float((weight * self.spread).sum()), 1e-12))
+        return min(share / self.full_composition, 1.0)
+
+    def new_offset(self, scaled: Float[np.ndarray, "cell code"]) -> Float32[np.ndarray, " code"]:
+        """The offset of a new batch from its cells: their shrunken mean, as far as they are composed like training."""
+        return np.asarray(self.shrunken_mean(scaled) * np.float32(self.composition(scaled)))
 
     def with_batches(
         self,
@@ -177,7 +211,7 @@ class Standardisation:
             log_depth: of each cell.
         """
         new = np.setdiff1d(batch, self.batches)
-        offsets = [self.shrunken_mean(scaled[batch == name]) for name in new]
+        offsets = [self.new_offset(scaled[batch == name]) for name in new]
         relative = [self.shrunken_mean(log_depth[batch == name] - self.depth[0]) for name in new]
         return replace(
             self,
@@ -194,7 +228,7 @@ class Standardisation:
         self, scaled: Float[np.ndarray, "cell code"], batch: Shaped[np.ndarray, " cell"]
     ) -> Float32[np.ndarray, "cell code"]:
         """The offset of each cell's batch: stored for a training batch, estimated from these cells for a new one."""
-        return self._of_batches(self.offsets, scaled, batch).astype(scaled.dtype)
+        return self._of_batches(self.offsets, scaled, batch, self.new_offset).astype(scaled.dtype)
 
     def scaled_depth(self, log_depth: Float64[np.ndarray, " cell"]) -> Float32[np.ndarray, " cell"]:
         """Log depth as standard score."""
@@ -205,17 +239,21 @@ class Standardisation:
     ) -> Float32[np.ndarray, " cell"]:
         """Log depth about the mean of its batch: stored for a training batch, from these cells for a new one."""
         relative = log_depth - self.depth[0]
-        shift = self._of_batches(self.batch_depths - self.depth[0], relative, batch)
+        shift = self._of_batches(self.batch_depths - self.depth[0], relative, batch, self.shrunken_mean)
         return np.asarray(relative - shift, dtype=np.float32)
 
     def _of_batches(
-        self, stored: NDArray[np.floating], values: NDArray[np.floating], batch: Shaped[np.ndarray, " cell"]
+        self,
+        stored: NDArray[np.floating],
+        values: NDArray[np.floating],
+        batch: Shaped[np.ndarray, " cell"],
+        estimate: Callable[[NDArray[np.floating]], NDArray[np.floating]],
     ) -> NDArray[np.floating]:
-        """For each cell what is stored of its batch, or the shrunken mean of these values where the batch is new."""
+        """For each cell what is stored of its batch, or what is estimated from these values where the batch is new."""
         result = np.empty_like(values)
         for name in np.unique(batch):
             rows, known = batch == name, np.flatnonzero(self.batches == name)
-            result[rows] = stored[known[0]] if len(known) else self.shrunken_mean(values[rows])
+            result[rows] = stored[known[0]] if len(known) else estimate(values[rows])
         return result
 
     def shrunken_mean(self, scaled: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -43,7 +43,9 @@ class TrainingView:
         Raises:
             BadInput: E046, fewer than two features with counts, or than three cells.
         """
-        return cls.of(Preprocessor.fit(cells.views[modality], config), cells, config)
+        view = cls.of(Preprocessor.fit(cells.views[modality], config), cells, config)
+        standardisation = view.preprocessor.standardisation.left_out(view.loo_shrinkage)
+        return replace(view, preprocessor=replace(view.preprocessor, standardisation=standardisation))
 
     @classmethod
     def of(cls, preprocessor: Preprocessor, cells: Cells, config: FitConfig) -> TrainingView:
