@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import h5py
 import mudata
 import numpy as np
 import pandas as pd
@@ -55,6 +56,38 @@ def mu(**tables: AnnData) -> MuData:
 def two(matrix: Any = None) -> MuData:
     """7 cells with 11 genes (those of `matrix` if given) and 5 proteins."""
     return mu(rna=table(7, 11, "g", matrix=matrix), adt=table(7, 5, "p", seed=1))
+
+
+def as_bytes(values: Any) -> np.ndarray:
+    """Text as HDF5 files of Cell Ranger have it."""
+    return np.array(list(values), dtype="S")
+
+
+def write_tenx_hdf5(
+    path: Path,
+    counts: sparse.csr_matrix,
+    cells: list[str],
+    names: list[str],
+    types: list[str],
+    ids: list[str] | None = None,
+) -> Path:
+    """What Cell Ranger 3 to 9 write: features x barcodes, compressed by barcode."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group("matrix")
+        group["barcodes"], group["shape"] = as_bytes(cells), np.array(counts.shape[::-1], dtype=np.int32)
+        group["data"], group["indices"], group["indptr"] = (
+            counts.data.astype(np.int32),
+            counts.indices.astype(np.int64),
+            counts.indptr.astype(np.int64),
+        )
+        features = group.create_group("features")
+        features["id"], features["name"], features["feature_type"] = (
+            as_bytes(ids or names),
+            as_bytes(names),
+            as_bytes(types),
+        )
+        features["genome"], features["_all_tag_keys"] = as_bytes(["GRCh38"] * len(names)), as_bytes(["genome"])
+    return path
 
 
 def findings_of(mdata: Any, **options: Any) -> list[Finding]:

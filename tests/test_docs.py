@@ -8,7 +8,10 @@ import warnings
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+from io_fixtures import write_tenx_hdf5
+from scipy import sparse
 
 import unisono
 from unisono import config, modalities
@@ -21,8 +24,22 @@ def _blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
+def _write_files_of_the_readme(folder: Path) -> None:
+    """A 10x file with RNA and proteins, and two .h5ad of other cells."""
+    mdata = unisono.datasets.simulate(n_cells=300, n_genes=120, n_peaks=200, n_proteins=10, seed=2)
+    both = [mdata[name][:200] for name in ("rna", "adt")]
+    types = ["Gene Expression"] * 120 + ["Antibody Capture"] * 10
+    counts = sparse.csr_matrix(sparse.hstack([part.X for part in both])).astype(np.int32)
+    names = [name for part in both for name in part.var_names]
+    write_tenx_hdf5(folder / "filtered_feature_bc_matrix.h5", counts, list(both[0].obs_names), names, types)
+    for name in ("rna", "adt"):
+        mdata[name][200:].copy().write_h5ad(folder / f"my_{name}.h5ad")
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/user-guide.md"])
-def test_every_block_of_a_page_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_of_a_page_runs(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _write_files_of_the_readme(tmp_path)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(modalities, "_SPECS", dict(modalities._SPECS))  # a page registers one
     monkeypatch.setitem(config._PRESETS, "fast", {"n_members": 1, "max_epochs": 2})  # the blocks show no figures
     blocks = _blocks(_ROOT / name)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from io_fixtures import DATA, codes, counts, only, refusal, snapshot, table, two
+from io_fixtures import DATA, as_bytes, codes, counts, only, refusal, snapshot, table, two, write_tenx_hdf5
 from scipy import sparse
 from scipy.io import mmwrite
 
@@ -30,25 +30,8 @@ NAMES = [f"GENE{i}" for i in range(GENES)] + [f"CD{i + 3}_TotalSeqB" for i in ra
 IDS = [f"ENSG{i:011d}" for i in range(GENES)] + [f"CD{i + 3}" for i in range(PROTEINS)]
 
 
-def text(values: Any) -> np.ndarray:
-    return np.array(list(values), dtype="S")
-
-
 def hdf5_of_version_3(path: Path, matrix: np.ndarray, names: list[str], types: list[str], ids: list[str]) -> Path:
-    """What Cell Ranger 3 to 9 write: features x barcodes, compressed by barcode."""
-    columns = sparse.csr_matrix(matrix)
-    with h5py.File(path, "w") as file:
-        group = file.create_group("matrix")
-        group["barcodes"], group["shape"] = text(BARCODES), np.array(matrix.shape[::-1], dtype=np.int32)
-        group["data"], group["indices"], group["indptr"] = (
-            columns.data.astype(np.int32),
-            columns.indices.astype(np.int64),
-            columns.indptr.astype(np.int64),
-        )
-        features = group.create_group("features")
-        features["id"], features["name"], features["feature_type"] = text(ids), text(names), text(types)
-        features["genome"], features["_all_tag_keys"] = text(["GRCh38"] * len(names)), text(["genome"])
-    return path
+    return write_tenx_hdf5(path, sparse.csr_matrix(matrix), BARCODES, names, types, ids)
 
 
 def test_a_file_of_cell_ranger_3_to_9_is_its_modalities_with_ids(tmp_path):
@@ -92,8 +75,8 @@ def test_genomes_of_cell_ranger_2_stand_side_by_side_over_all_cells(tmp_path):
     with h5py.File(tmp_path / "v2.h5", "w") as file:
         for genome, barcodes in cells.items():
             part, group = sparse.csr_matrix(RNA[[BARCODES.index(b) for b in barcodes]]), file.create_group(genome)
-            group["barcodes"], group["genes"] = text(barcodes), text(f"{genome}_{i}" for i in range(GENES))
-            group["gene_names"] = text(f"{genome[:2]}GENE{i}" for i in range(GENES))
+            group["barcodes"], group["genes"] = as_bytes(barcodes), as_bytes(f"{genome}_{i}" for i in range(GENES))
+            group["gene_names"] = as_bytes(f"{genome[:2]}GENE{i}" for i in range(GENES))
             group["data"], group["indices"], group["indptr"] = part.data, part.indices, part.indptr
             group["shape"] = np.array(part.shape[::-1])
     found = read(tmp_path / "v2.h5")["rna"]
@@ -109,7 +92,7 @@ def test_parts_of_a_file_that_do_not_belong_together_are_refused(tmp_path):
     path = hdf5_of_version_3(tmp_path / "x.h5", np.hstack([RNA, ADT]), NAMES, TYPES, IDS)
     with h5py.File(path, "r+") as file:
         del file["matrix/barcodes"]
-        file["matrix/barcodes"] = text(BARCODES[:6])
+        file["matrix/barcodes"] = as_bytes(BARCODES[:6])
     finding = refusal(read, path)
     assert finding.code == "E003"
     assert "16 features and 6 barcodes, but a matrix 16 x 7" in finding.what
