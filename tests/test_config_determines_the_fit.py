@@ -61,7 +61,7 @@ ALLOWED = {
     "the fewest cells that have a code": {("too_small", 3)},
     "how a fit is judged, which it does not depend on": {
         ("_BEYOND", 3.0), ("_PERMUTATIONS", 30), ("_PERMUTED_CELLS", 500), ("at_chance", 12), ("_standardised", 1e-9),
-        ("_chance_correlation", 43), ("_MIN_FEATURES", 5), ("_of_name", 8),
+        ("_chance_correlation", 43), ("_MIN_FEATURES", 5), ("_of_name", 8), ("_MIN_TOLD", 10),
     },
     "defaults of a modality, which the config of a fitted model names": {("RNA", 5000), ("ATAC", 50_000)},
 }  # fmt: skip

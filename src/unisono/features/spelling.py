@@ -14,7 +14,7 @@ GENOME = r"(?:GRC[hm]\d{2}|hg\d{2}|mm\d{1,2}|rn\d|b\d{2})(?:\.p\d+)?[_-]+"
 """What reference genomes put before a name, as in GRCh38_CD3D, hg19-CD3D and mm10___Cd3d."""
 
 _WRAPPED = r"^b(['\"])(.*)\1$"
-_WITH_ID = r"^(?:ENS[A-Z]*G\d{6,}(?:\.\d+)?[_|:-])?(.+?)(?:[_|:-]ENS[A-Z]*G\d{6,}(?:\.\d+)?)?$"
+_WITH_ID = r"^(?:ENS[A-Z]*G\d{6,}(?:\.\d+)?[_|:-])?(.+?)(?:[._|:-]ENS[A-Z]*G\d{6,}(?:\.\d+)?)?$"
 _OF_R = r"^X(?=\d)"
 _MARKS = r"[._ ]"
 _MIN_NAMES = 5

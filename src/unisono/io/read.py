@@ -18,7 +18,7 @@ from unisono.io.open import taken_apart
 from unisono.io.pairing import disagreeing_samples, paired_names, pairing_findings
 from unisono.io.places import CountsAt, Layer, together, unknown_modalities
 from unisono.messages import Finding, refuse
-from unisono.modalities import spec_of
+from unisono.modalities import registered, spec_of
 from unisono.types import Cells, Modality, View
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def inspect(data: MuData | AnnData, options: ReadOptions, source_name: str = "da
     """What can be read of the data, without raising: views of the modalities that can be used."""
     mdata, findings = taken_apart(data, source_name)
     found, noticed = sources(mdata, options.modalities, source_name, options.need)
-    findings += noticed + unknown_modalities(options.counts.layer, found, source_name)
+    others = [*mdata.mod, *registered()] if options.need < 2 else []  # one modality of a query is read at a time
+    findings += noticed + unknown_modalities(options.counts.layer, found, source_name, others)
     if any(finding.severity == "error" for finding in findings):
         return Inspection({}, tuple(findings), {})
     if options.need > 1:
