@@ -18,6 +18,7 @@ LEVELS = {
     "messages": 1,
     "metrics": 1,
     "device": 2,
+    "display": 1,
     "features": 2,
     "modalities": 2,
     "preprocessing": 2,
@@ -26,6 +27,7 @@ LEVELS = {
     "datasets": 2,
     "uncertainty": 2,
     "io": 3,
+    "progress": 5,
     "inference": 3,
     "interpretation": 4,
     "training": 4,
@@ -38,6 +40,7 @@ LEVELS = {
     "cli": 8,
     "report": 8,
     "pl": 8,
+    "tl": 8,
 }
 """The rooms and the level of each."""
 
@@ -48,7 +51,7 @@ INSIDE_THE_HOUSE = {
     ("cli", "pl"),
     ("cli", "report"),
 }
-DOORS = {"cli", "report", "pl"}
+DOORS = {"cli", "report", "pl", "tl"}
 LIGHT = {"types", "config", "messages", "features", "modalities", "preprocessing", "matching", "metrics"}
 HEAVY = {"torch", "anndata", "mudata"}
 NETWORKS_MAY = {"torch", "numpy", "jaxtyping", "unisono"} | sys.stdlib_module_names

@@ -126,9 +126,9 @@ def test_cells_without_counts_are_nan_and_leave_the_others_alone():
     np.testing.assert_array_equal(np.flatnonzero(is_empty), [5, 11])
     np.testing.assert_allclose(vectors(query, "rna")[~is_empty], vectors(whole, "rna")[~is_empty], atol=1e-6)
     assert np.isfinite(vectors(query, "adt")).all()
-    novelty = {m: query[m].obs["novelty"].to_numpy() for m in ("rna", "adt")}
+    novelty = {m: query[m].obs["unisono_novelty"].to_numpy() for m in ("rna", "adt")}
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(novelty["rna"])), [5, 11])
-    np.testing.assert_allclose(novelty["rna"][~is_empty], whole["rna"].obs["novelty"][~is_empty], rtol=1e-5)
+    np.testing.assert_allclose(novelty["rna"][~is_empty], whole["rna"].obs["unisono_novelty"][~is_empty], rtol=1e-5)
 
 
 def test_rows_follow_the_cells_of_each_modality():
@@ -146,7 +146,7 @@ def test_nothing_but_the_embedding_and_the_novelty_is_written():
     for name in query.mod:
         assert list(query[name].obsm) == [KEY]
         assert (query[name].X != untouched[name].X).nnz == 0
-        assert list(query[name].obs) == [*untouched[name].obs, "novelty"]
+        assert list(query[name].obs) == [*untouched[name].obs, "unisono_novelty"]
 
 
 def test_modalities_of_other_kinds_are_left_alone():

@@ -49,7 +49,7 @@ def test_new_cells_are_covered_as_often_as_promised(source, target, coverage):
     assert (found.layers["lower"] >= 0).all()
     assert (found.layers["lower"] <= found.X + 1e-6).all()
     assert (found.layers["upper"] >= found.X - 1e-6).all()
-    assert found.uns["unisono"]["interval"] == str(coverage)
+    assert found.uns["unisono"]["interval"] == coverage
 
 
 def test_wider_coverage_gives_wider_intervals_about_the_same_prediction():
@@ -67,7 +67,7 @@ def test_a_saved_model_gives_the_same_intervals_and_novelty(tmp_path):
     wanted = model().predict(query, "rna", "adt", interval=0.8)
     for layer in ("lower", "upper"):
         np.testing.assert_allclose(again.layers[layer], wanted.layers[layer], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(again.obs["novelty"], wanted.obs["novelty"], rtol=1e-5)
+    np.testing.assert_allclose(again.obs["unisono_novelty"], wanted.obs["unisono_novelty"], rtol=1e-5)
 
 
 def test_calibration_on_shifted_cells_restores_what_the_shift_broke():
@@ -204,10 +204,10 @@ def test_novelty_is_measured_on_validation_cells_where_there_are_200_and_one_new
 @pytest.mark.filterwarnings("ignore:W017:unisono.messages.InputWarning")
 def test_cells_unlike_those_of_training_are_novel():
     query = test_cells()
-    usual = small_model().predict(query, "rna", "adt").obs["novelty"].to_numpy()
+    usual = small_model().predict(query, "rna", "adt").obs["unisono_novelty"].to_numpy()
     rna = query["rna"].copy()
     rng = np.random.default_rng(0)
     rna.X = rna.X[:, rng.permutation(rna.n_vars)]
-    unusual = small_model().predict(rna, "rna", "adt").obs["novelty"].to_numpy()
+    unusual = small_model().predict(rna, "rna", "adt").obs["unisono_novelty"].to_numpy()
     assert np.median(usual) < 1
     assert np.median(unusual) > 1.15 * np.median(usual)

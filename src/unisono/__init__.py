@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unisono import datasets, interpretation, matching, metrics, modalities, pl, preprocessing, splits
+    from unisono import datasets, interpretation, matching, metrics, modalities, pl, preprocessing, splits, tl
     from unisono.api import fit, load
     from unisono.config import FitConfig
     from unisono.evaluation.disentanglement import disentanglement
@@ -43,9 +43,10 @@ __all__ = [
     "read",
     "read_cells",
     "splits",
+    "tl",
 ]
 
-_ROOMS = ("datasets", "interpretation", "matching", "metrics", "modalities", "pl", "preprocessing", "splits")
+_ROOMS = ("datasets", "interpretation", "matching", "metrics", "modalities", "pl", "preprocessing", "splits", "tl")
 _HOMES = {
     "BadInput": "unisono.messages",
     "Cells": "unisono.types",

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from unisono.config import FitConfig, Preset
 from unisono.device import choose_device
 from unisono.inference.record import Unlabelled
 from unisono.io.fingerprint import fingerprint
-from unisono.io.places import CountsAt, Layer
-from unisono.io.read import ReadOptions, inspect
+from unisono.io.places import CountsAt, Layer, X
+from unisono.io.read import Inspection, ReadOptions, inspect
 from unisono.io.unlabelled import with_unlabelled
 from unisono.messages import refuse, warn
+from unisono.modalities import spec_of
 from unisono.model import store
 from unisono.model.unisono import Unisono
+from unisono.progress import is_watched, shown
 from unisono.training.fit import Run, fit_cells, seen_of
 from unisono.training.loop import OnEpoch
 from unisono.training.validation import training_findings
+from unisono.types import Annotation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -43,6 +49,7 @@ def fit(
     resume: bool = False,
     source_name: str = "data",
     unlabelled: MuData | AnnData | None = None,
+    progress: bool | None = None,
 ) -> Unisono:
     """Learn to predict and match from cells measured in two or three modalities.
 
@@ -67,6 +74,7 @@ def fit(
         unlabelled: cells without labels, such as the query to come: they enter the terms within a modality, and
             their pairing is ignored. Figures on these cells are then transductive, as the model's record and every
             later evaluation state.
+        progress: whether to print a line of what was decided and to show a bar; by default in a terminal or a notebook.
 
     Returns:
         The fitted model. `mdata` is not changed.
@@ -77,7 +85,7 @@ def fit(
     Examples:
         >>> import unisono as un
         >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
-        >>> model = un.fit(mdata, batch_key="batch", preset="fast")
+        >>> model = un.fit(mdata, batch_key="batch", preset="fast", progress=False)
         >>> model.predict(mdata, source="rna", target="adt").shape
         (120, 8)
     """
@@ -96,14 +104,40 @@ def fit(
         seen = (Unlabelled(how="fit", fingerprint=fingerprint(queried), n_cells=n_cells),)
         cells = with_unlabelled(cells, queried, name)
     refuse(training_findings(cells, chosen, source_name))
-    run = Run(device, on_epoch, checkpoint, resume)
-    fitted = fit_cells(cells, chosen, run, batch_key=batch_key, modalities=modalities, unlabelled=seen)
+    is_shown = is_watched() if progress is None else progress
+    display = (
+        shown(_decided(inspection, chosen, device), chosen.max_epochs, on_epoch) if is_shown else nullcontext(on_epoch)
+    )
+    with display as reported:
+        fitted = fit_cells(
+            cells,
+            chosen,
+            Run(device, reported, checkpoint, resume),
+            batch_key=batch_key,
+            modalities=modalities,
+            unlabelled=seen,
+        )
     how = {"layers": dict(inspection.places), "is_rounded": round_counts, "keeps_controls": keep_controls}
     record = fitted.record.model_copy(update=how)
     labelled = fitted.seen if unlabelled is None else seen_of(inspection.cells)
-    model = Unisono(replace(fitted, record=record, seen=labelled))
+    var = {m: Annotation.of(table) for m, table in inspection.var.items()}
+    model = Unisono(replace(fitted, record=record, seen=labelled, var=var))
     warn(model.record.repeated(source_name))
     return model
+
+
+def _decided(inspection: Inspection, config: FitConfig, device: str) -> str:
+    """One line: device, cells, features and the place of their counts, batches, members and seed."""
+    cells, places = inspection.cells, inspection.places
+    parts = [
+        f"{m} {len(cells.views[m].features):,} {spec_of(m).features}{f' ({places[m]})' if places[m] != X else ''}"
+        for m in cells.modalities
+    ]
+    n_batches = len(np.unique(cells.batch))
+    chosen = f"{choose_device(device)}{' (chosen by auto)' if device == 'auto' else ''}"
+    batches = f"{n_batches} batch{'es' if n_batches > 1 else ''}"
+    how = f"{config.n_members} networks, seed {config.seed}"
+    return f"fit on {chosen}: {len(cells.names):,} cells, {', '.join(parts)}, {batches}, {how}"
 
 
 def load(path: str | Path, *, device: str = "auto") -> Unisono:

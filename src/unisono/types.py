@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -76,6 +76,45 @@ class View:
     def take(self, rows: NDArray[np.intp]) -> View:
         """The same view of some of its cells, in the order given."""
         return replace(self, counts=self.counts[rows], cells=self.cells[rows], batch=self.batch[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """Columns of a table of features, by kind; one value per feature, and names in the order of the table.
+
+    Attributes:
+        text: strings, '' where there is none.
+        numbers: whole or broken numbers, NaN where there is none.
+        flags: true or false.
+    """
+
+    text: Mapping[str, NDArray[np.str_]]
+    numbers: Mapping[str, NDArray[np.float64]]
+    flags: Mapping[str, NDArray[np.bool_]]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Annotation:
+        """The columns of a table that are text, numbers or flags; any other is left out."""
+        kinds: dict[str, dict[str, NDArray[Any]]] = {"text": {}, "numbers": {}, "flags": {}}
+        for name, column in frame.items():
+            if pd.api.types.is_bool_dtype(column.dtype):
+                kinds["flags"][str(name)] = column.to_numpy(dtype=bool)
+            elif pd.api.types.is_numeric_dtype(column.dtype):
+                kinds["numbers"][str(name)] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            elif isinstance(column.dtype, pd.CategoricalDtype) or column.map(np.isscalar).all():
+                text = column.astype(object).where(column.notna(), "")
+                kinds["text"][str(name)] = text.astype(str).to_numpy(dtype=str)
+        return cls(**kinds)
+
+    def frame(self, index: pd.Index) -> pd.DataFrame:
+        """The same as a table; numbers that are all whole are integers."""
+        numbers = {name: _whole(values) for name, values in self.numbers.items()}
+        text = {name: values.astype(object) for name, values in self.text.items()}
+        return pd.DataFrame({**text, **numbers, **self.flags}, index=index)
+
+
+def _whole(values: NDArray[np.float64]) -> NDArray[Any]:
+    return values.astype(np.int64) if (values == np.rint(values)).all() and len(values) else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +231,9 @@ class Prediction:
         draws: draw x cell x code, codes drawn from the posterior; None for none.
         bounds: widths of intervals; None for none.
         novelty: distance of each cell from those of training, above 1 where it is unusual; None if unknown.
+        obs: what the query says of its cells; None for nothing.
+        var: what the training data say of the features; None for nothing.
+        origin: the model and the query that it comes from: names, versions and numbers.
     """
 
     source: Modality
@@ -206,6 +248,9 @@ class Prediction:
     draws: NDArray[np.float32] | None = None
     bounds: Bounds | None = None
     novelty: NDArray[np.float32] | None = None
+    obs: pd.DataFrame | None = None
+    var: pd.DataFrame | None = None
+    origin: Mapping[str, str | int | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shapes = (self.codes.shape, self.loadings.shape, self.intercept.shape)
@@ -272,6 +317,7 @@ class Prediction:
             loadings=self.loadings[columns],
             intercept=self.intercept[columns],
             bounds=None if self.bounds is None else self.bounds.take_features(columns),
+            var=None if self.var is None else self.var.iloc[columns],
         )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
-from unisono.cli.commands.answers import embed, match, predict
-from unisono.cli.commands.inspect import check, evaluate, feature_effects
+from unisono.cli.commands.answers import embed, match, pair, predict
+from unisono.cli.commands.inspect import check, evaluate, feature_effects, info
 from unisono.cli.commands.models import adapt, calibrate, demo, fit
 from unisono.cli.console import say, show_warning
 from unisono.messages import BadInput, InputWarning, bad_input
@@ -16,12 +17,25 @@ from unisono.messages import BadInput, InputWarning, bad_input
 app = typer.Typer(
     name="unisono",
     help="Predict one modality of a cell from another, and match cells across modalities, with one fitted model.",
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-for command in (check, fit, predict, match, embed, adapt, calibrate, feature_effects, evaluate, demo):
+for command in (check, fit, info, predict, match, pair, embed, adapt, calibrate, feature_effects, evaluate, demo):
     app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    is_version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if is_version:
+        from importlib.metadata import version
+
+        print(f"unisono {version('unisono')}")  # noqa: T201
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())  # noqa: T201
 
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +21,14 @@ from unisono.preprocessing.align import aligned_counts
 from unisono.preprocessing.moment_alignment import MomentAlignment
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.preprocessing.row_hashes import row_hashes
-from unisono.types import Bounds, Modality, Pair, Prediction, View
+from unisono.types import Annotation, Bounds, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import Conformal
 from unisono.uncertainty.novelty import Novelty
 
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FittedModel:
     """The parts of a fitted model: all that is saved of it, by these names.
 
@@ -40,6 +42,7 @@ class FittedModel:
         intervals: by (source, target), the widths of intervals; none where validation cells were too few.
         record: where the model came from.
         seen: by modality, the sorted numbers of the training cells; see `unisono.preprocessing.row_hashes`.
+        var: by modality, what the training data say of their features beside names.
     """
 
     config: FitConfig
@@ -51,6 +54,15 @@ class FittedModel:
     intervals: Mapping[Pair, Conformal]
     record: Record
     seen: Mapping[Modality, NDArray[np.uint64]]
+    var: Mapping[Modality, Annotation] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve letters that tell models apart: of the SHA-256 over config and weights of the networks."""
+        digest = hashlib.sha256(self.config.model_dump_json().encode())
+        for name, values in sorted(self.predictor.network.state_dict().items()):
+            digest.update(name.encode() + np.ascontiguousarray(values.cpu().numpy()).tobytes())
+        return digest.hexdigest()[:12]
 
     @property
     def preprocessors(self) -> Mapping[Modality, Preprocessor]:

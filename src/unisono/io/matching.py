@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -11,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from unisono.display import Rows, as_html, as_text
 from unisono.io.write import write_atomically
 from unisono.types import MatchPosterior, Modality
 
@@ -22,7 +24,7 @@ MAX_ENTRIES = 1000
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Matching:
     """Who is whose partner, by name.
 
@@ -34,6 +36,9 @@ class Matching:
         right_modality: what the right cells were measured in.
         rule: how the probabilities were turned into a matching.
         min_probability: left cells whose confidence is below get no answer among `pairs`.
+        left_obs: what the left data say of their cells; None for nothing.
+        right_obs: what the right data say of theirs.
+        origin: the model that it comes from: names, versions and numbers.
 
     Raises:
         ValueError: the names are not as many as the rows and columns, or the threshold is no probability.
@@ -46,6 +51,9 @@ class Matching:
     right_modality: Modality
     rule: str
     min_probability: float = 0.0
+    left_obs: pd.DataFrame | None = None
+    right_obs: pd.DataFrame | None = None
+    origin: Mapping[str, str | int | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         wanted = (len(self.left), len(self.right))
@@ -84,21 +92,48 @@ class Matching:
 
         A row is empty where the other side has no cell of its group; `p_unmatched` is then 1.
 
-        In obs `p_unmatched`, `confidence` (the probability that the first answer is right, the partner being there or
-        not) and `is_answered`. X has the rows of all left cells, answered or not.
+        obs and var have the columns of the left and the right data. In obs also `p_unmatched`, `confidence` (the
+        probability that the first answer is right, the partner being there or not) and `is_answered`. X has the rows of
+        all left cells, answered or not.
         """
         from anndata import AnnData
 
-        names = {"left": self.left_modality, "right": self.right_modality, "rule": self.rule}
+        about = {"left": self.left_modality, "right": self.right_modality, "rule": self.rule, **self.origin}
         columns = {"p_unmatched": np.asarray(self.match_posterior.p_unmatched, dtype=np.float64)}
         if self.match_posterior.confidence is not None:
             columns["confidence"] = self.match_posterior.confidence
         return AnnData(
             _trimmed(self.match_posterior.probabilities),
-            obs=pd.DataFrame({**columns, "is_answered": self.is_answered}, index=pd.Index(self.left.astype(object))),
-            var=pd.DataFrame(index=pd.Index(self.right.astype(object))),
-            uns={"unisono": names},
+            obs=_table(self.left, self.left_obs).assign(**columns, is_answered=self.is_answered),
+            var=_table(self.right, self.right_obs),
+            uns={"unisono": about},
         )
+
+    @property
+    def rows(self) -> Rows:
+        """What it says in a few rows of a label and a value."""
+        posterior, n_left = self.match_posterior, len(self.left)
+        per_row = np.diff(posterior.probabilities.indptr)
+        rows = [
+            ("left", f"{n_left:,} {self.left_modality} cells"),
+            ("right", f"{len(self.right):,} {self.right_modality} cells"),
+            ("rule", self.rule),
+            ("candidates", f"{per_row.mean():.1f} a cell, {int((per_row == 0).sum()):,} cells without any"),
+            ("p_unmatched", f"mean {np.mean(posterior.p_unmatched):.3f}"),
+        ]
+        if posterior.confidence is not None:
+            rows.append(
+                ("confidence", f"mean {posterior.confidence.mean():.3f}, median {np.median(posterior.confidence):.3f}")
+            )
+        first = self.pairs.head(2)
+        pairs = (f"{row.left} → {row.right} ({row.probability:.2f})" for row in first.itertuples())
+        return [*rows, ("pairs", ", ".join(pairs) or "none")]
+
+    def __repr__(self) -> str:
+        return as_text("Matching", self.rows)
+
+    def _repr_html_(self) -> str:
+        return as_html("Matching", self.rows)
 
     def write(self, path: str | Path, *, force: bool = False) -> None:
         """Write `to_anndata()` as compressed .h5ad, whole or not at all.
@@ -107,6 +142,11 @@ class Matching:
             BadInput: E055 the file exists and `force` is False, E056 no folder to write to.
         """
         write_atomically(path, lambda place: self.to_anndata().write_h5ad(place, compression="gzip"), force=force)
+
+
+def _table(names: NDArray[np.str_], frame: pd.DataFrame | None) -> pd.DataFrame:
+    index = pd.Index(names.astype(object))
+    return pd.DataFrame(index=index) if frame is None else frame.set_axis(index, axis=0)
 
 
 def _trimmed(posterior: sparse.csr_matrix) -> sparse.csr_matrix:

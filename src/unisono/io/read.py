@@ -16,7 +16,7 @@ from unisono.io.left_out import controls, hardly_counted, of_other_types, withou
 from unisono.io.naming import Source, sources
 from unisono.io.open import taken_apart
 from unisono.io.pairing import disagreeing_samples, paired_names, pairing_findings
-from unisono.io.places import CountsAt, Layer, together, unknown_modalities
+from unisono.io.places import RAW, CountsAt, Layer, together, unknown_modalities
 from unisono.messages import Finding, refuse
 from unisono.modalities import registered, spec_of
 from unisono.types import Cells, Modality, View
@@ -54,11 +54,13 @@ class Inspection:
         views: those that could be read.
         findings: everything that was noticed on the way.
         places: where the counts of each view were: X, .raw or the name of a layer.
+        var: what the data say of the features of each view.
     """
 
     views: Mapping[Modality, View]
     findings: tuple[Finding, ...]
     places: Mapping[Modality, str]
+    var: Mapping[Modality, pd.DataFrame]
 
     @property
     def cells(self) -> Cells:
@@ -97,7 +99,7 @@ def inspect(data: MuData | AnnData, options: ReadOptions, source_name: str = "da
     others = [*mdata.mod, *registered()] if options.need < 2 else []  # one modality of a query is read at a time
     findings += noticed + unknown_modalities(options.counts.layer, found, source_name, others)
     if any(finding.severity == "error" for finding in findings):
-        return Inspection({}, tuple(findings), {})
+        return Inspection({}, tuple(findings), {}, {})
     if options.need > 1:
         found, noticed = _paired(found, source_name)
         findings += noticed
@@ -116,10 +118,18 @@ def inspect(data: MuData | AnnData, options: ReadOptions, source_name: str = "da
         findings += noticed
     if any(finding.code in _OF_PLACES for finding in findings):
         findings = together(findings, found, options.counts)
-    return Inspection(views, tuple(findings), places)
+    tables = {source.kind: source.adata for source in found}
+    var = {m: _var_of(tables[m], view, places[m]) for m, view in views.items()}
+    return Inspection(views, tuple(findings), places, var)
 
 
 _OF_PLACES = ("E010", "W010", "E011", "E012", "W012", "E013", "E014")
+
+
+def _var_of(adata: AnnData, view: View, place: str) -> pd.DataFrame:
+    """The rows of var of a view's features."""
+    frame: pd.DataFrame = adata.raw.var if place == RAW else adata.var
+    return frame if len(frame) == len(view.features) else frame.loc[list(view.features)]
 
 
 def _paired(found: list[Source], source_name: str) -> tuple[list[Source], list[Finding]]:

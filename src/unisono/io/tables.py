@@ -26,7 +26,7 @@ SPREAD = "spread"
 ENDS = ("lower", "upper")
 """Layers of the ends of intervals."""
 
-NOVELTY = "novelty"
+NOVELTY = "unisono_novelty"
 """Column of obs that says how far a cell lies from those of training."""
 
 CHUNK = 4096
@@ -37,11 +37,11 @@ _ROWS, _COLUMNS = 512, 512
 
 
 def prediction_to_anndata(prediction: Prediction) -> AnnData:
-    """Cells x features, float32, dense; `uns["unisono"]` says source, target and scale.
+    """Cells x features, float32, dense; `uns["unisono"]` says source, target, scale, and which model it comes from.
 
-    Where the prediction has draws, their standard deviation is `layers["spread"]`; where it has intervals, their ends
-    are `layers["lower"]` and `layers["upper"]`. Where it is known how far cells lie from those of training, that is
-    `obs["novelty"]`.
+    obs has the columns of the query and var those of the training data. Where the prediction has draws, their standard
+    deviation is `layers["spread"]`; where it has intervals, their ends are `layers["lower"]` and `layers["upper"]`.
+    Where it is known how far cells lie from those of training, that is `obs["unisono_novelty"]`.
     """
     table = _without_values(prediction)
     for name, rows_of in _matrices(prediction):
@@ -69,17 +69,22 @@ def write_prediction(prediction: Prediction, path: str | Path, *, force: bool, c
 def _without_values(prediction: Prediction) -> AnnData:
     from anndata import AnnData
 
-    names = {"source": prediction.source, "target": prediction.target, "scale": spec_of(prediction.target).unit}
+    about: dict[str, str | int | float] = {
+        "source": prediction.source,
+        "target": prediction.target,
+        "scale": spec_of(prediction.target).unit,
+        **prediction.origin,
+    }
     if prediction.via is not None:
-        names["via"] = prediction.via
+        about["via"] = prediction.via
     if prediction.bounds is not None:
-        names["interval"] = str(prediction.bounds.coverage)
-    columns = {} if prediction.novelty is None else {NOVELTY: prediction.novelty}
-    return AnnData(
-        obs=pd.DataFrame(columns, index=pd.Index(prediction.cells.astype(object))),
-        var=pd.DataFrame(index=pd.Index(prediction.features.astype(object))),
-        uns={"unisono": names},
-    )
+        about["interval"] = prediction.bounds.coverage
+    cells, features = (pd.Index(names.astype(object)) for names in (prediction.cells, prediction.features))
+    obs = pd.DataFrame(index=cells) if prediction.obs is None else prediction.obs.set_axis(cells, axis=0)
+    if prediction.novelty is not None:
+        obs = obs.assign(**{NOVELTY: prediction.novelty})
+    var = pd.DataFrame(index=features) if prediction.var is None else prediction.var.set_axis(features, axis=0)
+    return AnnData(obs=obs, var=var, uns={"unisono": about})
 
 
 def _write(prediction: Prediction, path: Path, chunk: int) -> None:

@@ -216,6 +216,13 @@ def as_mudata(data: MuData | AnnData, modality: Modality) -> MuData:
     return taken_apart(data, "query", modality)[0]
 
 
+def part_of(data: MuData | AnnData, modality: Modality, record: Record) -> AnnData:
+    """The AnnData of one modality of the data."""
+    mdata = as_mudata(data, modality)
+    part: AnnData = mdata.mod[next(name for name, kind in kinds(mdata, record).items() if kind == modality)]
+    return part
+
+
 def labels_within(
     data: MuData | AnnData,
     view: View,

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
+from unisono.display import as_html, as_text
 from unisono.inference.fitted_model import FittedModel
 from unisono.inference.predictor import Style
 from unisono.inference.record import Record
+from unisono.inference.summary import model_rows
 from unisono.interpretation.feature_effects import FeatureEffects, feature_effects
 from unisono.io.matching import Matching
 from unisono.io.naming import called
@@ -22,6 +24,8 @@ from unisono.io.tables import NOVELTY, prediction_to_anndata
 from unisono.matching import MAX_PARTNERS, Rule, Similarity, apply_rule, match_posterior
 from unisono.messages import bad_input, warn
 from unisono.model import store
+from unisono.model.outputs import annotated_matching, annotated_prediction
+from unisono.model.pairing import joined
 from unisono.model.query import (
     QueryOptions,
     as_one_batch,
@@ -29,6 +33,7 @@ from unisono.model.query import (
     labels_if_any,
     labels_within,
     modalities_in,
+    part_of,
     query_cells,
     query_view,
     require_modality,
@@ -53,7 +58,7 @@ PRIOR_UNMATCHED = 0.02
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Unisono:
     """A fitted model of two or more modalities.
 
@@ -62,6 +67,12 @@ class Unisono:
     """
 
     fitted: FittedModel
+
+    def __repr__(self) -> str:
+        return as_text("Unisono model", model_rows(self.fitted))
+
+    def _repr_html_(self) -> str:
+        return as_html("Unisono model", model_rows(self.fitted))
 
     @property
     def config(self) -> FitConfig:
@@ -118,12 +129,12 @@ class Unisono:
             round_counts: whether fractional counts are rounded; by default if those of training were.
 
         Returns:
-            AnnData, obs the query cells, var the target features of the training data, X float32 on the target's
-            scale: rna log1p of counts per 10,000 (≥ 0), adt per-cell CLR (≥ 0), atac probability of being accessible.
-            With draws, `layers["spread"]` in the same units; with an interval `layers["lower"]` and
-            `layers["upper"]`, infinite where validation cells were too few for the coverage.
-            `obs["novelty"]` is the distance of a cell from those of training: it exceeds 1 for 5 % of these, and
-            predictions for cells far beyond are unreliable.
+            AnnData, obs the query cells with the query's columns, var the target features of the training data with
+            theirs, X float32 on the target's scale: rna log1p of counts per 10,000 (≥ 0), adt per-cell CLR (≥ 0), atac
+            probability of being accessible. With draws, `layers["spread"]` in the same units; with an interval
+            `layers["lower"]` and `layers["upper"]`, infinite where validation cells were too few for the coverage.
+            `obs["unisono_novelty"]` is the distance of a cell from those of training: it exceeds 1 for 5 % of these,
+            and predictions for cells far beyond are unreliable.
 
         Raises:
             BadInput: the query cannot be read by this model, or it does not know the modality or style.
@@ -168,13 +179,14 @@ class Unisono:
         warn(self.record.repeated("model"))
         chosen = self._style(target, style)
         if interval is None:
-            return self.fitted.predict(view, target, chosen, via=via, n_draws=n_draws)
+            prediction = self.fitted.predict(view, target, chosen, via=via, n_draws=n_draws)
+            return annotated_prediction(prediction, self.fitted, query, view)
         if via is not None:
             raise bad_input("E053", "predict", "intervals of a chain are not available.", "leave out interval or via")
         groups = self.interval_groups(query, view, target, source_name)
         bounds = self.fitted.bounds(source, target, interval, groups)
         prediction = self.fitted.predict(view, target, chosen, n_draws=self.config.uncertainty.n_draws)
-        return replace(prediction, bounds=bounds)
+        return annotated_prediction(replace(prediction, bounds=bounds), self.fitted, query, view)
 
     def calibrate(
         self,
@@ -295,7 +307,50 @@ class Unisono:
             prior_unmatched=prior_unmatched,
             min_probability=min_probability,
         )
-        return answers[rule]
+        return annotated_matching(answers[rule], self.fitted, (left, right), (left_view, right_view))
+
+    def pair(
+        self,
+        left: MuData | AnnData,
+        right: MuData | AnnData,
+        *,
+        within: str | None = None,
+        depth: bool = False,
+        between: Pair | None = None,
+        prior_unmatched: float = PRIOR_UNMATCHED,
+        min_probability: float = 0.0,
+        force: bool = False,
+        layer: Layer | None = None,
+        round_counts: bool | None = None,
+    ) -> MuData:
+        """One MuData of paired cells out of two sides that were measured apart: the matching one to one, joined.
+
+        Arguments are those of `match`; pairs below `min_probability` are left out.
+
+        Returns:
+            Both modalities with their counts, layers and obs, the cells called as the left ones. `obs` of the whole has
+            `unisono_left` and `unisono_right`, the names in either data, and `unisono_probability`, how likely it is
+            that both are the same cell.
+
+        Raises:
+            BadInput: as `match`; E057 no pair is as likely as `min_probability`.
+        """
+        found = self.match(
+            left,
+            right,
+            within=within,
+            rule="one-to-one",
+            depth=depth,
+            between=between,
+            prior_unmatched=prior_unmatched,
+            min_probability=min_probability,
+            force=force,
+            layer=layer,
+            round_counts=round_counts,
+        )
+        return joined(
+            found, part_of(left, found.left_modality, self.record), part_of(right, found.right_modality, self.record)
+        )
 
     def match_by_rules(
         self,
@@ -333,7 +388,7 @@ class Unisono:
         layer: Layer | None = None,
         round_counts: bool | None = None,
     ) -> MuData:
-        """Write `obsm["X_unisono"]` and `obs["novelty"]` into each modality of `mdata`, and return it, changed.
+        """Write `obsm["X_unisono"]` and `obs["unisono_novelty"]` into each modality of `mdata`, and return it, changed.
 
         One shared space for all modalities, of unit vectors, so that inner product, cosine and Euclidean distance rank
         alike. Cells of two modalities rank as `match` ranks them before Sinkhorn and without depth, and modalities have

@@ -157,7 +157,7 @@ def novelty(model: un.Unisono, test: MuData, is_novel: np.ndarray) -> Iterator[R
     """How well novelty tells the cells of a type that training lacked."""
     embedded = model.embed(test.copy())
     for modality in model.modalities:
-        found = embedded[modality].obs["novelty"].to_numpy()
+        found = embedded[modality].obs["unisono_novelty"].to_numpy()
         known = np.isfinite(found)
         auroc = float(roc_auc_score(is_novel[known], found[known]))
         yield {"modality": modality, "figure": "AUROC", "value": auroc}

@@ -30,6 +30,8 @@ from unisono.messages import bad_input
 if TYPE_CHECKING:
     from mudata import MuData
 
+    from unisono.model.unisono import Unisono
+
 
 def predict(
     model: Model,
@@ -107,21 +109,17 @@ def match(
     refuse_existing(out, force)
     from unisono.matching import RULES
 
-    sides = [kind_named(name.strip()) for name in between.split(",")]
-    if len(sides) != 2 or sides[0] == sides[1]:
-        raise bad_input("E053", "--between", f"{between!r} does not name two modalities.", "as in --between rna,adt")
+    sides = _two(between)
     if rule not in RULES:
         raise bad_input("E053", "--rule", f"{rule!r} is unknown.", f"one of {', '.join(RULES)}")
-    from unisono.api import load
-
-    fitted = known_as(load(model, device=device), aliases)
+    fitted = _model(model, device, aliases)
     found = fitted.match(
         *_sides(query, sides),
         within=within,
         rule=rule,
         depth=depth,
         top=top,
-        between=(sides[0], sides[1]),
+        between=sides,
         prior_unmatched=prior_unmatched,
         min_probability=min_probability,
         force=force,
@@ -132,7 +130,60 @@ def match(
     say(f"{len(found.left):,} {sides[0]} cells matched to {len(found.right):,} {sides[1]} cells in {out}")
 
 
-def _sides(words: list[str], sides: list[str]) -> tuple[MuData, MuData]:
+def pair(
+    model: Model,
+    query: Query,
+    between: Annotated[str, typer.Option(metavar="LEFT,RIGHT", help="Modalities, as rna,adt.")],
+    out: Out,
+    within: Annotated[str | None, typer.Option(help="obs column; cells are matched inside its groups.")] = None,
+    min_probability: Annotated[float, typer.Option(help="Pairs that are less likely right are left out.")] = 0.0,
+    depth: Annotated[
+        bool, typer.Option("--depth", help="Also use total counts: only if both sides are the same physical cells.")
+    ] = False,
+    prior_unmatched: Annotated[
+        float, typer.Option(help="Prior share of cells that lack a partner; 0 if none does.")
+    ] = 0.02,
+    layer: QueryLayer = None,
+    round_counts: Round = False,
+    aliases: Aliases = None,
+    device: Device = "auto",
+    force: ForceAll = False,
+) -> None:
+    """Join the matched cells of two modalities, one to one, into one paired MuData; writes .h5mu."""
+    refuse_existing(out, force)
+    sides = _two(between)
+    fitted = _model(model, device, aliases)
+    mdata = fitted.pair(
+        *_sides(query, sides),
+        within=within,
+        depth=depth,
+        between=sides,
+        prior_unmatched=prior_unmatched,
+        min_probability=min_probability,
+        force=force,
+        layer=layer_in(layer),
+        round_counts=round_counts or None,
+    )
+    write_atomically(out, lambda place: mdata.write_h5mu(place, compression="gzip"), force=force)
+    median = float(mdata.obs["unisono_probability"].median())
+    say(f"{mdata.n_obs:,} paired cells, median probability {median:.2f}, written to {out}")
+
+
+def _two(between: str) -> tuple[str, str]:
+    sides = [kind_named(name.strip()) for name in between.split(",")]
+    if len(sides) != 2 or sides[0] == sides[1]:
+        raise bad_input("E053", "--between", f"{between!r} does not name two modalities.", "as in --between rna,adt")
+    return sides[0], sides[1]
+
+
+def _model(model: Path, device: str, aliases: Path | None) -> Unisono:
+    from unisono.api import load
+
+    loaded: Unisono = known_as(load(model, device=device), aliases)
+    return loaded
+
+
+def _sides(words: list[str], sides: tuple[str, str]) -> tuple[MuData, MuData]:
     """The cells of both sides: of two files the left and the right ones, else of one data set."""
     if len(words) == 2 and not any("=" in word for word in words):
         return cells_in(words[:1], sides[0]), cells_in(words[1:], sides[1])

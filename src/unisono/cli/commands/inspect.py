@@ -93,6 +93,13 @@ def check(
         raise typer.Exit(2)
 
 
+def info(model: Model) -> None:
+    """Say what a model knows, how it was fitted, and what is to be read with its predictions."""
+    from unisono.api import load
+
+    print(load(model, device="cpu"))  # noqa: T201
+
+
 def feature_effects(
     model: Model,
     cells: Annotated[list[str], typer.Argument(metavar="CELLS", help="Raw counts to average over, as of training.")],

@@ -1,0 +1,36 @@
+"""What a user asks of a fitted model first, in rows of a label and a value; computes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unisono.display import Rows, some
+from unisono.modalities import spec_of
+
+if TYPE_CHECKING:
+    from unisono.inference.fitted_model import FittedModel
+
+
+def model_rows(fitted: FittedModel) -> Rows:
+    """Label and value of what a user asks of a model first."""
+    record, config = fitted.record, fitted.config
+    sizes = [f"{len(fitted.preprocessors[m].projection.features):,} {spec_of(m).features}" for m in fitted.modalities]
+    cells = ", ".join(f"{record.n_cells[m]:,} {m}" for m in fitted.modalities)
+    batches = sorted({str(name) for book in fitted.predictor.styles.values() for name in book.batches})
+    rows = [
+        ("modalities", ", ".join(f"{m} ({size})" for m, size in zip(fitted.modalities, sizes, strict=True))),
+        ("training cells", f"{cells}; {record.n_validation:,} of them for validation"),
+        ("batches", f"{len(batches)} ({some(batches)}) by {record.batch_key}" if record.batch_key else "none named"),
+        ("counts in", ", ".join(f"{m}: {place}" for m, place in record.layers.items()) or "X"),
+        ("validation", _validation(fitted)),
+        ("members", f"{config.n_members}, seed {config.seed}, {record.seconds:.0f} s on {record.device}"),
+        ("version", f"{record.versions['unisono']}, model {fitted.fingerprint}, data {record.fingerprint[:12]}"),
+    ]
+    return [*rows, *(("warning", f"{each.code} {each.what}") for each in record.findings)]
+
+
+def _validation(fitted: FittedModel) -> str:
+    scores = fitted.record.validation
+    if scores is None:
+        return "none"
+    return f"correlation {scores.correlation:.3f}, FOSCTTM {scores.foscttm:.3f} (0.5 at chance), epoch {scores.epoch}"

@@ -1,0 +1,53 @@
+"""What outputs carry beside values: the query's obs, the training var, and the model they come from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from unisono.inference.fitted_model import FittedModel
+from unisono.io.annotations import obs_of
+from unisono.io.matching import Matching
+from unisono.model.query import kinds
+from unisono.types import Modality, Prediction, View
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def annotated_prediction(
+    prediction: Prediction, fitted: FittedModel, query: MuData | AnnData, view: View
+) -> Prediction:
+    """The prediction with what query and training data say of cells and features."""
+    var = _var(fitted, prediction.target)
+    return replace(prediction, obs=_obs(fitted, query, view), var=var, origin=origin_of(fitted))
+
+
+def annotated_matching(
+    matching: Matching, fitted: FittedModel, sides: tuple[MuData | AnnData, MuData | AnnData], views: tuple[View, View]
+) -> Matching:
+    """The matching with what both sides say of their cells."""
+    left, right = (_obs(fitted, side, view) for side, view in zip(sides, views, strict=True))
+    return replace(matching, left_obs=left, right_obs=right, origin=origin_of(fitted))
+
+
+def origin_of(fitted: FittedModel) -> dict[str, str | int | float]:
+    """Version of the package, seed and fingerprint of a model."""
+    return {"version": version("unisono"), "seed": fitted.config.seed, "model": fitted.fingerprint}
+
+
+def _obs(fitted: FittedModel, data: MuData | AnnData, view: View) -> pd.DataFrame:
+    if not hasattr(data, "mod"):
+        return obs_of(data, [], view.cells)
+    parts = [name for name, kind in kinds(data, fitted.record).items() if kind == view.modality]
+    return obs_of(data, parts, view.cells)
+
+
+def _var(fitted: FittedModel, modality: Modality) -> pd.DataFrame | None:
+    annotation = fitted.var.get(modality)
+    features = fitted.preprocessors[modality].projection.features
+    return None if annotation is None else annotation.frame(pd.Index(features.astype(object)))
