@@ -40,7 +40,7 @@ QueryLayer = Annotated[
     str | None,
     typer.Option(metavar="NAME|rna=NAME,...", help="Where the raw counts are; where the model's were by default."),
 ]
-Round = Annotated[bool, typer.Option("--round", help="Round fractional counts to whole numbers.")]
+RoundCounts = Annotated[bool, typer.Option("--round", help="Take fractional counts to the nearest whole numbers.")]
 KeepControls = Annotated[
     bool, typer.Option("--keep-controls", help="Keep isotype controls and sample tags among proteins.")
 ]

@@ -22,7 +22,7 @@ _SEPARATORS = "-_.:|# "
 
 
 def plain_symbols(names: Names) -> pd.Index[str]:
-    """Symbols without what tools add: the genome before, an Ensembl id beside, quotes of bytes, space around.
+    """Symbols without what tools add: the genome before, an Ensembl id next to it, quotes of bytes, space around.
 
     R's make.names writes HLA.A for HLA-A, and X7SK for 7SK; Seurat writes dashes for underscores: all marks become a
     dash.

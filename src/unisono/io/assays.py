@@ -118,7 +118,7 @@ def looks_like(names: NDArray[np.str_]) -> Modality:
 def _in_obsm(
     adata: AnnData, kind: Modality, keys: list[str], source_name: str
 ) -> tuple[dict[Modality, AnnData], list[Finding]]:
-    """A modality that stands in obsm beside another one, as scvi-tools and others keep proteins."""
+    """A modality that stands in obsm next to another one, as scvi-tools and others keep proteins."""
     tables = {key: table for key in keys if (table := _table(adata, key, kind)) is not None}
     findings = [
         Finding("I007", source_name, f"obsm[{key!r}] is left out: it has no names, in a DataFrame or in uns.")

@@ -37,7 +37,7 @@ _LARGEST_USUAL = 65_535
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class CountsRead:
     """What was read of one modality.
 
     Attributes:
@@ -53,7 +53,7 @@ class Reading:
     findings: tuple[Finding, ...]
 
 
-def read_counts(source: Source, at: CountsAt) -> Reading:
+def read_counts(source: Source, at: CountsAt) -> CountsRead:
     """The raw counts of a modality, canonical CSR, or why they cannot be used.
 
     The matrix may share memory with the AnnData; it is copied as soon as anything has to be changed.
@@ -62,13 +62,13 @@ def read_counts(source: Source, at: CountsAt) -> Reading:
         place, findings = at.place(source)
         missing = absent(source, place)
         if missing:
-            return Reading(source, place, None, (missing,))
+            return CountsRead(source, place, None, (missing,))
         source = of_raw(source) if place == RAW else source
         found = in_memory(matrix_at(source, place))
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        return Reading(source, X, None, (_unreadable(source, error),))
+        return CountsRead(source, X, None, (_unreadable(source, error),))
     counts, noticed = _counts_of(found, source, place, at.is_rounded)
-    return Reading(source, place, counts, (*findings, *noticed))
+    return CountsRead(source, place, counts, (*findings, *noticed))
 
 
 def _counts_of(

@@ -166,7 +166,7 @@ def _order_or_overlap(a: str, b: str, cells: Mapping[str, pd.Index], n_shared: i
 
 
 _FEW = 0.2
-"""Of the smaller side; fewer pairs than this are told beside what chance would give."""
+"""Of the smaller side; fewer pairs than this are told next to what chance would give."""
 
 
 def _by_chance(left: pd.Index, right: pd.Index) -> float:

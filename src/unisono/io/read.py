@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.io.batches import Batches, find_batches
-from unisono.io.counts import Reading, read_counts
+from unisono.io.counts import CountsRead, read_counts
 from unisono.io.left_out import controls, hardly_counted, of_other_types, without_repeated
 from unisono.io.naming import Source, sources
 from unisono.io.open import taken_apart
@@ -140,7 +140,7 @@ def _paired(found: list[Source], source_name: str) -> tuple[list[Source], list[F
     return [replace(source, paired_names=new) for source, new in zip(found, changed, strict=True)], findings
 
 
-def _view(source: Source, options: ReadOptions, batches: Batches) -> tuple[View | None, Reading, list[Finding]]:
+def _view(source: Source, options: ReadOptions, batches: Batches) -> tuple[View | None, CountsRead, list[Finding]]:
     reading = read_counts(source, options.counts)
     source = replace(reading.source, paired_names=source.paired_names)
     is_chosen, noticed = _chosen_features(source, options)

@@ -133,7 +133,7 @@ class Validation:
             return []
         limits = ValidationScores(self._chance_correlation(predictor, seed), 0.5 - _BEYOND / np.sqrt(12 * n_ranked))
         verdicts = []
-        if scores.correlation < limits.correlation:
+        if self._directions() and scores.correlation <= limits.correlation:
             verdicts.append(
                 f"predicted with correlation {scores.correlation:.3f} (by chance below {limits.correlation:.3f})"
             )
