@@ -463,7 +463,7 @@ def ordinary(n_cells: int, seed: int, *, is_shuffled: bool = False):
     for place, (name, part) in enumerate(mdata.mod.items()):
         order = np.random.default_rng([seed, place]).permutation(n_cells)
         moved = part[order].copy()
-        moved.obs_names = part.obs_names
+        moved.obs = part.obs.copy()
         parts[name] = moved if is_shuffled else part
     return rebuilt(parts)
 
@@ -472,8 +472,10 @@ def ordinary(n_cells: int, seed: int, *, is_shuffled: bool = False):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("n_cells", [30, 60, 120])
 def test_ordinary_data_are_not_told_to_be_at_chance(n_cells, seed):
-    model = un.fit(ordinary(n_cells, seed), config=tiny(seed=seed), device="cpu")
+    with noticed() as texts:
+        model = un.fit(ordinary(n_cells, seed), config=tiny(seed=seed), device="cpu")
     assert model.record.findings == ()
+    assert not [text for text in texts if not text.startswith("W021")]
 
 
 @pytest.mark.slow
@@ -615,3 +617,29 @@ def test_antibodies_left_in_rna_are_predicted_from_rna_alone():
         with noticed():
             found = prediction(model, mixed(test_cells(), is_typed))
         np.testing.assert_array_equal(found, prediction(two_modalities(), pair_of(mdata=test_cells())))
+
+
+def suffixed(mdata):
+    """RNA and protein whose cells share no name but for the modality behind it."""
+    for name in ("rna", "adt"):
+        mdata[name].obs_names = [f"{cell}_{name}" for cell in mdata[name].obs_names]
+    return pair_of(mdata=mdata)
+
+
+def test_cells_whose_names_end_in_their_modality_are_paired_in_every_method():
+    plain, query, between = pair_of(mdata=test_cells()), suffixed(test_cells()), ("rna", "adt")
+    with pytest.warns(InputWarning, match="W027 .*cell0001-b1_rna' read as 'cell0001-b1'"):
+        model = fitted(suffixed(training()))
+    np.testing.assert_array_equal(prediction(model, query), prediction(two_modalities(), plain))
+    found = model.match(query, query, between=between, within="batch").match_posterior.probabilities
+    wanted = two_modalities().match(plain, plain, between=between, within="batch").match_posterior.probabilities
+    np.testing.assert_allclose(found.toarray(), wanted.toarray(), atol=1e-6)
+    with pytest.warns(InputWarning, match="W027"):
+        scores = un.evaluate(model, query)
+    wanted_scores = un.evaluate(two_modalities(), plain)
+    np.testing.assert_allclose([r.value for r in scores.rows], [r.value for r in wanted_scores.rows], rtol=1e-6)
+    with pytest.warns(InputWarning, match="W027"):
+        calibrated = model.calibrate(query, by="cell_type").fitted.intervals[between]
+    wanted_widths = two_modalities().calibrate(plain, by="cell_type").fitted.intervals[between]
+    assert calibrated.n_cells == wanted_widths.n_cells
+    np.testing.assert_allclose(calibrated.scores, wanted_widths.scores, rtol=1e-6)
