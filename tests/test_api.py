@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from anndata import AnnData
 from io_fixtures import refusal
 from model_fixtures import (
     correlations,
@@ -25,6 +26,7 @@ from model_fixtures import (
     tiny,
     training,
 )
+from scipy import sparse
 
 import unisono as un
 import unisono.api
@@ -452,3 +454,192 @@ def test_the_last_figure_of_the_progress_bar_is_the_correlation_of_predict_on_th
     assert seen[-1].scores.correlation == pytest.approx(np.mean(found), abs=1e-6)
     assert model.record.validation.correlation == seen[-1].scores.correlation
     assert np.mean(found) > 0.05
+
+
+def ordinary(n_cells: int, seed: int, *, is_shuffled: bool = False):
+    """Simulated cells of three modalities, under right names or each modality's shuffled."""
+    mdata = un.datasets.simulate(n_cells=n_cells, n_genes=60, n_peaks=90, n_proteins=8, seed=seed)
+    parts = {}
+    for place, (name, part) in enumerate(mdata.mod.items()):
+        order = np.random.default_rng([seed, place]).permutation(n_cells)
+        moved = part[order].copy()
+        moved.obs = part.obs.copy()
+        parts[name] = moved if is_shuffled else part
+    return rebuilt(parts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n_cells", [30, 60, 120])
+def test_ordinary_data_are_not_told_to_be_at_chance(n_cells, seed):
+    with noticed() as texts:
+        model = un.fit(ordinary(n_cells, seed), config=tiny(seed=seed), device="cpu")
+    assert model.record.findings == ()
+    assert not [text for text in texts if not text.startswith("W021")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n_cells", [60, 120])
+def test_shuffled_data_are_told_to_be_at_chance(n_cells, seed):
+    with pytest.warns(InputWarning, match="W059 data: the .* validation cells are .*no better than by chance"):
+        model = un.fit(ordinary(n_cells, seed, is_shuffled=True), config=tiny(seed=seed), device="cpu")
+    assert [each.code for each in model.record.findings] == ["W059"]
+
+
+def layered(mdata, name: str = "umis"):
+    """RNA and protein, the counts of RNA in a layer and logs in X."""
+    mdata["rna"].layers[name] = mdata["rna"].X.copy()
+    mdata["rna"].X = mdata["rna"].X.log1p()
+    return pair_of(mdata=mdata)
+
+
+@cache
+def of_a_layer():
+    return fitted(layered(training()), options={"layer": {"rna": "umis"}})
+
+
+@pytest.mark.parametrize("said", [None, {"rna": "umis", "adt": "X"}])
+def test_every_method_reads_the_layer_of_each_modality_remembered_or_said(said):
+    """One option names the place of every modality, also where a step reads one of them."""
+    model, query, plain = of_a_layer(), layered(test_cells()), pair_of(mdata=test_cells())
+    wanted, between = two_modalities(), ("rna", "adt")
+    with noticed() as texts:
+        np.testing.assert_array_equal(prediction(model, query, layer=said), prediction(wanted, plain))
+        found = model.match(query, query, between=between, layer=said).match_posterior.probabilities
+        same = wanted.match(plain, plain, between=between).match_posterior.probabilities
+        embedded, other = model.embed(query, layer=said), wanted.embed(plain)
+        scores = un.evaluate(model, query, layer=said)
+        effects = model.feature_effects(query, "rna", "adt", layer=said)
+        calibrated = model.calibrate(query, layer=said)
+    assert texts == []
+    np.testing.assert_allclose(found.toarray(), same.toarray(), atol=1e-6)
+    np.testing.assert_array_equal(embedded["rna"].obsm["X_unisono"], other["rna"].obsm["X_unisono"])
+    np.testing.assert_allclose(
+        [row.value for row in scores.rows], [row.value for row in un.evaluate(wanted, plain).rows], rtol=1e-6
+    )
+    np.testing.assert_array_equal(effects.pushes, wanted.feature_effects(plain, "rna", "adt").pushes)
+    assert calibrated.record.layers == {"rna": "umis", "adt": "X"}
+
+
+def test_whole_numbers_in_x_are_not_taken_for_the_counts_of_the_layer():
+    query = layered(test_cells())
+    query["rna"].X = (query["rna"].layers["umis"] > 0).astype(np.float32)
+    with noticed() as texts:
+        found = prediction(of_a_layer(), query)
+    assert texts == []
+    np.testing.assert_array_equal(found, prediction(two_modalities(), pair_of(mdata=test_cells())))
+
+
+def test_a_model_of_a_layer_that_was_saved_or_adapted_reads_it_still(tmp_path):
+    of_a_layer().save(tmp_path / "m")
+    loaded, query = un.load(tmp_path / "m", device="cpu"), layered(test_cells())
+    np.testing.assert_array_equal(prediction(loaded, query), prediction(of_a_layer(), query))
+    for part in query.mod.values():
+        part.obs["batch"] = "b9"
+    with pytest.warns(InputWarning, match="W034"):
+        adapted = loaded.adapt(query, n_epochs=1)
+    assert adapted.record.layers == {"rna": "umis", "adt": "X"}
+    assert prediction(adapted, query).shape == (43, 8)
+
+
+def test_a_layer_that_no_modality_of_the_query_has_is_refused_with_the_one_there():
+    query = layered(test_cells(), "others")
+    assert "--layer rna=others" in refusal(of_a_layer().predict, query, source="rna", target="adt").remedy
+    wrong = {"rnaa": "others"}
+    assert refusal(of_a_layer().predict, query, source="rna", target="adt", layer=wrong).code == "E007"
+
+
+def with_raw(mdata):
+    """RNA with all genes in .raw, and in X the logs of some."""
+    rna = mdata["rna"]
+    part = rna[:, :47].copy()
+    part.X = part.X.log1p()
+    part.raw = rna
+    return rebuilt({"rna": part, "adt": mdata["adt"]})
+
+
+def test_counts_in_raw_are_read_from_it_in_fit_and_query():
+    model = fitted(with_raw(training()), options={"layer": {"rna": ".raw"}})
+    assert model.record.layers == {"rna": ".raw", "adt": "X"}
+    np.testing.assert_array_equal(prediction(model, with_raw(test_cells())), prediction(two_modalities()))
+
+
+def corrected(mdata, seed: int = 0):
+    """Counts of which something was taken away, so little that rounding gives it back."""
+    rng, values = np.random.default_rng(seed), counts(mdata["rna"])
+    is_taken = (values > 0) & (rng.random(values.shape) < 0.3)
+    mdata["rna"].X = np.where(is_taken, values - 0.4 * rng.random(values.shape), values)
+    return pair_of(mdata=mdata)
+
+
+def test_corrected_counts_are_rounded_if_asked_and_the_model_rounds_its_queries():
+    assert "round_counts=True" in refusal(fitted, corrected(training())).remedy
+    model = fitted(corrected(training()), options={"round_counts": True})
+    assert model.record.is_rounded
+    wanted = prediction(two_modalities(), pair_of(mdata=test_cells()))
+    np.testing.assert_array_equal(prediction(model, corrected(test_cells(), 7)), wanted)
+    ask = {"source": "rna", "target": "adt"}
+    assert refusal(model.predict, corrected(test_cells(), 7), round_counts=False, **ask).code == "E012"
+    assert refusal(two_modalities().predict, corrected(test_cells(), 7), **ask).code == "E012"
+    np.testing.assert_array_equal(prediction(two_modalities(), corrected(test_cells(), 7), round_counts=True), wanted)
+
+
+def with_controls(mdata):
+    mdata["adt"].var_names = [*mdata["adt"].var_names[:6], "IgG1_isotype", "HTO_1"]
+    return pair_of(mdata=mdata)
+
+
+@pytest.mark.parametrize(("is_kept", "n_proteins"), [(False, 6), (True, 8)])
+def test_controls_are_left_out_of_fit_and_query_unless_kept(is_kept, n_proteins):
+    with pytest.warns(InputWarning, match=r"W045 .*2 \(IgG1_isotype, HTO_1\) look like controls"):
+        model = fitted(with_controls(training()), options={"keep_controls": is_kept})
+    assert model.record.keeps_controls is is_kept
+    with noticed() as texts:
+        assert prediction(model, with_controls(test_cells())).shape == (43, n_proteins)
+        assert prediction(model, with_controls(test_cells()), source="adt", target="rna").shape == (43, 60)
+    assert texts == []
+
+
+def test_antibodies_left_in_rna_are_predicted_from_rna_alone():
+    """Columns of feature type or the very counts of protein make no difference to a model and its figures."""
+
+    def mixed(mdata, is_typed: bool):
+        rna, adt = mdata["rna"], mdata["adt"]
+        var = pd.DataFrame(index=[*rna.var_names, *(f"{name}_TotalSeqB" for name in adt.var_names)])
+        if is_typed:
+            var["feature_types"] = ["Gene Expression"] * 60 + ["Antibody Capture"] * 8
+        return rebuilt({"rna": AnnData(sparse.hstack([rna.X, adt.X]).tocsr(), rna.obs, var), "adt": adt})
+
+    for is_typed in (True, False):
+        with pytest.warns(InputWarning, match="W024 .* left out"):
+            model = fitted(mixed(training(), is_typed))
+        with noticed():
+            found = prediction(model, mixed(test_cells(), is_typed))
+        np.testing.assert_array_equal(found, prediction(two_modalities(), pair_of(mdata=test_cells())))
+
+
+def suffixed(mdata):
+    """RNA and protein whose cells share no name but for the modality behind it."""
+    for name in ("rna", "adt"):
+        mdata[name].obs_names = [f"{cell}_{name}" for cell in mdata[name].obs_names]
+    return pair_of(mdata=mdata)
+
+
+def test_cells_whose_names_end_in_their_modality_are_paired_in_every_method():
+    plain, query, between = pair_of(mdata=test_cells()), suffixed(test_cells()), ("rna", "adt")
+    with pytest.warns(InputWarning, match="W027 .*cell0001-b1_rna' read as 'cell0001-b1'"):
+        model = fitted(suffixed(training()))
+    np.testing.assert_array_equal(prediction(model, query), prediction(two_modalities(), plain))
+    found = model.match(query, query, between=between, within="batch").match_posterior.probabilities
+    wanted = two_modalities().match(plain, plain, between=between, within="batch").match_posterior.probabilities
+    np.testing.assert_allclose(found.toarray(), wanted.toarray(), atol=1e-6)
+    with pytest.warns(InputWarning, match="W027"):
+        scores = un.evaluate(model, query)
+    wanted_scores = un.evaluate(two_modalities(), plain)
+    np.testing.assert_allclose([r.value for r in scores.rows], [r.value for r in wanted_scores.rows], rtol=1e-6)
+    with pytest.warns(InputWarning, match="W027"):
+        calibrated = model.calibrate(query, by="cell_type").fitted.intervals[between]
+    wanted_widths = two_modalities().calibrate(plain, by="cell_type").fitted.intervals[between]
+    assert calibrated.n_cells == wanted_widths.n_cells
+    np.testing.assert_allclose(calibrated.scores, wanted_widths.scores, rtol=1e-6)

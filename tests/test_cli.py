@@ -18,7 +18,7 @@ from io_fixtures import snapshot
 from model_fixtures import N_TEST, counts, rebuilt, small_model, take, test_cells, tiny, training
 
 from unisono import cli
-from unisono.api import load
+from unisono.api import fit, load
 from unisono.cli.commands.answers import match
 from unisono.evaluation import probes
 from unisono.evaluation.disentanglement import disentanglement
@@ -671,3 +671,189 @@ def test_calibrate_writes_a_model_whose_intervals_are_those_of_the_cells_given(u
 def test_the_command_assumes_as_many_missing_partners_as_the_method():
     default = inspect.signature(match).parameters["prior_unmatched"].default
     assert default == inspect.signature(Unisono.match).parameters["prior_unmatched"].default == PRIOR_UNMATCHED
+
+
+def layered(mdata, name: str = "umis"):
+    """Counts of RNA in a layer and their logs in X, proteins as they are."""
+    mdata["rna"].layers[name] = mdata["rna"].X.copy()
+    mdata["rna"].X = mdata["rna"].X.log1p()
+    return rebuilt({"rna": mdata["rna"], "adt": mdata["adt"]})
+
+
+@pytest.fixture(scope="module")
+def others(store):
+    """Next to the store's files: layers, fractions, single tables, and a model of counts in a layer."""
+    layered(training()).write_h5mu(store / "layered.h5mu")
+    layered(test_cells()).write_h5mu(store / "layered_query.h5mu")
+    layered(test_cells(), "more").write_h5mu(store / "more_query.h5mu")
+    for name, part in test_cells().mod.items():
+        part.obs["lab"] = "x"
+        part.write_h5ad(store / f"{name}.h5ad")
+    fractions = test_cells()
+    values = counts(fractions["rna"])
+    fractions["rna"].X = np.where(values > 1, values - 0.3 * (np.arange(60) % 3 == 0), values)
+    fractions.write_h5mu(store / "fractions.h5mu")
+    logs = test_cells()
+    logs["rna"].X = logs["rna"].X.log1p()
+    logs.write_h5mu(store / "logs.h5mu")
+    tagged = training()
+    tagged["adt"].var_names = [*tagged["adt"].var_names[:6], "IgG1_isotype", "HTO_1"]
+    rebuilt({"rna": tagged["rna"], "adt": tagged["adt"]}).write_h5mu(store / "tagged.h5mu")
+    options = {"max_epochs": 1, "epochs_per_evaluation": 1, "validation": {"fraction": 0}}
+    fit(layered(training()), batch_key="batch", layer={"rna": "umis"}, config=tiny(**options), device="cpu").save(
+        store / "of_layer"
+    )
+    return store
+
+
+FIT = "-o out --batch-key batch --config @tiny.toml --device cpu"
+
+
+def test_a_layer_of_one_modality_is_named_checked_and_remembered(unisono, others):
+    assert "--layer rna=umis,adt=X" in refused(unisono, f"fit @layered.h5mu {FIT}")
+    assert "--layer rna=umis,adt=X" in refused(unisono, f"fit @layered.h5mu {FIT} --layer umis")
+    assert unisono("check @layered.h5mu").code == 2
+    assert unisono("check @layered.h5mu --layer rna=umis,adt=X").code == 0
+    ended = unisono(f"fit @layered.h5mu {FIT} --layer rna=umis,adt=X")
+    assert ended.code == 0, ended.err
+    assert load("out", device="cpu").record.layers == {"rna": "umis", "adt": "X"}
+
+
+COMMANDS = {
+    "predict": "predict @of_layer @{} --from rna --to adt -o p.h5ad --device cpu",
+    "match": "match @of_layer @{} --between rna,adt -o m.h5ad --device cpu",
+    "embed": "embed @of_layer @{} -o e.h5mu --device cpu",
+    "evaluate": "evaluate @of_layer @{} -o scores --no-report --device cpu",
+    "calibrate": "calibrate @of_layer @{} -o c --device cpu",
+    "feature-effects": "feature-effects @of_layer @{} --from rna --to adt -o t.tsv --device cpu",
+    "check": "check @{} --model @of_layer",
+}
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_reads_the_model_s_layer_and_takes_another(unisono, others, command):
+    ended = unisono(COMMANDS[command].format("layered_query.h5mu"))
+    assert ended.code == 0, ended.err
+    assert "W010" not in ended.err
+    line = COMMANDS[command].format("more_query.h5mu")
+    again = f"{line} --force" if command not in ("check", "calibrate", "feature-effects") else line
+    assert "E010" in unisono(again.replace("-o c ", "-o c2 ").replace("-o t.tsv", "-o t2.tsv")).err
+    said = unisono(f"{again} --layer rna=more,adt=X".replace("-o c ", "-o c3 ").replace("-o t.tsv", "-o t3.tsv"))
+    assert said.code == 0, said.err
+
+
+@pytest.mark.parametrize("layer", ["rna=", "=umis", "rna=umis,", "rna=umis=x", "rna=umis;adt=X"])
+def test_a_layer_that_is_no_mapping_is_refused(unisono, others, layer):
+    line = f"predict @of_layer @layered_query.h5mu --from rna --to adt -o p.h5ad --device cpu --layer '{layer}'"
+    assert "E053 --layer" in refused(unisono, line)
+
+
+def test_fractions_are_rounded_when_asked_and_logs_never(unisono, others):
+    line = "predict @model @{}.h5mu --from rna --to adt -o p.h5ad --device cpu"
+    assert "--round" in refused(unisono, line.format("fractions"))
+    assert unisono(line.format("fractions") + " --round").code == 0
+    wanted = small_model().predict(test_cells(), source="rna", target="adt")
+    np.testing.assert_allclose(anndata.read_h5ad("p.h5ad").X, wanted.X, rtol=1e-6)
+    assert "E013" in refused(unisono, line.replace("p.h5ad", "q.h5ad").format("logs") + " --round")
+
+
+def test_controls_are_left_out_of_a_fit_unless_kept(unisono, others):
+    ended = unisono(f"fit @tagged.h5mu {FIT}")
+    assert ended.code == 0
+    assert "W045 tagged.h5mu, adt: 2 (IgG1_isotype, HTO_1)" in ended.err
+    assert "left out. Fix: to keep them" in ended.err
+    assert len(load("out", device="cpu").fitted.preprocessors["adt"].projection.features) == 6
+    assert unisono(f"fit @tagged.h5mu {FIT} --keep-controls --force").code == 0
+    assert len(load("out", device="cpu").fitted.preprocessors["adt"].projection.features) == 8
+    assert "look like controls or sample tags: kept" in unisono("check @tagged.h5mu --keep-controls").err
+
+
+def test_a_file_for_each_modality_is_what_one_file_of_both_is(unisono, others):
+    both = "rna=@rna.h5ad adt=@adt.h5ad"
+    assert unisono(f"match @model {both} --between rna,adt -o m.h5ad --device cpu").code == 0
+    wanted = small_model().match(test_cells()["rna"], test_cells()["adt"]).match_posterior.probabilities
+    np.testing.assert_allclose(anndata.read_h5ad("m.h5ad").X.toarray(), wanted.toarray(), atol=1e-6)
+    assert unisono(f"check {both} gex=@rna.h5ad").code == 2
+    assert "43" in unisono(f"check {both}").out
+    for line in (f"evaluate @model {both} -o s --no-report", f"embed @model {both} -o e.h5mu"):
+        assert unisono(f"{line} --device cpu").code == 0, line
+
+
+@pytest.mark.parametrize("order", [("rna", "adt"), ("adt", "rna"), ("atac", "rna")])
+def test_two_files_are_the_left_and_the_right_side(unisono, others, order):
+    left, right = order
+    line = f"match @model @{left}.h5ad @{right}.h5ad --between {left},{right} -o m.h5ad --device cpu"
+    ended = unisono(line)
+    assert ended.code == 0, ended.err
+    wanted = small_model().match(test_cells()[left], test_cells()[right]).match_posterior.probabilities
+    np.testing.assert_allclose(anndata.read_h5ad("m.h5ad").X.toarray(), wanted.toarray(), atol=1e-6)
+
+
+def test_one_table_is_read_as_what_is_predicted_from(unisono, others):
+    assert unisono("predict @model @rna.h5ad --from rna --to adt -o p.h5ad --device cpu").code == 0
+    wanted = small_model().predict(test_cells()["rna"], source="rna", target="adt")
+    np.testing.assert_allclose(anndata.read_h5ad("p.h5ad").X, wanted.X, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("@rna.h5ad @adt.h5ad", "name them, with NAME rna, adt or atac: NAME="),
+        ("rna=@rna.h5ad @adt.h5ad", "2 files, of which not all are named"),
+        ("rna=@rna.h5ad rna=@adt.h5ad", "a modality is named twice"),
+        ("rnaa=@rna.h5ad adt=@adt.h5ad", "Did you mean rna?"),
+        ("rna=@nothing.h5ad adt=@adt.h5ad", "E001"),
+    ],
+)
+def test_files_that_are_not_told_apart_are_refused(unisono, others, words, said):
+    assert said in refused(unisono, f"embed @model {words} -o e.h5mu --device cpu")
+
+
+def test_a_file_whose_name_holds_an_equals_sign_is_one_file(unisono, others):
+    test_cells().write_h5mu("day=3.h5mu")
+    assert unisono("embed @model day=3.h5mu -o e.h5mu --device cpu").code == 0
+
+
+def test_cells_seen_in_training_are_told_by_evaluate_and_only_they(unisono, others):
+    take(training(), slice(0, 17)).write_h5mu("part.h5mu")
+    ended = unisono("evaluate @model part.h5mu -o s --no-report --device cpu")
+    assert "W064 part.h5mu: 17 of 17 test cells were training cells" in ended.err
+    assert "W064" not in unisono("evaluate @model @query.h5mu -o t --no-report --device cpu").err
+
+
+def test_check_says_of_one_protein_what_fit_says(unisono):
+    pair = training()
+    rebuilt({"rna": pair["rna"], "adt": pair["adt"][:, :1].copy()}).write_h5mu("one.h5mu")
+    checked = unisono("check one.h5mu")
+    assert checked.code == 2
+    assert "E046 one.h5mu, adt" in checked.out + checked.err
+    assert "E046 one.h5mu, adt" in refused(unisono, f"fit one.h5mu {FIT}")
+    rebuilt({"rna": pair["rna"], "adt": pair["adt"][:, :2].copy()}).write_h5mu("two.h5mu")
+    assert unisono("check two.h5mu").code == 0
+
+
+def test_a_fit_of_shuffled_cells_says_so_then_and_at_every_answer(unisono):
+    pair = training()
+    adt = pair["adt"][np.random.default_rng(1).permutation(151)].copy()
+    adt.obs_names = pair["adt"].obs_names
+    adt.obs["batch"] = pair["adt"].obs["batch"].to_numpy()
+    rebuilt({"rna": pair["rna"], "adt": adt}).write_h5mu("shuffled.h5mu")
+    ended = unisono("fit shuffled.h5mu -o out --batch-key batch --config @judged.toml --device cpu")
+    assert ended.code == 0
+    assert "W059 shuffled.h5mu: the 30 validation cells" in ended.err
+    for line in ("predict out @query.h5mu --from rna --to adt", "match out @query.h5mu --between rna,adt"):
+        assert "W059" in unisono(f"{line} -o {line[:5]}.h5ad --device cpu").err
+
+
+def test_cells_of_a_group_that_the_other_side_lacks_are_written_unmatched(unisono):
+    query = test_cells()
+    donor = np.array(["d1", "d2", "d3"])[np.arange(43) % 3]
+    for part in query.mod.values():
+        part.obs["donor"] = donor
+    rebuilt({"rna": query["rna"], "adt": query["adt"][donor != "d3"].copy()}).write_h5mu("gaps.h5mu")
+    ended = unisono("match @model gaps.h5mu --between rna,adt --within donor -o m.h5ad --device cpu")
+    assert ended.code == 0, ended.err
+    assert "W057 match: 14 left cells are in groups that the right side lacks ('d3')" in ended.err
+    found = anndata.read_h5ad("m.h5ad")
+    assert (found.obs["p_unmatched"].to_numpy() == 1).tolist() == (donor == "d3").tolist()
+    np.testing.assert_allclose(found.X.sum(axis=1).A1, donor != "d3", atol=1e-5)

@@ -73,7 +73,7 @@ ALLOWED = {
     "how a fit is judged, which it does not depend on": {
         ("_BEYOND", 3.0), ("_PERMUTATIONS", 30), ("_PERMUTED_CELLS", 500), ("at_chance", 12), ("_FEW", 50),
         ("_standardised", 1e-9),
-        ("_chance_correlation", 43), ("_MIN_FEATURES", 5), ("_of_name", 8),
+        ("_chance_correlation", 43), ("_MIN_FEATURES", 5), ("_of_name", 8), ("_MIN_TOLD", 10),
     },
     "a fourth power, a bound, and what a message is given for": {
         ("composition", 4), ("composition", 1e-12), ("ADT", 5),

@@ -148,3 +148,30 @@ def test_thirty_thousand_genes_take_less_than_two_seconds():
     match = match_genes(np.char.add(ids, ".7"), symbols[::-1], None, ids[::-1])
     assert time.process_time() - start < 2
     np.testing.assert_array_equal(match, np.arange(30_011)[::-1])
+
+
+PLAIN = ["CD3D", "HLA-A", "MT-CO1", "7SK"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        ["GRCh38_CD3D", "GRCh38_HLA-A", "GRCh38_MT-CO1", "GRCh38_7SK"],
+        ["CD3D", "HLA.A", "MT.CO1", "X7SK"],
+        ["CD3D_ENSG00000167286", "HLA-A_ENSG00000206503", "MT-CO1_ENSG00000198804", "7SK"],
+        [" CD3D", "b'HLA-A'", "hg19-MT-CO1", "7SK "],
+    ],
+)
+def test_names_as_other_tools_write_them_are_the_last_to_be_trusted(found):
+    np.testing.assert_array_equal(match_genes(names(*PLAIN), names(*found)), range(4))
+    np.testing.assert_array_equal(match_genes(names(*found), names(*PLAIN)), range(4))
+    wanted_ids, found_ids = names("", "id-2", "", ""), names("", "", "id-2", "")
+    np.testing.assert_array_equal(match_genes(names(*PLAIN), names(*found), wanted_ids, found_ids), [0, 2, -1, 3])
+
+
+def test_a_column_that_is_taken_by_its_name_is_not_taken_by_its_spelling_again():
+    np.testing.assert_array_equal(match_genes(names("HLA-A", "HLA.A"), names("HLA.A", "HLA_A")), [-1, 0])
+
+
+def test_a_prefix_does_not_make_another_species_of_a_gene():
+    np.testing.assert_array_equal(match_genes(names(*PLAIN[:3]), names("mm10_Cd3d", "mm10_Hla-a", "mm10_mt-Co1")), -1)

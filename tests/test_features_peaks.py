@@ -328,3 +328,18 @@ def test_a_peak_never_seen_in_training_still_takes_counts_that_are_its_alone():
     wanted, found = np.array(["chr1:100-200", "chr1:300-500"]), np.array(["chr1:120-180", "chr1:310-320"])
     weights = overlap_weights(wanted, found, "here", np.array([0.0, 6.0])).toarray()
     np.testing.assert_array_equal(weights, np.eye(2))
+
+
+@pytest.mark.parametrize("genome", ["GRCh38_", "hg38-", "mm10___", "GRCh38______", "hg38.p13_"])
+@pytest.mark.parametrize("spelling", ["chr1:{}-{}", "chr1-{}-{}", "chr1_{}_{}"])
+def test_a_genome_before_every_peak_is_cut_on_either_side(genome, spelling):
+    plain = [spelling.format(1000 * i, 1000 * i + 301) for i in range(7)]
+    prefixed = names(*(f"{genome}{peak}" for peak in plain))
+    assert parse_peaks(prefixed, WHERE).equals(parse_peaks(names(*plain), WHERE))
+    for wanted, found in ((names(*plain), prefixed), (prefixed, names(*plain))):
+        np.testing.assert_array_equal(overlap_weights(wanted, found, WHERE).toarray(), np.eye(7))
+
+
+def test_peaks_of_two_genomes_in_one_set_are_not_laid_over_each_other():
+    both = names("GRCh38_chr1:100-200", "mm10_chr1:100-200")
+    assert parse_peaks(both, WHERE)["chrom"].tolist() == ["GRCh38_chr1", "mm10_chr1"]

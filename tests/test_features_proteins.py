@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from unisono.features.proteins import _read, _rows, _with_aliases, match_proteins
+from unisono.features.proteins import _read, _rows, _with_aliases, is_control, match_proteins
 
 
 def meaning_of(name, aliases=None):
@@ -358,3 +358,44 @@ def test_a_panel_of_mouse_meets_one_of_human():
 def test_no_names_are_no_error():
     assert match_proteins(names([]), names(BMMC)).shape == (0,)
     np.testing.assert_array_equal(match_proteins(names(["CD3", "CD4"]), names([])), [-1, -1])
+
+
+OTHER_CONTROLS = [
+    "IgG1_control_TotalSeqB",
+    "Mouse-IgG1-kappa-isotype-Ctrl-TotalSeqC",
+    "Rat_IgG2b",
+    "Isotype_MOPC.21",
+    "isotype_RTK2071",
+    "IgG2a, κ isotype",
+    "Ctrl-IgG1",
+    "HTO_1",
+    "HTO-A-ACCCACCAGTAAGAC",
+    "TotalSeq-B0251_Hashtag1",
+    "B0251 anti-human Hashtag 1 Antibody",
+    "Hash-Tag-3",
+    "CMO301",
+    "CMO_12",
+    "SampleTag01_hs|AHS0001|stAbO",
+    "Sample_Tag_1",
+    "unmapped",
+    "no_match",
+]
+ANTIGENS = [
+    *("HLA-DR", "HLA.A.B.C", "HLA-A2", "CD158", "CD158b", "CD158e1", "IgM", "IgD", "IgE", "IgG-Fc", "IgG"),
+    *("anti-IgM", "Ig light chain κ", "CD16", "CD32", "CD64", "CD45RA-TotalSeqC", "TCR γ/δ", "CD300", "CD301"),
+    *("Hu.IgM", "B7-H4", "CMKLR1", "CD11b (mouse/human)", "Rat CD4", "HTR2A", "Notch-1", "Galectin-9", "CD303:AHS0001"),
+]
+
+
+@pytest.mark.parametrize("name", OTHER_CONTROLS)
+def test_controls_and_sample_tags_of_every_vendor_are_known(name):
+    assert is_control(name)
+
+
+@pytest.mark.parametrize("name", ANTIGENS)
+def test_an_antigen_is_no_control(name):
+    assert not is_control(name)
+
+
+def test_no_name_of_the_table_is_a_control():
+    assert [name for row in _rows() for field in row for name in field.split("|") if name and is_control(name)] == []

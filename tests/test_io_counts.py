@@ -231,3 +231,95 @@ def test_a_matrix_without_cells_or_features_is_refused(n_cells, n_features, word
     matrix = sparse.csr_matrix((n_cells, n_features), dtype=np.float32)
     mdata = mu(rna=table(n_cells, n_features, "g", matrix=matrix), adt=table(7, 5, "p"))
     assert only(findings_of(mdata), "E009").what == words
+
+
+N_ROUNDED = 23
+
+
+def of_depths(n_features: int = 37) -> np.ndarray:
+    """Counts of 23 cells of other depths, of which some exceed 20."""
+    rng = np.random.default_rng(0)
+    depths, rates = rng.lognormal(0, 0.4, (N_ROUNDED, 1)), rng.gamma(0.5, 1, n_features)
+    values = rng.poisson(7 * depths * rates)
+    values[np.arange(N_ROUNDED), np.arange(N_ROUNDED) % n_features] += 1
+    return values
+
+
+UMIS = of_depths()
+
+
+def rounded(matrix, is_rounded: bool = True):
+    adata = AnnData(np.zeros(matrix.shape, np.float32))
+    adata.X = matrix
+    return read_counts(Source("rna", "rna", adata, "x.h5mu, rna"), CountsAt(is_rounded=is_rounded))
+
+
+def without_ambience() -> np.ndarray:
+    """Counts of which a part was taken away here and there, as SoupX does."""
+    rng = np.random.default_rng(1)
+    return np.where(rng.random(UMIS.shape) < 0.3, np.maximum(UMIS - 0.9 * rng.random(UMIS.shape), 0), UMIS)
+
+
+CORRECTED = {
+    "some taken away": without_ambience(),
+    "all taken away": np.maximum(UMIS - 0.07 * UMIS.mean(axis=0), 0),
+    "shared by halves": UMIS + 0.5 * np.random.default_rng(2).integers(0, 2, UMIS.shape),
+    "proteins, all fractions": 60 + 9.1 * UMIS + np.random.default_rng(3).random(UMIS.shape),
+    "float32": without_ambience().astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix, sparse.csc_array])
+@pytest.mark.parametrize("name", list(CORRECTED))
+def test_fractional_counts_are_rounded_to_the_nearest_when_asked_and_refused_with_the_way_else(name, make):
+    values = CORRECTED[name]
+    found = rounded(make(values))
+    np.testing.assert_array_equal(found.counts.toarray(), np.rint(values))
+    n_changed = int((values != np.rint(values)).sum())
+    assert only(list(found.findings), "I012").what.startswith(f"X: {n_changed:,} of ")
+    assert "in the shell --round" in only(list(rounded(make(values), is_rounded=False).findings), "E012").remedy
+
+
+def depth_of(values: np.ndarray) -> np.ndarray:
+    return values.sum(axis=1, keepdims=True)
+
+
+LOGS = np.log1p(1e4 * UMIS / depth_of(UMIS))
+NORMALISED = {
+    "log1p of counts per 10,000": (LOGS, "E013"),
+    "log2": (LOGS / np.log(2), "E013"),
+    "log10": (LOGS / np.log(10), "E013"),
+    "log1p of counts": (np.log1p(UMIS), "E013"),
+    "log1p after correction": (np.log1p(1e4 * without_ambience() / depth_of(without_ambience())), "E013"),
+    "square roots": (np.sqrt(UMIS + 0.375), "E013"),
+    "shares": (UMIS / depth_of(UMIS), "E013"),
+    "scaled": ((LOGS - LOGS.mean(axis=0)) / (LOGS.std(axis=0) + 1), "E014"),
+    "counts per 10,000": (1e4 * UMIS / depth_of(UMIS), "E012"),
+    "counts per million in float32": ((1e6 * UMIS / depth_of(UMIS)).astype(np.float32), "E012"),
+    "NaN": (np.where(UMIS.max() == UMIS, np.nan, without_ambience()), "E015"),
+}
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("name", list(NORMALISED))
+def test_what_is_no_count_is_never_rounded_and_not_told_to_be(name, make):
+    values, code = NORMALISED[name]
+    found = rounded(make(values))
+    assert found.counts is None
+    finding = only(list(found.findings), code)
+    assert "--round" not in finding.remedy
+    assert codes(found.findings) >= codes(rounded(make(values), is_rounded=False).findings) - {"E012"}
+
+
+def test_whole_numbers_are_not_changed_by_rounding():
+    for values in (UMIS, UMIS.astype(np.float32)):
+        found = rounded(values)
+        np.testing.assert_array_equal(found.counts.toarray(), UMIS)
+        assert not found.findings
+
+
+def test_the_matrix_that_was_given_is_not_rounded_in_place():
+    matrix = sparse.csr_matrix(without_ambience())
+    before = matrix.data.copy()
+    rounded(matrix)
+    np.testing.assert_array_equal(matrix.data, before)

@@ -113,3 +113,26 @@ def test_no_match_at_all_is_refused_with_the_kinds_of_names(model, query, words)
 
 def test_as_many_features_of_other_names_are_never_matched_by_place():
     assert codes(covered("rna", GENES, [f"h{i}" for i in range(11)], "x")[1]) == {"E037"}
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ([f"GRCh38_{gene}" for gene in GENES], "prefix 'GRCh38_' was cut from 11 names"),
+        ([f"sample7|{gene}" for gene in GENES], "prefix 'sample7|' was cut from 11 names"),
+        ([f"{gene}-rna" for gene in GENES], "suffix '-rna' was cut from 11 names"),
+        ([f"{gene}_ENSG{i:011d}" for i, gene in enumerate(GENES)], "suffix '_ENSG…' was cut from 11 names"),
+    ],
+)
+def test_what_was_cut_from_most_names_is_warned_about_with_the_first(query, words):
+    coverage, findings = covered("rna", GENES, query, "x")
+    assert (coverage.by_name, coverage.otherwise) == (0, 11)
+    what = only(findings, "W037").what
+    assert what.startswith(f"{words}, to find features of the model (first: {GENES[0]} ← {query[0]}")
+
+
+def test_a_cut_of_a_few_names_is_mapped_without_a_warning():
+    query = [*GENES[:8], *(f"GRCh38_{gene}" for gene in GENES[8:])]
+    coverage, findings = covered("rna", GENES, query, "x")
+    assert (coverage.by_name, coverage.otherwise) == (8, 3)
+    assert codes(findings) == {"I038"}

@@ -9,7 +9,13 @@ import torch
 from training_fixtures import prepare, simulated, small_config
 
 from unisono.preprocessing.projection import on_scale
-from unisono.training.validation import Validation, ValidationScores
+from unisono.training.validation import (
+    Validation,
+    ValidationScores,
+    not_validated,
+    training_findings,
+    validation_size,
+)
 from unisono.types import Cells
 
 CONFIG = small_config(linear_path={"min_cells_of_decoder": 0}, max_features={"rna": 61})
@@ -153,3 +159,54 @@ def test_either_task_alone_can_lower_the_cost_and_raise_it():
 
 def test_a_perfect_reference_does_not_divide_by_zero():
     assert np.isfinite(ValidationScores(0.9, 0.1).cost_against(ValidationScores(1.0, 0.0)))
+
+
+def chance_of(prepared, predictor, n_cells: int | None = None):
+    """W059 of validation cells, of the first of them if a number is given."""
+    cells = prepared.validation_cells
+    cells = cells if n_cells is None else cells.take(np.arange(n_cells))
+    return Validation(cells, prepared.views, CONFIG).at_chance(predictor, CONFIG.seed)
+
+
+def test_a_predictor_without_content_is_told_to_be_at_chance_with_both_numbers(prepared):
+    n_cells = len(prepared.validation_cells.names)
+    (finding,) = chance_of(prepared, silenced(prepared.predictor))
+    limit = 0.5 - 3 / np.sqrt(12 * 3 * n_cells)
+    assert finding.code == "W059"
+    assert finding.what.startswith(f"the {n_cells} validation cells are predicted with correlation ")
+    assert f" and matched with FOSCTTM 0.500 (by chance above {limit:.3f}): no better than by chance." in finding.what
+
+
+def test_the_closed_form_is_better_than_chance(prepared):
+    assert chance_of(prepared, prepared.predictor) == []
+
+
+def test_of_fewer_than_ten_validation_cells_nothing_is_told(prepared):
+    assert len(chance_of(prepared, silenced(prepared.predictor), 10)) == 1
+    assert chance_of(prepared, silenced(prepared.predictor), 9) == []
+
+
+@pytest.mark.parametrize(("n_paired", "is_told"), [(3, True), (23, True), (24, None), (31, False)])
+def test_too_few_paired_cells_to_validate_on_are_told_before_the_fit(n_paired, is_told):
+    config = small_config(validation={"drop_below": 5, "max_fraction": 0.2, "fraction": 0.1, "min_cells": 8})
+    cells = simulated(n_cells=41, n_genes=19, n_peaks=23, n_proteins=7)
+    rna, adt = cells.views["rna"], cells.views["adt"]
+    some = Cells({"rna": rna, "adt": adt.take(np.arange(n_paired))})
+    found = not_validated(some, config, "x.h5mu")
+    if is_told is not None:
+        assert bool(found) is is_told
+    assert bool(found) is (validation_size(n_paired, config) == 0)
+    assert [each.what for each in found] == [
+        f"{n_paired} cells have two modalities, 25 are needed to set some aside: nothing is validated, and how good "
+        "the model is cannot be said."
+    ] * len(found)
+    assert not_validated(some, small_config(validation={"fraction": 0}), "x.h5mu") == []
+
+
+def test_what_a_fit_lacks_is_found_in_the_cells_alone():
+    cells = simulated(n_cells=41, n_genes=19, n_peaks=23, n_proteins=7)
+    rna, adt = cells.views["rna"], cells.views["adt"]
+    one = replace(adt, counts=adt.counts[:, :1], features=adt.features[:1])
+    found = training_findings(Cells({"rna": rna, "adt": one}), CONFIG, "x.h5mu")
+    assert [(each.code, each.where) for each in found] == [("E046", "x.h5mu, adt")]
+    assert training_findings(Cells({"rna": rna, "adt": adt}), CONFIG, "x.h5mu") == []

@@ -35,7 +35,7 @@ def read(path: str | Path | None = None, *, modality: str | None = None, **files
         files: in place of `path`, a file or folder for each modality by its name.
 
     Returns:
-        The modalities, with everything the files have beside counts. What was decided is given as `InputWarning` where
+        The modalities, with everything the files have next to counts. What was decided is given as `InputWarning` where
         it could be wrong.
 
     Raises:

@@ -42,7 +42,9 @@ QueryLayer = Annotated[
     str | None,
     typer.Option(metavar="NAME|rna=NAME,...", help="Where the raw counts are; where the model's were by default."),
 ]
-Round = Annotated[bool, typer.Option("--round", metavar="", help="Round fractional counts to whole numbers.")]
+RoundCounts = Annotated[
+    bool, typer.Option("--round", metavar="", help="Take fractional counts to the nearest whole numbers.")
+]
 KeepControls = Annotated[
     bool, typer.Option("--keep-controls", metavar="", help="Keep isotype controls and sample tags among proteins.")
 ]

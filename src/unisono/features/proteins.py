@@ -24,7 +24,8 @@ _SUFFIX = re.compile(
 """Kit, table or catalogue code after the name: _TotalSeqB, _PROT, _A0034; the allele HLA-A0201 is none."""
 
 _CONTROL = re.compile(
-    r"isotype|(?<![a-z])(?:ctrl|control)|hashtag|^hto[-_. \d]|mopc|(?<![a-z])(?:rtk|htk)\d"
+    r"isotype|(?<![a-z])(?:ctrl|control)|(?:hash|sample)[-_. ]?tag|^hto[-_. \d]|^cmo[-_. ]?\d"
+    r"|mopc|(?<![a-z])(?:rtk|htk)\d"
     r"|^(?:mouse|rat|(?:armenian|syrian|ar)?[-_. ]*hamster)[-_. ].*ig[gma]|^igg[-_. ]?[123]"
 )
 """Isotype controls and sample tags. A bare IgG1 or IgG2a is a control far more often than an antigen."""

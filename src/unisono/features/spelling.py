@@ -14,7 +14,7 @@ GENOME = r"(?:GRC[hm]\d{2}|hg\d{2}|mm\d{1,2}|rn\d|b\d{2})(?:\.p\d+)?[_-]+"
 """What reference genomes put before a name, as in GRCh38_CD3D, hg19-CD3D and mm10___Cd3d."""
 
 _WRAPPED = r"^b(['\"])(.*)\1$"
-_WITH_ID = r"^(?:ENS[A-Z]*G\d{6,}(?:\.\d+)?[_|:-])?(.+?)(?:[_|:-]ENS[A-Z]*G\d{6,}(?:\.\d+)?)?$"
+_WITH_ID = r"^(?:ENS[A-Z]*G\d{6,}(?:\.\d+)?[_|:-])?(.+?)(?:[._|:-]ENS[A-Z]*G\d{6,}(?:\.\d+)?)?$"
 _OF_R = r"^X(?=\d)"
 _MARKS = r"[._ ]"
 _MIN_NAMES = 5
@@ -22,7 +22,7 @@ _SEPARATORS = "-_.:|# "
 
 
 def plain_symbols(names: Names) -> pd.Index[str]:
-    """Symbols without what tools add: the genome before, an Ensembl id beside, quotes of bytes, space around.
+    """Symbols without what tools add: the genome before, an Ensembl id next to it, quotes of bytes, space around.
 
     R's make.names writes HLA.A for HLA-A, and X7SK for 7SK; Seurat writes dashes for underscores: all marks become a
     dash.

@@ -42,7 +42,7 @@ class FittedModel:
         intervals: by (source, target), the widths of intervals; none where validation cells were too few.
         record: where the model came from.
         seen: by modality, the sorted numbers of the training cells; see `unisono.preprocessing.row_hashes`.
-        var: by modality, what the training data say of their features beside names.
+        var: by modality, what the training data say of their features next to names.
     """
 
     config: FitConfig

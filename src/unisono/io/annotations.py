@@ -1,4 +1,4 @@
-"""What data say of their cells beside counts, as tables that can be written; reads no count."""
+"""What data say of their cells next to counts, as tables that can be written; reads no count."""
 
 from __future__ import annotations
 

@@ -45,13 +45,20 @@ def assays_of(
 
 
 def feature_kinds(var: pd.DataFrame) -> NDArray[np.object_] | None:
-    """The modality of each feature by a column of feature types, '' for a type that is none; None without a column."""
+    """The modality of each feature by a column of feature types, '' for a type that is none; None without a column.
+
+    A feature without a type, as joining tables leaves it, is one of the others where they are of one modality.
+    """
     column = next((name for name in TYPE_COLUMNS if name in var), None)
     if column is None:
         return None
     text = var[column].astype(str)
     kinds = {value: kind_of(value) or "" for value in text.unique()}
-    return text.map(kinds).to_numpy(dtype=object) if any(kinds.values()) else None
+    named = {kind for kind in kinds.values() if kind}
+    found = text.map(kinds).to_numpy(dtype=object)
+    if len(named) == 1:
+        found[var[column].isna().to_numpy()] = next(iter(named))
+    return found if named else None
 
 
 def _by_feature_type(adata: AnnData, source_name: str) -> tuple[dict[Modality, AnnData], list[Finding]]:
@@ -111,7 +118,7 @@ def looks_like(names: NDArray[np.str_]) -> Modality:
 def _in_obsm(
     adata: AnnData, kind: Modality, keys: list[str], source_name: str
 ) -> tuple[dict[Modality, AnnData], list[Finding]]:
-    """A modality that stands in obsm beside another one, as scvi-tools and others keep proteins."""
+    """A modality that stands in obsm next to another one, as scvi-tools and others keep proteins."""
     tables = {key: table for key in keys if (table := _table(adata, key, kind)) is not None}
     findings = [
         Finding("I007", source_name, f"obsm[{key!r}] is left out: it has no names, in a DataFrame or in uns.")

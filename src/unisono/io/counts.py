@@ -37,7 +37,7 @@ _LARGEST_USUAL = 65_535
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class CountsRead:
     """What was read of one modality.
 
     Attributes:
@@ -53,7 +53,7 @@ class Reading:
     findings: tuple[Finding, ...]
 
 
-def read_counts(source: Source, at: CountsAt) -> Reading:
+def read_counts(source: Source, at: CountsAt) -> CountsRead:
     """The raw counts of a modality, canonical CSR, or why they cannot be used.
 
     The matrix may share memory with the AnnData; it is copied as soon as anything has to be changed.
@@ -62,13 +62,13 @@ def read_counts(source: Source, at: CountsAt) -> Reading:
         place, findings = at.place(source)
         missing = absent(source, place)
         if missing:
-            return Reading(source, place, None, (missing,))
+            return CountsRead(source, place, None, (missing,))
         source = of_raw(source) if place == RAW else source
         found = in_memory(matrix_at(source, place))
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        return Reading(source, X, None, (_unreadable(source, error),))
+        return CountsRead(source, X, None, (_unreadable(source, error),))
     counts, noticed = _counts_of(found, source, place, at.is_rounded)
-    return Reading(source, place, counts, (*findings, *noticed))
+    return CountsRead(source, place, counts, (*findings, *noticed))
 
 
 def _counts_of(
@@ -155,6 +155,11 @@ def _value_findings(matrix: sparse.csr_matrix, source: Source, place: str) -> It
         if share < _FEW_INTEGERS and top < _NORMALISED_MAX and not is_negative.any():
             what = f"max {top:.3g}, {share:.0%} integers: looks log1p-normalised, raw counts are needed"
             yield finding("E013", what, is_fraction, raw)
+        elif _is_scaled_to_depth(matrix):
+            what = f"{is_fraction.sum()} of {n_stored} stored values are not integers, but multiples of one number in "
+            yield finding(
+                "E012", f"{what}each cell: looks normalised by depth, raw counts are needed", is_fraction, raw
+            )
         else:
             what = f"{is_fraction.sum()} of {n_stored} stored values are not integers, raw counts are needed"
             yield finding("E012", what, is_fraction, f"{raw}, or round them: round_counts=True, in the shell --round")
@@ -189,28 +194,34 @@ def _narrow(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def _rounded(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """The nearest whole numbers; values that are log-normalised are left, to be refused."""
+    """The nearest whole numbers; values that are normalised are left, to be refused."""
     data = matrix.data
-    is_finite = np.isfinite(data).all() if data.dtype.kind == "f" else True
-    if data.dtype.kind != "f" or not is_finite or _is_log_normalised(matrix):
+    if data.dtype.kind != "f" or not len(data) or not np.isfinite(data).all() or _is_normalised(matrix):
         return matrix
     return sparse.csr_matrix((np.rint(data), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def _is_log_normalised(matrix: sparse.csr_matrix) -> bool:
-    """Whether expm1 of the values of a cell are multiples of the smallest: log1p of counts, scaled or not."""
-    shares = []
+def _is_normalised(matrix: sparse.csr_matrix) -> bool:
+    """Whether the values are on a scale of logs, or counts divided by the depth of their cells."""
+    has_few_integers = np.mean(matrix.data == np.rint(matrix.data)) < _FEW_INTEGERS
+    return bool(has_few_integers and matrix.data.max() < _NORMALISED_MAX) or _is_scaled_to_depth(matrix)
+
+
+def _is_scaled_to_depth(matrix: sparse.csr_matrix) -> bool:
+    """Whether the values of a cell are multiples of its smallest, and most cells have another smallest value."""
+    shares, smallest = [], []
     for row in range(min(SAMPLED_ROWS, matrix.shape[0])):
-        values = np.expm1(np.minimum(matrix.data[matrix.indptr[row] : matrix.indptr[row + 1]].astype(float), 50.0))
+        values = matrix.data[matrix.indptr[row] : matrix.indptr[row + 1]].astype(float)
         values = values[values > 0]
         if len(values) > 1:
             ratios = values / values.min()
-            shares.append(np.mean(np.abs(ratios - np.rint(ratios)) < _NEARLY_WHOLE * ratios))
-    return bool(shares) and float(np.median(shares)) > _MOSTLY
+            shares.append(np.mean(np.abs(ratios - np.rint(ratios)) < _NEARLY_WHOLE))
+            smallest.append(values.min())
+    return bool(shares) and float(np.median(shares)) > _MIN_SHARE and len(set(smallest)) > len(smallest) / 2
 
 
-_NEARLY_WHOLE = 1e-3
-_MOSTLY = 0.95
+_NEARLY_WHOLE = 1e-2
+_MIN_SHARE = 0.95
 
 
 def _said_of_rounding(

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from unisono.io.assays import feature_kinds
 from unisono.io.naming import Source
@@ -15,8 +16,8 @@ from unisono.messages import Finding
 from unisono.modalities import spec_of
 from unisono.types import Cells, Modality, View
 
-_MIN_SHARED_COUNTS = 10
-"""Cells with a count that two columns need, so that their being equal says something."""
+_MIN_VARIED = 10
+"""Cells with another value than the commonest that two columns need, so that their being equal says something."""
 _SEED = 53
 
 
@@ -79,14 +80,18 @@ def without_repeated(views: Mapping[Modality, View], source_name: str) -> tuple[
         cells = Cells({a: result[a], b: result[b]})
         rows = dict(zip((a, b), cells.paired(a, b), strict=True))
         large, small = sorted((a, b), key=lambda m: -len(result[m].features))
-        of_large, of_small = (_signatures(result[m].take(rows[m]), alone) for m, alone in ((large, -1), (small, -2)))
-        is_same = np.isin(of_large, of_small)
-        if is_same.any() and not is_same.all():
-            names = result[large].features[is_same]
-            what = f"{_some(names)} hold the very counts of features of {small}: left out of {large}."
-            place = f"{source_name}, {large}"
-            findings.append(Finding("W024", place, what, f"take the {spec_of(small).features} out of {large}"))
-            result[large] = take_features(result[large], ~is_same)
+        shared = {m: result[m].take(rows[m]) for m in (large, small)}
+        is_same = np.isin(_signatures(shared[large]), _signatures(shared[small]))
+        is_same[is_same] = _is_varied(shared[large].counts[:, is_same])
+        if not is_same.any():
+            continue
+        names, place = _some(result[large].features[is_same]), f"{source_name}, {large}"
+        what, remedy = f"{names} hold the very counts of features of {small}", f"take the {spec_of(small).features} out"
+        if is_same.all():
+            findings.append(Finding("W024", place, f"all {what}: one is predicted from itself.", "give what it holds"))
+            continue
+        findings.append(Finding("W024", place, f"{what}: left out of {large}.", f"{remedy} of {large}"))
+        result[large] = take_features(result[large], ~is_same)
     return result, findings
 
 
@@ -98,12 +103,20 @@ def take_features(view: View, is_chosen: NDArray[np.bool_]) -> View:
     return replace(view, counts=view.counts[:, is_chosen], features=features, ids=ids, unmeasured=unmeasured)
 
 
-def _signatures(view: View, alone: int) -> NDArray[np.int64]:
-    """A number of each column that only equal columns share; `alone` where there are too few counts."""
+def _signatures(view: View) -> NDArray[np.int64]:
+    """A number of each column that only equal columns share."""
     weights = np.random.default_rng(_SEED).integers(1, 2**40, size=view.n_cells)
-    sums = np.asarray(view.counts.T.astype(np.int64) @ weights).ravel()
-    n_seen = np.bincount(view.counts.indices, minlength=len(view.features))
-    return np.where(n_seen >= _MIN_SHARED_COUNTS, sums, alone)
+    return np.asarray(view.counts.T.astype(np.int64) @ weights).ravel()
+
+
+def _is_varied(counts: sparse.csr_matrix) -> NDArray[np.bool_]:
+    """Whether enough cells of a column have another value than its commonest one, 0 or not."""
+    n_cells, n_features = counts.shape
+    pairs = np.column_stack([counts.indices, counts.data])
+    filled, n_of = np.unique(pairs, axis=0, return_counts=True)
+    n_common = n_cells - np.bincount(counts.indices, minlength=n_features)
+    np.maximum.at(n_common, filled[:, 0], n_of)
+    return np.asarray(n_cells - n_common >= _MIN_VARIED)
 
 
 def _contradiction(source: Source, kinds: NDArray[np.object_] | None) -> list[Finding]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import poisson
+from scipy.special import pdtrc
 
 from unisono.io.batches import as_text
 from unisono.io.naming import Source, alias_pattern
@@ -27,6 +27,7 @@ _SAMPLED = 2000
 _WHITELIST = 737_280
 """Barcodes that a 10x library draws from, of versions 1 and 2; later lists are longer."""
 _BARCODE = re.compile(r"(?:^|[^A-Z])[ACGT]{12,20}(?:$|[^A-Z])")
+_SEQUENCE = re.compile(r"[ACGT]{12,20}")
 _CHANCE = 1e-3
 _SAMPLE_COLUMNS = re.compile(
     r"(sample|donor|patient|subject|individual|library|batch|lane|replicate|mouse|orig[._]?ident|hto|hash)"
@@ -44,7 +45,7 @@ def paired_names(cells: Mapping[str, pd.Index], source_name: str) -> tuple[dict[
     names = list(cells)
     if len(names) < 2 or not all(index.is_unique for index in cells.values()) or _shares(cells):
         return dict(cells), []
-    for change in (_without_modality, _without_library):
+    for change in (_without_modality, _without_library, _without_both):
         cut = {name: change(name, cells[name]) for name in names}
         if all(index.is_unique for index in cut.values()) and _shares(cut):
             changed = [name for name in names if not cut[name].equals(cells[name])]
@@ -72,6 +73,10 @@ def _without_library(name: str, cells: pd.Index) -> pd.Index:
     if not len(cells) or ends.isna().any() or (ends != ends.iloc[0]).any():
         return cells
     return cells.str.slice(0, -len(ends.iloc[0]))
+
+
+def _without_both(name: str, cells: pd.Index) -> pd.Index:
+    return _without_library(name, _without_modality(name, cells))
 
 
 def pairing_findings(cells: Mapping[str, pd.Index], source_name: str) -> list[Finding]:
@@ -122,15 +127,19 @@ def _is_of_samples(column: str) -> bool:
 
 
 def _is_apart(sides: pd.DataFrame) -> np.ndarray:
-    """Which pairs disagree: each level of one side is taken to be called as its commonest partner on the other is."""
+    """Which pairs disagree.
+
+    Where no level is on both sides, each level of one is taken to be called, on the other, as its commonest partner is;
+    the side with the finer levels may have several of one name, as lanes of a sample.
+    """
     if sides.empty:
         return np.zeros(0, dtype=bool)
     left, right = sides.iloc[:, 0], sides.iloc[:, 1]
+    if set(left) & set(right):
+        return np.asarray((left != right).to_numpy(), dtype=bool)
     counts = pd.crosstab(left, right)
-    usual = counts.idxmax(axis=1)
-    is_renaming = usual.is_unique and not set(usual.index) & set(usual.to_numpy())
-    expected = left.map(usual) if is_renaming else left
-    return np.asarray((expected != right).to_numpy(), dtype=bool)
+    differs = [left.map(counts.idxmax(axis=1)) != right, right.map(counts.idxmax(axis=0)) != left]
+    return np.asarray(min(differs, key=lambda each: each.sum()).to_numpy(), dtype=bool)
 
 
 def _is_default(index: pd.Index) -> bool:
@@ -144,7 +153,7 @@ def _order_or_overlap(a: str, b: str, cells: Mapping[str, pd.Index], n_shared: i
         n_chance = _by_chance(left, right)
         what = f"{n_shared} of {n_all} cells paired"
         by_chance = f"{n_chance:.2g} names would meet by chance among the {_WHITELIST:,} barcodes of a 10x library"
-        if poisson.sf(n_shared - 1, n_chance) > _CHANCE:
+        if pdtrc(n_shared - 1, n_chance) > _CHANCE:
             remedy = "give cells that were measured together, under one name; separate runs have no pairs to learn from"
             return Finding("E026", place, f"only {what}, and {by_chance}: these are no pairs.", remedy)
         what += f"; {n_all - n_shared} used as unpaired (in {a} only: {len(left) - n_shared}, "
@@ -157,13 +166,18 @@ def _order_or_overlap(a: str, b: str, cells: Mapping[str, pd.Index], n_shared: i
 
 
 _FEW = 0.2
-"""Of the smaller side; fewer pairs than this are told beside what chance would give."""
+"""Of the smaller side; fewer pairs than this are told next to what chance would give."""
 
 
 def _by_chance(left: pd.Index, right: pd.Index) -> float:
-    """How many names would be shared by chance; 0 where they are no barcodes of 10x."""
-    are_barcodes = all(index[:_SAMPLED].str.contains(_BARCODE).mean() > 0.5 for index in (left, right))
-    return len(left) * len(right) / _WHITELIST if are_barcodes else 0.0
+    """How many names would be shared by chance; 0 where they are no barcodes of 10x.
+
+    Barcodes meet only among cells whose names are otherwise the same, as those of one sample or lane are.
+    """
+    if not all(index[:_SAMPLED].str.contains(_BARCODE).mean() > 0.5 for index in (left, right)):
+        return 0.0
+    others = [index.str.replace(_SEQUENCE, "", n=1, regex=True).value_counts() for index in (left, right)]
+    return float(others[0].mul(others[1], fill_value=0).sum()) / _WHITELIST
 
 
 def _no_overlap(a: str, b: str, cells: Mapping[str, pd.Index], source_name: str) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,11 +55,13 @@ class CountsAt:
         return named.get(source.name, named.get(source.kind, X))
 
 
-def unknown_modalities(layer: Layer | None, found: list[Source], source_name: str) -> list[Finding]:
-    """E007 for a modality that is named in `layer` and not there."""
+def unknown_modalities(
+    layer: Layer | None, found: list[Source], source_name: str, others: Iterable[str] = ()
+) -> list[Finding]:
+    """E007 for a modality that is named in `layer` and neither there nor among `others`."""
     if layer is None or isinstance(layer, str):
         return []
-    known = {name for source in found for name in (source.name, source.kind)}
+    known = {name for source in found for name in (source.name, source.kind)} | set(others)
     wrong = [name for name in layer if name not in known and kind_of(name) not in known]
     what = f"layer names {', '.join(wrong)}; there are {', '.join(source.name for source in found)}."
     return [Finding("E007", source_name, what, "name modalities that are there")] if wrong else []
@@ -74,7 +76,10 @@ def has_place(source: Source, place: str) -> bool:
 
 def of_raw(source: Source) -> Source:
     """The modality as `.raw` has it, with more features than X."""
-    return replace(source, adata=source.adata.raw.to_adata())
+    from anndata import AnnData
+
+    raw = source.adata.raw
+    return replace(source, adata=AnnData(in_memory(raw.X), obs=source.adata.obs.copy(), var=raw.var.copy()))
 
 
 def matrix_at(source: Source, place: str) -> Any:
@@ -117,7 +122,8 @@ def absent(source: Source, place: str) -> Finding | None:
     candidates = [name for name in raw_places(source) if name != place]
     there = f"{where} has no .raw" if place == RAW else f"layer {place!r} not in {where}.layers"
     what = f"{there} (has: {', '.join([X, *layers])})."
-    return Finding("E010", source.source_name, what, options(source, candidates[0] if candidates else X))
+    remedy = options(source, candidates[0]) if candidates else raw_remedy(source, place)
+    return Finding("E010", source.source_name, what, remedy)
 
 
 def place_name(place: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.io.batches import Batches, find_batches
-from unisono.io.counts import Reading, read_counts
+from unisono.io.counts import CountsRead, read_counts
 from unisono.io.left_out import controls, few_features, hardly_counted, of_other_types, without_repeated
 from unisono.io.naming import Source, sources
 from unisono.io.open import taken_apart
@@ -19,7 +19,7 @@ from unisono.io.pairing import disagreeing_samples, paired_names, pairing_findin
 from unisono.io.places import RAW, CountsAt, Layer, together, unknown_modalities
 from unisono.io.unmeasured import mark_training
 from unisono.messages import Finding, refuse
-from unisono.modalities import spec_of
+from unisono.modalities import registered, spec_of
 from unisono.types import Cells, Modality, View
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def inspect(data: MuData | AnnData, options: ReadOptions, source_name: str = "da
     """What can be read of the data, without raising: views of the modalities that can be used."""
     mdata, findings = taken_apart(data, source_name)
     found, noticed = sources(mdata, options.modalities, source_name, options.need)
-    findings += noticed + unknown_modalities(options.counts.layer, found, source_name)
+    others = [*mdata.mod, *registered()] if options.need < 2 else []  # one modality of a query is read at a time
+    findings += noticed + unknown_modalities(options.counts.layer, found, source_name, others)
     if any(finding.severity == "error" for finding in findings):
         return Inspection({}, tuple(findings), {}, {})
     if options.need > 1:
@@ -152,7 +153,7 @@ def _paired(found: list[Source], source_name: str) -> tuple[list[Source], list[F
     return [replace(source, paired_names=new) for source, new in zip(found, changed, strict=True)], findings
 
 
-def _view(source: Source, options: ReadOptions, batches: Batches) -> tuple[View | None, Reading, list[Finding]]:
+def _view(source: Source, options: ReadOptions, batches: Batches) -> tuple[View | None, CountsRead, list[Finding]]:
     reading = read_counts(source, options.counts)
     source = replace(reading.source, paired_names=source.paired_names)
     is_chosen, noticed = _chosen_features(source, options)

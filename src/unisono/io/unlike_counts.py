@@ -34,7 +34,8 @@ def unlike_counts(counts: sparse.csr_matrix, source: Source, place: str) -> list
 def _of_equal_depth(counts: sparse.csr_matrix) -> str | None:
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     depth = depth[depth > 0]
-    if len(depth) < _MIN_CELLS or depth.std() > _EQUAL_DEPTHS * depth.mean():
+    is_downsampled = np.ptp(depth) == 0 if len(depth) else True  # rounding leaves some difference
+    if len(depth) < _MIN_CELLS or is_downsampled or depth.std() > _EQUAL_DEPTHS * depth.mean():
         return None
     return f"all cells have the same total ({depth.mean():,.0f}), as normalised values that were rounded have"
 

@@ -88,7 +88,7 @@ class ModalitySpec:
         are_intervals: whether features are intervals of a genome, which are compared by overlap.
         likeness: share of names, 0 to 1, that look like its features; by it the modality of a table that nobody named
             is told.
-        obsm_key: keys of obsm under which files keep it beside another modality; None if they do not.
+        obsm_key: keys of obsm under which files keep it next to another modality; None if they do not.
         min_features: features below which its scale says how they compare with each other more than how much there is.
         is_control: whether a name is that of a control, which is no feature; None if there are no such names.
 

@@ -1,4 +1,4 @@
-"""What outputs carry beside values: the query's obs, the training var, and the model they come from."""
+"""What outputs carry next to values: the query's obs, the training var, and the model they come from."""
 
 from __future__ import annotations
 

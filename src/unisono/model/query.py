@@ -124,9 +124,24 @@ def query_cells(
     Raises:
         BadInput: E043 the query has none of them; or a modality cannot be read.
     """
+    return joined_by_name(query_views(mdata, preprocessors, record, source_name, options), source_name)
+
+
+def query_views(
+    mdata: MuData,
+    preprocessors: Mapping[Modality, Preprocessor],
+    record: Record,
+    source_name: str = "query",
+    options: QueryOptions | None = None,
+) -> dict[Modality, View]:
+    """Every modality of a query that the model knows, with the own names of its cells; see `query_cells`."""
     mdata, _ = taken_apart(mdata, source_name)
     there = modalities_in(mdata, record, preprocessors, source_name).values()
-    views = {m: query_view(mdata, m, preprocessors, record, source_name, options) for m in preprocessors if m in there}
+    return {m: query_view(mdata, m, preprocessors, record, source_name, options) for m in preprocessors if m in there}
+
+
+def joined_by_name(views: Mapping[Modality, View], source_name: str) -> Cells:
+    """The views as cells, by the names by which they meet, and W027 where these had to be cut."""
     names, findings = paired_names({m: pd.Index(view.cells, dtype=object) for m, view in views.items()}, source_name)
     warn(findings)
     return Cells({m: replace(view, cells=names[m].to_numpy(dtype=str)) for m, view in views.items()})

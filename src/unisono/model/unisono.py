@@ -30,12 +30,14 @@ from unisono.model.query import (
     QueryOptions,
     as_one_batch,
     infer_modality,
+    joined_by_name,
     labels_if_any,
     labels_within,
     modalities_in,
     part_of,
     query_cells,
     query_view,
+    query_views,
     require_modality,
     validate_via,
     without_group,
@@ -213,10 +215,10 @@ class Unisono:
                 column is missing or lacks values.
         """
         options = QueryOptions(layer=layer, round_counts=round_counts)
-        known = query_cells(cells, self.fitted.preprocessors, self.record, "cells", options)
-        groups = None
+        views = query_views(cells, self.fitted.preprocessors, self.record, "cells", options)
+        known = joined_by_name(views, "cells")
         if by is not None:
-            groups = {m: labels_within(cells, known.views[m], by, self.record, "cells", "by") for m in known.views}
+            groups = {m: labels_within(cells, view, by, self.record, "cells", "by") for m, view in views.items()}
         else:
             groups = {m: view.batch for m, view in known.views.items()}
         intervals = fit_intervals(self.fitted.predictor, known, self.config, groups=groups, by=by)

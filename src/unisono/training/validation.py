@@ -22,6 +22,8 @@ from unisono.types import Cells, MeasuredFeatures, Modality, Pair, View
 
 _BEYOND = 3.0
 """Standard deviations beyond which a score is no chance."""
+_MIN_TOLD = 10
+"""Validation cells below which chance and success look alike."""
 _PERMUTATIONS = 30
 _PERMUTED_CELLS = 500
 _FEW = 50
@@ -140,12 +142,15 @@ class Validation:
         """W059 where prediction or matching of these cells is no better than by chance.
 
         By chance pairs are permuted: a score within three standard deviations of their mean says nothing, since the
-        best epoch was selected by it.
+        best epoch was selected by it. Of fewer than ten cells nothing is said.
         """
         scores, n_cells = self.scores(predictor), len(self.cells.names)
-        limits = ValidationScores(self._chance_correlation(predictor, seed), 0.5 - _BEYOND / np.sqrt(12 * n_cells))
+        n_ranked = sum(len(self.cells.paired(a, b)[0]) for a, b in combinations(self.codes, 2))
+        if n_cells < _MIN_TOLD or not n_ranked:
+            return []
+        limits = ValidationScores(self._chance_correlation(predictor, seed), 0.5 - _BEYOND / np.sqrt(12 * n_ranked))
         verdicts = []
-        if scores.correlation < limits.correlation:
+        if self._directions() and scores.correlation <= limits.correlation:
             verdicts.append(
                 f"predicted with correlation {scores.correlation:.3f} (by chance below {limits.correlation:.3f})"
             )

@@ -77,7 +77,7 @@ def _triple(folder: Path) -> _Triple:
     (name, prefix), *_ = matrices.items()
     found = {}
     for kind, names in (("barcodes", _BARCODES), ("features", _FEATURES)):
-        path = _beside(files, prefix, names)
+        path = _next_to(files, prefix, names)
         if path is None:
             what = f"has {name} and no {prefix}{kind}.tsv (holds {', '.join(list(files)[:5])})."
             raise bad_input("E002", str(folder), what, "copy all three files of the matrix")
@@ -85,7 +85,7 @@ def _triple(folder: Path) -> _Triple:
     return _Triple(prefix, files[name], found["barcodes"], found["features"])
 
 
-def _beside(files: dict[str, Path], prefix: str, names: tuple[str, ...]) -> Path | None:
+def _next_to(files: dict[str, Path], prefix: str, names: tuple[str, ...]) -> Path | None:
     candidates = (f"{prefix}{name}{end}" for name in names for end in ("", ".gz"))
     return next((files[name] for name in candidates if name in files), None)
 
@@ -148,7 +148,7 @@ def _apart(matrix: sparse.csr_matrix, triple: _Triple, barcodes: list[str], feat
 
 
 def _var(triple: _Triple, lines: list[str]) -> pd.DataFrame:
-    """Names, and in `gene_ids` and `feature_types` what the columns beside them say."""
+    """Names, and in `gene_ids` and `feature_types` what the columns next to them say."""
     rows = [line.split("\t") for line in lines]
     if "peaks.bed" in triple.features.name:
         names = [f"{row[0]}:{row[1]}-{row[2]}" if len(row) > 2 else row[0] for row in rows]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 _BARCODE = re.compile(r"(?:^|[^A-Za-z0-9])[ACGTN]{8,}(?:$|[^A-Za-z0-9])")
-_MOST = 0.5
+_MIN_SHARE = 0.5
 _SEPARATORS = ("\t", ",", ";", " ")
 
 
@@ -45,7 +45,7 @@ def read_table(path: Path) -> AnnData:
         what = f"is no table of counts ({' '.join(str(error).split())[:100]})."
         raise bad_input("E002", str(path), what, "give names in the first row and column, and numbers") from error
     names = table.index.astype(str), table.columns.astype(str)
-    are_cells = [_share_of_barcodes(side) > _MOST for side in names]
+    are_cells = [_share_of_barcodes(side) > _MIN_SHARE for side in names]
     if are_cells == [True, False]:
         rows, columns, matrix = names[0], names[1], sparse.csr_matrix(values)
     elif are_cells == [False, True]:
