@@ -85,7 +85,8 @@ def _of_column(model: Unisono, test: MuData, cells: Cells, column: str) -> dict[
     """Name of a cell → its value, from every modality that has the column."""
     found: dict[str, str] = {}
     for modality in reversed(cells.modalities):
-        values = column_of(tables_of(test, modality, model.record), column, cells.views[modality].cells)
+        names = cells.views[modality].cells
+        values = column_of(tables_of(test, modality, model.record, names), column, names)
         if values is not None:
             known = values.dropna()
             found |= dict(zip(known.index.astype(str), known.astype(str), strict=True))

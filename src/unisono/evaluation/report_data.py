@@ -102,7 +102,7 @@ def labels_of(mdata: MuData, cells: Cells, record: Record) -> dict[str, dict[Mod
     A column is looked up in the modality's own obs first, then in that of the MuData. Those of text, categories, truth
     values or whole numbers are taken if they have 2 to 60 values: the batch first, then what sounds like a cell type.
     """
-    tables = {m: tables_of(mdata, m, record) for m in cells.modalities}
+    tables = {m: tables_of(mdata, m, record, cells.views[m].cells) for m in cells.modalities}
     names = dict.fromkeys(str(name) for group in tables.values() for table in group for name in table)
     own = {f"{name}:" for name in mdata.mod}
     plain = [name for name in names if not any(name.startswith(prefix) for prefix in own)]

@@ -45,7 +45,7 @@ def paired_names(cells: Mapping[str, pd.Index], source_name: str) -> tuple[dict[
     names = list(cells)
     if len(names) < 2 or not all(index.is_unique for index in cells.values()) or _shares(cells):
         return dict(cells), []
-    for change in (_without_modality, _without_library, _without_both):
+    for change in _CUTS:
         cut = {name: change(name, cells[name]) for name in names}
         if all(index.is_unique for index in cut.values()) and _shares(cut):
             changed = [name for name in names if not cut[name].equals(cells[name])]
@@ -77,6 +77,15 @@ def _without_library(name: str, cells: pd.Index) -> pd.Index:
 
 def _without_both(name: str, cells: pd.Index) -> pd.Index:
     return _without_library(name, _without_modality(name, cells))
+
+
+_CUTS = (_without_modality, _without_library, _without_both)
+
+
+def names_that_hold(cells: pd.Index, name: str, own: pd.Index) -> pd.Index:
+    """The own names of a modality's cells, or what is left of them when they are cut so that `cells` are among them."""
+    candidates = (own, *(change(name, own) for change in _CUTS))
+    return next((index for index in candidates if cells.isin(index).all()), own)
 
 
 def pairing_findings(cells: Mapping[str, pd.Index], source_name: str) -> list[Finding]:

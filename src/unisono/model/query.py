@@ -15,7 +15,7 @@ from unisono.io.batches import as_text
 from unisono.io.coverage import coverage_of, tolerated
 from unisono.io.naming import did_you_mean, kind_of
 from unisono.io.open import taken_apart
-from unisono.io.pairing import paired_names
+from unisono.io.pairing import names_that_hold, paired_names
 from unisono.io.places import CountsAt, Layer
 from unisono.io.read import ReadOptions, inspect
 from unisono.io.unmeasured import mark_query
@@ -309,8 +309,18 @@ def labels_if_any(
     return np.asarray(as_text(values).fillna(""), dtype=str)
 
 
-def tables_of(data: MuData | AnnData, modality: Modality, record: Record) -> list[pd.DataFrame]:
-    """The obs tables that hold cells of the modality, its own first."""
+def tables_of(
+    data: MuData | AnnData, modality: Modality, record: Record, cells: NDArray[np.str_] | None = None
+) -> list[pd.DataFrame]:
+    """The obs tables that hold cells of the modality, its own first; named as `cells` are where these were cut."""
+    tables = _tables_of(data, modality, record)
+    if cells is None:
+        return tables
+    wanted = pd.Index(cells)
+    return [table.set_axis(names_that_hold(wanted, modality, table.index), axis=0) for table in tables]
+
+
+def _tables_of(data: MuData | AnnData, modality: Modality, record: Record) -> list[pd.DataFrame]:
     if not hasattr(data, "mod"):
         return [data.obs]
     own = [name for name, kind in kinds(data, record).items() if kind == modality]
