@@ -18,6 +18,7 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 from unisono.io.open import open_data
+from unisono.io.places import CountsAt
 from unisono.io.read import ReadOptions, inspect
 from unisono.messages import BadInput, InputWarning
 from unisono.reading import read
@@ -451,3 +452,15 @@ def test_an_old_or_new_anndata_attribute_makes_no_difference(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", anndata.OldFormatWarning)
         np.testing.assert_array_equal(read(tmp_path / "x.h5ad")["rna"].X.toarray(), RNA)
+
+
+def test_raw_counts_stay_with_the_part_they_are_of(tmp_path):
+    whole = mixed()
+    whole.raw = whole.copy()
+    whole.X = whole.X.multiply(0.3).tocsr()
+    whole = whole[:, [*range(4), *range(GENES, GENES + PROTEINS)]].copy()
+    whole.write_h5ad(tmp_path / "x.h5ad")
+    cells = inspect(open_data(tmp_path / "x.h5ad")[0], ReadOptions(counts=CountsAt(".raw"), need=2), "x").cells
+    np.testing.assert_array_equal(cells.views["rna"].counts.toarray(), RNA)
+    np.testing.assert_array_equal(cells.views["adt"].counts.toarray(), ADT)
+    assert cells.views["adt"].features.tolist() == NAMES[GENES:]

@@ -12,6 +12,7 @@ from model_fixtures import PAIRS, changed, counts, late_model, noticed, rebuilt,
 from scipy.stats import spearmanr
 
 from unisono.matching import mean_potential
+from unisono.messages import BadInput
 from unisono.metrics import foscttm_of_scores
 from unisono.model.query import query_view
 from unisono.preprocessing.moment_alignment import fit_moment_alignment
@@ -169,3 +170,10 @@ def test_an_embedding_does_not_depend_on_the_company():
     few = small_model().embed(take(test_cells(), slice(9, 30)))
     together = small_model().embed(test_cells())
     np.testing.assert_allclose(vectors(few, "adt"), vectors(together, "adt")[9:30], atol=1e-5)
+
+
+def test_one_table_is_refused_and_not_changed():
+    rna = test_cells()["rna"]
+    with pytest.raises(BadInput, match="E006 embed: one AnnData, not a MuData"):
+        small_model().embed(rna)
+    assert "X_unisono" not in rna.obsm

@@ -81,11 +81,21 @@ def _by_feature_type(adata: AnnData, source_name: str) -> tuple[dict[Modality, A
 
 
 def _columns(adata: AnnData, is_chosen: NDArray[np.bool_]) -> AnnData:
-    """Some of the features, with what else is known of the cells; `.raw` is of all features and stays behind."""
+    """Some of the features, with what else is known of the cells; of `.raw` those of the same names and types."""
     part = adata[:, is_chosen].copy()
-    part.raw = None
+    part.raw = None if adata.raw is None else _raw_of(adata, set(adata.var_names[~is_chosen]))
     part.obsm.clear()
     return part
+
+
+def _raw_of(adata: AnnData, others: set[str]) -> AnnData | None:
+    """`.raw` without the features of other parts, by their types where `.raw` has these, else by their names."""
+    raw = adata.raw.to_adata()
+    kinds = feature_kinds(raw.var)
+    own = next((name for name in adata.var_names if name not in others), None)
+    if kinds is None or own is None or own not in raw.var_names:
+        return raw[:, ~raw.var_names.isin(list(others))].copy()
+    return raw[:, kinds == kinds[raw.var_names.get_loc(own)]].copy()
 
 
 def _picked(

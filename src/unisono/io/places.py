@@ -138,10 +138,14 @@ def options(source: Source, place: str) -> str:
 
 def together(findings: list[Finding], found: list[Source], at: CountsAt) -> list[Finding]:
     """The findings with remedies that name the place of every modality, as one option has to."""
-    named = {source.name: _likeliest(source, at) for source in found}
-    alone = {_said({name: place}): _said(named) for name, place in named.items()}
-    if set(named.values()) == {X} or len(named) < 2:
+    if len(found) < 2:
         return findings
+    named = {source.name: _likeliest(source, at) for source in found}
+    alone = {
+        _said({source.name: place}): _said(named | {source.name: place})
+        for source in found
+        for place in {*raw_places(source), named[source.name]}
+    }
     return [replace(each, remedy=_replaced(each.remedy, alone)) for each in findings]
 
 

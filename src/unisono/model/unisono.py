@@ -402,8 +402,11 @@ class Unisono:
         so is their novelty. Novelty and the arguments are as in `predict`.
 
         Raises:
-            BadInput: a modality cannot be read by this model, or none is there.
+            BadInput: a modality cannot be read by this model, or none is there; E006 no MuData.
         """
+        if not hasattr(mdata, "mod"):
+            what = f"one {type(mdata).__name__}, not a MuData, whose modalities are written into."
+            raise bad_input("E006", "embed", what, 'pass MuData({"rna": adata})')
         options = QueryOptions(force, layer, round_counts)
         for name, modality in modalities_in(mdata, self.record, self.fitted.preprocessors).items():
             view = query_view(mdata, modality, self.fitted.preprocessors, self.record, options=options)
