@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from unisono.api import fit
 from unisono.config import FitConfig
 from unisono.datasets import simulate
-from unisono.evaluation.scores import Scores
+from unisono.evaluation.score_table import Scores
 from unisono.inference.predictor import Predictor
 from unisono.messages import InputWarning
 from unisono.model.unisono import Unisono

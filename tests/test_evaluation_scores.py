@@ -29,7 +29,8 @@ from sklearn.linear_model import RidgeCV
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from unisono import metrics
-from unisono.evaluation.scores import Score, Scores, evaluate
+from unisono.evaluation.score_table import Score, Scores
+from unisono.evaluation.scores import evaluate
 from unisono.inference.fitted_model import FittedModel
 from unisono.messages import InputWarning
 from unisono.model import unisono as model_room

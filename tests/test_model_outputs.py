@@ -174,3 +174,15 @@ def test_the_line_of_a_fit_names_the_layer_of_its_counts(capsys):
         warnings.simplefilter("error")
         un.fit(mdata, config=tiny(max_epochs=0), device="cpu", layer={"rna": "counts"}, progress=True)
     assert "rna 60 genes (counts), adt 8 proteins, 1 batch, " in capsys.readouterr().err
+
+
+def test_scores_and_checks_print_what_is_asked_first():
+    scores = un.evaluate(small_model(), test_cells())
+    lines = repr(scores).splitlines()
+    assert len(lines) == 1 + 2 + 6 + 3
+    assert f"{scores.value('rna', 'adt', 'pearson'):.3f}" in next(
+        line for line in lines if line.startswith("rna -> adt")
+    )
+    text = repr(un.check(training(), batch_key="batch"))
+    assert text.splitlines()[0] == "usable"
+    assert "I029 data: batch found in" in text

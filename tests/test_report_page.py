@@ -16,7 +16,7 @@ import torch
 from report_fixtures import HOSTILE, PROBES, report
 
 from unisono import palette
-from unisono.evaluation.scores import Scores
+from unisono.evaluation.score_table import Scores
 from unisono.messages import BadInput
 from unisono.metrics import Curve
 from unisono.modalities import spec_of

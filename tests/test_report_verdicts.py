@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from report_fixtures import PROBES, report
 
-from unisono.evaluation.scores import Scores
+from unisono.evaluation.score_table import Scores
 from unisono.messages import Finding
 from unisono.metrics import Curve
 from unisono.report import verdicts

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from unisono.api import fit, load
     from unisono.config import FitConfig
     from unisono.evaluation.disentanglement import disentanglement
-    from unisono.evaluation.scores import Scores, evaluate
+    from unisono.evaluation.score_table import Scores
+    from unisono.evaluation.scores import evaluate
     from unisono.io.fingerprint import fingerprint
     from unisono.io.matching import Matching
     from unisono.messages import BadInput, InputWarning
@@ -53,7 +54,7 @@ _HOMES = {
     "FitConfig": "unisono.config",
     "InputWarning": "unisono.messages",
     "Matching": "unisono.io.matching",
-    "Scores": "unisono.evaluation.scores",
+    "Scores": "unisono.evaluation.score_table",
     "Unisono": "unisono.model.unisono",
     "View": "unisono.types",
     "check": "unisono.reading",

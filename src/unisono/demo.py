@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from unisono.api import fit
 from unisono.config import FitConfig
-from unisono.evaluation.scores import Scores, evaluate
+from unisono.evaluation.score_table import Scores
+from unisono.evaluation.scores import evaluate
 from unisono.io.open import open_data
 from unisono.io.tables import write_prediction
 from unisono.io.write import write_json

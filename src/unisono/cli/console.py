@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unisono.messages import InputWarning
 
 if TYPE_CHECKING:
-    from unisono.evaluation.scores import Score, Scores
+    from unisono.evaluation.score_table import Scores
 
 PIPED_WIDTH = 180
 """Columns of a wide table where the output is no terminal."""
@@ -42,50 +42,10 @@ def print_table(rows: list[tuple[str, ...]], title: str | None = None, width: in
 
 def print_scores(scores: Scores) -> None:
     """Print a line for each direction and each pair, with what chance would get; the rest is in metrics.json."""
-    for line in score_lines(scores):
+    from unisono.evaluation.score_table import headlines
+
+    for line in headlines(scores):
         print(line)  # noqa: T201
-
-
-def score_lines(scores: Scores) -> list[str]:
-    """The headline figures in lines of at most 80 columns: nine and two heads of three modalities."""
-    tables: list[list[list[str]]] = []
-    for task, names, metrics in _HEADLINES:
-        pairs = dict.fromkeys((row.source, row.target) for row in scores.rows if row.task == task)
-        head = [name.replace(_LABEL, f"same {scores.label_key}"[:20]) for name in names]
-        rows = [
-            [f"{a} {_TIES[task]} {b}", *(_figure(scores.get(a, b, metric)) for metric in metrics)] for a, b in pairs
-        ]
-        if rows:
-            tables.append([head, *rows])
-    width = max((len(row[0]) for rows in tables for row in rows), default=0)
-    return [line for rows in tables for line in _aligned(rows, width)]
-
-
-_LABEL = "same label"
-_TIES = {"prediction": "->", "matching": "~"}
-_HEADLINES = (
-    ("prediction", ("prediction (chance)", "correlation", "ridge, same codes"), ("pearson", "ridge_pearson")),
-    (
-        "matching",
-        ("matching (chance)", "FOSCTTM", "among first 10", _LABEL),
-        ("foscttm", "recall_at_10", "label_transfer_accuracy"),
-    ),
-)
-
-
-def _figure(score: Score | None) -> str:
-    """A value and its chance level, "" where there is none."""
-    if score is None:
-        return ""
-    return f"{score.value:.3f}" if score.chance is None else f"{score.value:.3f} ({score.chance:.2g})"
-
-
-def _aligned(rows: list[list[str]], width: int) -> list[str]:
-    """The rows as lines, the first column of so many letters, without columns that have nothing but a head."""
-    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
-    widths = [width, *(max(map(len, column)) for column in columns[1:])]
-    lines = zip(*columns, strict=True)
-    return ["  ".join(text.ljust(n) for text, n in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def command_line() -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from unisono.evaluation.disentanglement import Disentanglement
-    from unisono.evaluation.scores import Scores
+    from unisono.evaluation.score_table import Scores
     from unisono.model.unisono import Unisono
 
 PAGE = "report.html"

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
-from unisono.evaluation.scores import Scores
+from unisono.evaluation.score_table import Scores
 from unisono.inference.record import Record
 from unisono.messages import Finding
 from unisono.metrics import Curve

@@ -1,18 +1,15 @@
-"""Scores: one tidy table of how well a model predicts and matches test cells, and `evaluate`, which fills it."""
+"""Evaluate: what predict and match return for test cells, scored and told apart from chance, as one table."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from unisono.evaluation.labels import CellLabels, cell_labels
 from unisono.evaluation.outputs import Matched, Predicted, blocks, matchings, predictions
+from unisono.evaluation.score_table import Score, Scores
 from unisono.inference.fitted_model import FittedModel
 from unisono.io.fingerprint import fingerprint
 from unisono.io.places import Layer
@@ -35,107 +32,6 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 _RIDGE = "ridge_"
-
-
-@final
-@dataclass(frozen=True)
-class Score:
-    """One metric of one prediction or matching.
-
-    Attributes:
-        task: "prediction" or "matching".
-        source: modality predicted from, or that of the left cells.
-        target: modality predicted, or that of the right cells.
-        within: obs column of the groups inside which cells were matched, as `match` takes it; None for all cells.
-        depth: whether the match used the agreement of total counts, as `match` takes it.
-        metric: such as "pearson" or "foscttm"; see `unisono.metrics`.
-        value: NaN where the cells leave the metric undefined.
-        chance: value of an output that looks at no cell: the mean profile, or every right cell alike; None if unknown.
-    """
-
-    task: Literal["prediction", "matching"]
-    source: Modality
-    target: Modality
-    within: str | None
-    depth: bool
-    metric: str
-    value: float
-    chance: float | None
-
-    @property
-    def key(self) -> tuple[Modality, Modality, str, str | None, bool]:
-        """What tells it from the other scores of a table."""
-        return self.source, self.target, self.metric, self.within, self.depth
-
-    @property
-    def name(self) -> str:
-        """In one string: `rna->adt pearson`, `rna~adt recall@10 with depth within batch`."""
-        tie = "->" if self.task == "prediction" else "~"
-        words = self.metric.replace("_at_", "@").replace("one_to_one", "one-to-one").replace("_", " ")
-        settings = ["with depth"] * self.depth + ["within batch"] * (self.within is not None)
-        return " ".join([f"{self.source}{tie}{self.target}", words, *settings])
-
-
-@final
-@dataclass(frozen=True)
-class Scores:
-    """All scores of a model on some test cells, one row per score.
-
-    Attributes:
-        rows: the scores.
-        label_key: obs column of the labels that matched cells were compared by; None where there was none.
-
-    Raises:
-        ValueError: two rows differ in nothing but their values.
-    """
-
-    rows: tuple[Score, ...]
-    label_key: str | None = None
-
-    def __post_init__(self) -> None:
-        repeated = [key for key, n_rows in Counter(row.key for row in self.rows).items() if n_rows > 1]
-        if repeated:
-            raise ValueError(f"{len(repeated)} scores stand in several rows (first: {repeated[0]})")
-
-    def get(
-        self, source: Modality, target: Modality, metric: str, *, within: str | None = None, depth: bool = False
-    ) -> Score | None:
-        """The row of a metric; None where there is none."""
-        key = (source, target, metric, within, depth)
-        return next((row for row in self.rows if row.key == key), None)
-
-    def value(
-        self, source: Modality, target: Modality, metric: str, *, within: str | None = None, depth: bool = False
-    ) -> float:
-        """The value of a metric.
-
-        Raises:
-            KeyError: there is no such row.
-        """
-        row = self.get(source, target, metric, within=within, depth=depth)
-        if row is None:
-            raise KeyError(f"no {metric} of {source} and {target} with within={within!r}, depth={depth}")
-        return row.value
-
-    def to_frame(self) -> pd.DataFrame:
-        """The table: columns task, source, target, within, depth, metric, value and chance (NaN if unknown)."""
-        frame = pd.DataFrame([asdict(row) for row in self.rows])
-        return frame.astype({"value": float, "chance": float})
-
-    def named(self) -> dict[str, float | None]:
-        """Name of each score → its value, None where it is no finite number; as metrics.json has them."""
-        return {row.name: row.value if isfinite(row.value) else None for row in self.rows}
-
-    def to_dict(self) -> dict[str, list[dict[str, Any]]]:
-        """For JSON: "prediction" and "matching" → rows of source, target, within, depth, metric, value and chance.
-
-        What is not a finite number is None.
-        """
-        found: dict[str, list[dict[str, Any]]] = {"prediction": [], "matching": []}
-        for row in self.rows:
-            plain = asdict(row) | {"value": row.value if isfinite(row.value) else None}
-            found[plain.pop("task")].append(plain)
-        return found
 
 
 def evaluate(

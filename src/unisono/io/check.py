@@ -32,7 +32,7 @@ class ModalityRow:
     batches: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckReport:
     """What a pass over the data found; findings are those that reading for use would raise or return."""
 
@@ -43,6 +43,10 @@ class CheckReport:
     @property
     def is_usable(self) -> bool:
         return not any(finding.severity == "error" for finding in self.findings)
+
+    def __repr__(self) -> str:
+        rows = ["  ".join(row) for row in self.rows]
+        return "\n".join(["usable" if self.is_usable else "not usable", *rows, *map(str, self.findings)])
 
     @property
     def rows(self) -> list[tuple[str, ...]]:

@@ -125,7 +125,7 @@ class Matching:
             rows.append(
                 ("confidence", f"mean {posterior.confidence.mean():.3f}, median {np.median(posterior.confidence):.3f}")
             )
-        first = self.pairs.head(2)
+        first = self.pairs.drop_duplicates("left").head(2)
         pairs = (f"{row.left} → {row.right} ({row.probability:.2f})" for row in first.itertuples())
         return [*rows, ("pairs", ", ".join(pairs) or "none")]
 

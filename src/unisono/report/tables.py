@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unisono.evaluation.report_data import Direction, EvaluationReport, Pairing
-from unisono.evaluation.scores import Score
+from unisono.evaluation.score_table import Score
 from unisono.modalities import spec_of
 from unisono.report import words
 from unisono.report.words import Meaning

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unisono.evaluation.report_data import Direction, EvaluationReport, Pairing
-from unisono.evaluation.scores import Score
+from unisono.evaluation.score_table import Score
 from unisono.messages import Severity
 from unisono.metrics import wilson
 from unisono.report import words
