@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Shaped
 from numpy.typing import NDArray
 
-from unisono.config import FitConfig
+from unisono.config import FitConfig, PreprocessingConfig
 from unisono.preprocessing.align import Alignment
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.types import Modality, View
@@ -160,7 +160,7 @@ class Standardisation:
         batch: Shaped[np.ndarray, " cell"],
         log_depth: Float64[np.ndarray, " cell"],
         prior_cells: float,
-        full_composition: float,
+        full_composition: float = PreprocessingConfig().full_composition,
     ) -> Standardisation:
         """Statistics of the codes of training cells; arguments as of the attributes."""
         mean = codes.mean(axis=0, dtype=np.float64)
