@@ -49,7 +49,10 @@ class Split:
 
     def take(self, mdata: MuData) -> tuple[MuData, MuData]:
         """Copies of the training and the test cells."""
-        return mdata[self.training].copy(), mdata[self.test].copy()
+        import mudata
+
+        with mudata.set_options(pull_on_update=False):
+            return mdata[self.training].copy(), mdata[self.test].copy()
 
 
 def random_split(
