@@ -62,18 +62,28 @@ def test_sparse_counts_without_a_value_above_1_are_counts():
 def test_rounded_normalised_counts_are_told_by_their_totals(depth, dtype):
     what = only(found(np.rint(to_depth(depth)).astype(dtype)), "W012").what
     total = np.rint(to_depth(depth)).sum(axis=1).mean()
-    assert f"all cells have the same total ({total:,.0f}), as normalised values" in what
+    assert f"all cells have nearly the same total ({total:,.0f}), as values that were normalised" in what
 
 
 def test_truncated_counts_per_million_are_told_too():
-    assert "all cells have the same total" in only(found(to_depth(1e6).astype(np.int32)), "W012").what
+    assert "all cells have nearly the same total" in only(found(to_depth(1e6).astype(np.int32)), "W012").what
 
 
-def test_counts_downsampled_to_one_depth_are_counts():
+def test_one_depth_of_all_cells_is_told_even_where_it_is_exact():
     rng, depth = np.random.default_rng(5), GENES.sum(axis=1).min()
     values = np.array([rng.multivariate_hypergeometric(cell, depth) for cell in GENES])
     assert len(set(values.sum(axis=1))) == 1
-    assert "W012" not in codes(found(values))
+    what = only(found(values), "W012").what
+    assert f"all cells have the same total ({depth:,}), " in what
+    assert "or counts thinned to one depth" in what
+
+
+@pytest.mark.parametrize(("kept", "is_told"), [(0.97, True), (0.3, False)])
+def test_totals_that_vary_by_a_hundredth_are_told_and_those_of_thinned_counts_are_not(kept, is_told):
+    values = np.random.default_rng(7).binomial(to_depth(1e4).astype(int) if is_told else GENES, kept)
+    deviation = values.sum(axis=1).std() / values.sum(axis=1).mean()
+    assert (deviation < 0.03) == is_told
+    assert ("W012" in codes(found(values))) == is_told
 
 
 def test_counts_downsampled_to_a_share_are_counts():

@@ -13,8 +13,8 @@ from unisono.messages import Finding
 from unisono.modalities import spec_of
 
 _MIN_CELLS = 20
-_EQUAL_DEPTHS = 2e-3
-"""Deviation of the depths of cells, relative to their mean, below which they are one."""
+_EQUAL_DEPTHS = 0.03
+"""Deviation of the depths of cells, relative to their mean, below which they are one; of raw counts it exceeds 0.2."""
 _ABOVE_ONE = 30.0
 """Values above 1 that chance must give before their absence says anything."""
 
@@ -34,10 +34,10 @@ def unlike_counts(counts: sparse.csr_matrix, source: Source, place: str) -> list
 def _of_equal_depth(counts: sparse.csr_matrix) -> str | None:
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     depth = depth[depth > 0]
-    is_downsampled = np.ptp(depth) == 0 if len(depth) else True  # rounding leaves some difference
-    if len(depth) < _MIN_CELLS or is_downsampled or depth.std() > _EQUAL_DEPTHS * depth.mean():
+    if len(depth) < _MIN_CELLS or depth.std() > _EQUAL_DEPTHS * depth.mean():
         return None
-    return f"all cells have the same total ({depth.mean():,.0f}), as normalised values that were rounded have"
+    total = f"{'the same' if np.ptp(depth) == 0 else 'nearly the same'} total ({depth.mean():,.0f})"
+    return f"all cells have {total}, as values that were normalised and rounded have, or counts thinned to one depth"
 
 
 def _of_ones(counts: sparse.csr_matrix) -> str | None:
