@@ -9,8 +9,8 @@ import pytest
 from io_fixtures import codes, counts, mu, only, two
 from model_fixtures import rebuilt, small_model, test_cells
 
-from unisono.io.check import CheckReport
-from unisono.io.check import check as look
+from unisono.io.checks.report import CheckReport
+from unisono.io.checks.report import check as look
 from unisono.io.read import ReadOptions
 from unisono.messages import Finding
 

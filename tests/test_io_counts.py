@@ -12,7 +12,7 @@ from anndata import AnnData
 from io_fixtures import codes, counts, findings_of, mu, only, table, two
 from scipy import sparse
 
-from unisono.io.counts import read_counts
+from unisono.io.checks.counts import read_counts
 from unisono.io.naming import Source
 from unisono.io.places import CountsAt, in_memory
 from unisono.io.read import cells_from_mudata

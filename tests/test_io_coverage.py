@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from io_fixtures import codes, only
 
-from unisono.io.coverage import coverage_of_names, tolerated
+from unisono.io.checks.coverage import coverage_of_names, tolerated
 from unisono.modalities import Known
 
 GENES = [f"g{i}" for i in range(11)]

@@ -8,8 +8,8 @@ import pytest
 from anndata import AnnData
 from io_fixtures import codes, findings_of, mu, only, table, two
 
+from unisono.io.checks.pairing import disagreeing_samples, paired_names, pairing_findings
 from unisono.io.naming import Source
-from unisono.io.pairing import disagreeing_samples, paired_names, pairing_findings
 from unisono.io.read import cells_from_mudata
 
 

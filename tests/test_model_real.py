@@ -8,7 +8,6 @@ from io_fixtures import real
 
 import unisono as un
 from unisono.features.peaks import parse_peaks
-from unisono.io.check import check
 from unisono.metrics import foscttm
 from unisono.model.query import query_view
 from unisono.reading import read
@@ -35,7 +34,7 @@ def test_a_model_of_one_panel_reads_another_laboratorys_without_renaming():
     """224 proteins spelt `cd3.1` are fitted; 14 spelt `CD3` are asked for, of other donors and other genes."""
     model = un.fit(read(real("pbmc_panel224_cite.h5mu")), batch_key="batch", preset="fast", device="cpu")
     query = read(real("pbmc10k_cite.h5mu"))[:1000].copy()
-    report = check(query, preprocessors=model.fitted.preprocessors)
+    report = un.check(query, model)
     covered = {one.modality: one for one in report.coverage}
     assert report.is_usable
     assert (covered["adt"].found, covered["adt"].mapped["cd3.1"], covered["adt"].mapped["cd279"]) == (14, "CD3", "PD-1")

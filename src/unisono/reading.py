@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unisono.config import FitConfig
-from unisono.io.check import CheckReport
-from unisono.io.check import check as check_data
+from unisono.io.checks.report import CheckReport
+from unisono.io.checks.report import check as check_data
 from unisono.io.open import open_data, taken_apart
 from unisono.io.places import CountsAt, Layer
 from unisono.io.read import ReadOptions, inspect

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unisono.io.batches import find_batches
+from unisono.io.checks.batches import find_batches
 from unisono.io.naming import sources
 from unisono.messages import bad_input, refuse
 

@@ -14,7 +14,7 @@ from unisono.evaluation.outputs import Matched, Predicted, matchings, prediction
 from unisono.evaluation.report_data import Direction, EvaluationReport, Numbers, Pairing, Sample, sampled, space_of
 from unisono.evaluation.score_table import Score
 from unisono.evaluation.scores import details_of, matching_rows, prediction_rows, read_test, table_of
-from unisono.io.check import check
+from unisono.io.checks.report import check
 from unisono.io.fingerprint import fingerprint
 from unisono.io.places import Layer
 from unisono.messages import Finding

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unisono.io.batches import Batches, find_batches
-from unisono.io.counts import CountsRead, read_counts
-from unisono.io.left_out import controls, few_features, hardly_counted, of_other_types, without_repeated
+from unisono.io.checks.batches import Batches, find_batches
+from unisono.io.checks.counts import CountsRead, read_counts
+from unisono.io.checks.left_out import controls, few_features, hardly_counted, of_other_types, without_repeated
+from unisono.io.checks.pairing import disagreeing_samples, paired_names, pairing_findings
+from unisono.io.checks.unmeasured import mark_training
 from unisono.io.naming import Source, sources
 from unisono.io.open import taken_apart
-from unisono.io.pairing import disagreeing_samples, paired_names, pairing_findings
 from unisono.io.places import RAW, CountsAt, Layer, together, unknown_modalities
-from unisono.io.unmeasured import mark_training
 from unisono.messages import Finding, refuse
 from unisono.modalities import registered, spec_of
 from unisono.types import Cells, Modality, View

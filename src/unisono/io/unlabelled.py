@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.io.unmeasured import mark_unlabelled
+from unisono.io.checks.unmeasured import mark_unlabelled
 from unisono.messages import bad_input, warn
 from unisono.modalities import Known
 from unisono.preprocessing.align import align, aligned_counts

@@ -11,14 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.inference.record import Record
-from unisono.io.batches import as_text
-from unisono.io.coverage import coverage_of, tolerated
+from unisono.io.checks.batches import as_text
+from unisono.io.checks.coverage import coverage_of, tolerated
+from unisono.io.checks.pairing import names_that_hold, paired_names
+from unisono.io.checks.unmeasured import mark_query
 from unisono.io.naming import did_you_mean, kind_of
 from unisono.io.open import taken_apart
-from unisono.io.pairing import names_that_hold, paired_names
 from unisono.io.places import CountsAt, Layer
 from unisono.io.read import ReadOptions, inspect
-from unisono.io.unmeasured import mark_query
 from unisono.messages import BadInput, Finding, bad_input, warn
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Cells, Modality, View

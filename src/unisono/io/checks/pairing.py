@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import pdtrc
 
-from unisono.io.batches import as_text
+from unisono.io.checks.batches import as_text
 from unisono.io.naming import Source, alias_pattern
 from unisono.messages import Finding
 

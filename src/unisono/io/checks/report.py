@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unisono.io.coverage import Coverage, coverage_of
+from unisono.io.checks.coverage import Coverage, coverage_of
+from unisono.io.checks.unmeasured import mark_query
 from unisono.io.read import Inspection, ReadOptions, inspect
-from unisono.io.unmeasured import mark_query
 from unisono.messages import Finding
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Cells, Modality, View

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from unisono.io.checks.unlike_counts import unlike_counts
 from unisono.io.naming import Source
 from unisono.io.places import (
     LARGEST_COUNT,
@@ -26,7 +27,6 @@ from unisono.io.places import (
     place_name,
     raw_remedy,
 )
-from unisono.io.unlike_counts import unlike_counts
 from unisono.messages import Finding
 
 _NORMALISED_MAX = 20.0

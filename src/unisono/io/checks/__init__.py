@@ -1,0 +1,1 @@
+"""Checks: one file for each question that is asked of data before they are used; each answers with findings."""
