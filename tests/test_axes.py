@@ -29,8 +29,8 @@ CALLS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
     ),
     "thinning": (lambda: thin(COUNTS, np.full(7, 0.5), RNG), lambda: thin(COUNTS, np.full((7, 1), 0.5), RNG)),
     "standardisation": (
-        lambda: Standardisation.fit(CODES, BATCH, DEPTH, 20.0, 0.4),
-        lambda: Standardisation.fit(CODES, BATCH, DEPTH[:5], 20.0, 0.4),
+        lambda: Standardisation.fit(CODES, BATCH, DEPTH, 20.0),
+        lambda: Standardisation.fit(CODES, BATCH, DEPTH[:5], 20.0),
     ),
     "shrinkage": (lambda: shrinkage_factor(CODES, BATCH), lambda: shrinkage_factor(CODES[0], BATCH)),
     "kernel ridge": (

@@ -75,8 +75,8 @@ ALLOWED = {
         ("_standardised", 1e-9),
         ("_chance_correlation", 43), ("_MIN_FEATURES", 5), ("_of_name", 8), ("_MIN_TOLD", 10),
     },
-    "a fourth power, a bound, and what a message is given for": {
-        ("composition", 4), ("composition", 1e-12), ("ADT", 5),
+    "how a new batch is compared with clusters, and what a message is given for": {
+        ("_MIN_VARIANCE", 1e-3), ("_STEPS", 15), ("_SEED", 61), ("ADT", 5),
     },
     "defaults of a modality, which the config of a fitted model names": {("RNA", 5000), ("ATAC", 50_000)},
 }  # fmt: skip

@@ -22,9 +22,7 @@ def view():
 def preprocessor(view):
     projection = Projection.fit(view, FitConfig(n_codes=7))
     counts = projection.counts(view)
-    return Preprocessor(
-        projection, Standardisation.fit(projection.codes(counts), view.batch, counts.log_depth, 20.0, 0.4)
-    )
+    return Preprocessor(projection, Standardisation.fit(projection.codes(counts), view.batch, counts.log_depth, 20.0))
 
 
 def test_x_and_offset_add_up_to_the_scaled_codes(view, preprocessor):

@@ -1,9 +1,13 @@
 """Standardised codes lose their batch's offset, keep the order of strong components, and can be sent back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import f_oneway
 
+from unisono.config import PreprocessingConfig
+from unisono.preprocessing.composition import CodeClusters
 from unisono.preprocessing.preprocessor import Standardisation, shrinkage_factor
 
 BATCH = np.array(["p"] * 31 + ["q"] * 17 + ["r"] * 5)
@@ -19,7 +23,7 @@ def codes():
 
 @pytest.fixture
 def fitted(codes):
-    return Standardisation.fit(codes, BATCH, np.linspace(2.0, 9.0, 53), 20.0, 0.4)
+    return Standardisation.fit(codes, BATCH, np.linspace(2.0, 9.0, 53), 20.0)
 
 
 def test_scaled_codes_of_all_training_cells_have_mean_zero(codes, fitted):
@@ -89,34 +93,20 @@ def test_a_new_batch_is_centred_by_its_own_shrunken_mean(codes, fitted):
     np.testing.assert_allclose(found[10:], np.tile(scaled[10:13].sum(axis=0) / 23.0, (3, 1)), rtol=1e-5)
 
 
-def test_a_new_batch_of_one_cell_keeps_its_content(codes, fitted):
+def test_a_new_batch_of_one_cell_keeps_twenty_twentyfirsts_of_its_content_without_clusters(codes, fitted):
     scaled = fitted.scaled(codes[:1])
-    assert fitted.composition(scaled) == 0
-    np.testing.assert_array_equal(fitted.offset_of(scaled, np.array(["new"])), np.zeros((1, 3)))
+    kept = scaled - fitted.offset_of(scaled, np.array(["new"]))
+    np.testing.assert_allclose(kept, scaled * 20 / 21, rtol=1e-5)
 
 
-@pytest.mark.parametrize("width", [0.05, 0.3, 0.6, 3.0])
-def test_cells_of_a_new_batch_that_vary_less_than_training_lose_less_of_their_mean(fitted, width):
-    cells = np.random.default_rng(2).normal(size=(41, 3)) * np.sqrt(width * fitted.spread) + 2.0
-    weight = fitted.scale**4
-    share = (weight * cells.var(axis=0, ddof=1)).sum() / (weight * fitted.spread).sum()
-    wanted = cells.sum(axis=0) / 61 * min(share / 0.4, 1.0)
-    found = fitted.offset_of(cells.astype(np.float32), np.array(["new"] * 41))
-    np.testing.assert_allclose(found, np.tile(wanted, (41, 1)), rtol=1e-4)
-    assert fitted.composition(cells) == pytest.approx(min(share / 0.4, 1.0), rel=1e-6)
-
-
-def test_composition_is_judged_against_cells_as_if_left_out_of_the_fit(codes, fitted):
-    left_out = fitted.left_out(np.array([0.5, 0.5, 0.5], dtype=np.float32))
-    cells = fitted.scaled(codes[:31]) * 0.2
-    assert left_out.composition(cells) == pytest.approx(4 * fitted.composition(cells), rel=1e-5)
-    assert left_out.composition(fitted.scaled(codes)) == 1.0
-
-
-def test_the_spread_is_the_variance_within_batches(codes, fitted):
-    scaled = fitted.scaled(codes).astype(float)
-    means = np.array([scaled[name == BATCH].mean(axis=0) for name in BATCH])
-    np.testing.assert_allclose(fitted.spread, np.square(scaled - means).mean(axis=0), rtol=1e-4)
+def test_the_offset_of_a_new_batch_is_the_share_of_its_mean_that_clusters_select(codes, fitted):
+    clusters = CodeClusters.fit(fitted.scaled(codes), PreprocessingConfig(), 0)
+    known = replace(fitted, clusters=clusters)
+    cells = fitted.scaled(codes[:31])
+    share = known.offset_share(cells)
+    assert share == clusters.share(cells, known.shrunken_mean(cells)) < 1 == fitted.offset_share(cells)
+    found = known.offset_of(cells, np.array(["new"] * 31))
+    np.testing.assert_allclose(found, np.tile(share * cells.sum(axis=0) / 51, (31, 1)), rtol=1e-5)
 
 
 def test_the_shrunken_mean_of_many_cells_is_nearly_their_mean(fitted):
@@ -133,13 +123,13 @@ def test_depth_is_a_standard_score_of_the_training_cells(fitted):
 
 def test_equal_depths_and_a_constant_component_give_no_infinities(codes):
     codes[:, 2] = 5.0
-    fitted = Standardisation.fit(codes, BATCH, np.full(53, 4.0), 20.0, 0.4)
+    fitted = Standardisation.fit(codes, BATCH, np.full(53, 4.0), 20.0)
     assert np.isfinite(fitted.scaled(codes)).all()
     np.testing.assert_array_equal(fitted.scaled_depth(np.full(3, 4.0)), np.zeros(3))
 
 
 def test_offsets_stand_in_the_order_of_the_batch_names_not_of_the_cells(codes, fitted):
     order = np.random.default_rng(2).permutation(53)
-    shuffled = Standardisation.fit(codes[order], BATCH[order], np.zeros(53), 20.0, 0.4)
+    shuffled = Standardisation.fit(codes[order], BATCH[order], np.zeros(53), 20.0)
     assert shuffled.batches.tolist() == ["p", "q", "r"]
     np.testing.assert_allclose(shuffled.offsets, fitted.offsets, rtol=1e-5)

@@ -99,11 +99,15 @@ class PreprocessingConfig(_Frozen):
     """Passes in which the values that a batch did not measure are replaced by their expectation before directions are
     found again. 0, 1, 3, 8: error on 40 proteins of bmmc that one batch lost 1.07, 1.05, 1.04, 1.03 times that of whole
     data."""
-    full_composition: float = Field(0.4, gt=0, le=1)
-    """Variance of a new batch's cells, where 1 is that of training cells, from which on the mean of the batch is taken
-    for its offset in full; below, in proportion. Cells of all types of left-out batches of five sets have 0.45 to 1.2,
-    cells of one type of CITE-seq 0.02 to 0.2. B cells alone of a new batch of pbmc10k: error of RNA→ADT 0.575 → 0.249,
-    as a known batch 0.264."""
+    n_clusters: int = Field(20, ge=1)
+    """Clusters of training codes, by which the offset of a new batch is told from its composition. Untested."""
+    min_cluster_cells: int = Field(10, ge=1)
+    """Training cells for each of them; with fewer there are fewer clusters. Untested."""
+    n_clustered_cells: int = Field(3000, ge=2)
+    """Training cells behind the clusters, and cells of a new batch that are compared with them. Bounds the cost."""
+    offset_shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    """Shares of the mean of a new batch to select from for its offset. (1,) → these: RMSE of RNA→ADT of one to three of
+    five cell types of a new batch of pbmc10k 0.543 → 0.366, as of a known batch 0.366; pbmc10k → teaseq the same."""
     batch_prior_cells: float = Field(20.0, gt=0)
     """A new batch's mean counts as much as this many cells at the modality's mean, so that a batch of one cell keeps
     its content. Untested."""

@@ -160,22 +160,21 @@ def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
 
 
 def new_batches(view: View, preprocessor: Preprocessor, source_name: str) -> list[Finding]:
-    """W034 where batches of the view were not in training, with how far they are composed like training."""
+    """W034 where batches of the view were not in training, with how much of their mean is taken for their offset."""
     known = preprocessor.standardisation.batches
     new = sorted(set(np.unique(view.batch)) - set(known))
     if not new:
         return []
     what = f"{len(new)} batches were not in training (first: {str(new[0])!r}; training had {', '.join(known[:5])}): "
     what += "standardised by their own statistics"
-    shares = preprocessor.compositions(view, new)
-    unlike = {name: share for name, share in shares.items() if share < 1}
-    if not unlike:
+    shares = preprocessor.offset_shares(view, new)
+    first = min(shares, key=lambda name: shares[name])
+    if shares[first] == 1:
         return [Finding("W034", source_name, f"{what}.", "to predict in their style, pass reference cells as style")]
-    first = min(unlike, key=lambda name: unlike[name])
     what += (
-        f", {len(unlike)} of them in part: {first!r} ({int((view.batch == first).sum())} cells) varies too little to "
+        f"; of the mean of {first!r} ({int((view.batch == first).sum())} cells) {shares[first]:.0%} is taken for how "
     )
-    what += f"be composed like training, so {unlike[first]:.0%} of its mean is taken for an offset."
+    what += "it was measured, the rest for which cells it has."
     remedy = "ask about cells of all kinds of a batch together, or adapt to them first"
     return [Finding("W034", source_name, what, remedy)]
 

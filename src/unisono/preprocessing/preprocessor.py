@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Shaped
 from numpy.typing import NDArray
 
-from unisono.config import FitConfig, PreprocessingConfig
+from unisono.config import FitConfig
 from unisono.preprocessing.align import Alignment
+from unisono.preprocessing.composition import CodeClusters
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.types import Modality, View
 
@@ -70,9 +71,8 @@ class Preprocessor:
         """
         projection = Projection.fit(view, config)
         counts = projection.counts(view)
-        codes, choice = projection.codes(counts), config.preprocessing
-        prior = choice.batch_prior_cells, choice.full_composition
-        return cls(projection, Standardisation.fit(codes, counts.batch, counts.log_depth, *prior))
+        codes, prior_cells = projection.codes(counts), config.preprocessing.batch_prior_cells
+        return cls(projection, Standardisation.fit(codes, counts.batch, counts.log_depth, prior_cells))
 
     @property
     def modality(self) -> Modality:
@@ -96,10 +96,10 @@ class Preprocessor:
         """
         return self.transform_counts(self.projection.counts(view))
 
-    def compositions(self, view: View, batches: Iterable[str]) -> dict[str, float]:
-        """For each of some batches of a view, how far it is composed like training; see `Standardisation`."""
+    def offset_shares(self, view: View, batches: Iterable[str]) -> dict[str, float]:
+        """For each of some batches of a view, how much of its mean is taken for its offset."""
         codes = self.standardisation.scaled(self.projection.codes(self.projection.counts(view)))
-        return {str(name): self.standardisation.composition(codes[view.batch == name]) for name in batches}
+        return {str(name): self.standardisation.offset_share(codes[view.batch == name]) for name in batches}
 
     def transform_counts(self, counts: Counts) -> StandardisedCodes:
         """As `transform`, from counts over the selected features."""
@@ -139,8 +139,8 @@ class Standardisation:
         depth: mean and standard deviation of log total counts.
         batch_depths: mean log total counts of each batch.
         prior_cells: a new batch's mean counts as much as this many cells at the modality's mean.
-        full_composition: see `composition`.
-        spread: variance within batches of each component of training cells, scaled, as if left out of the fit.
+        clusters: where training cells lie, by which the offset of a new batch is told from its composition; None takes
+            the mean of a new batch for its offset.
     """
 
     mean: Float64[np.ndarray, " code"]
@@ -150,8 +150,7 @@ class Standardisation:
     depth: Float64[np.ndarray, "statistic=2"]
     batch_depths: Float64[np.ndarray, " batch"]
     prior_cells: float
-    full_composition: float
-    spread: Float64[np.ndarray, " code"]
+    clusters: CodeClusters | None = None
 
     @classmethod
     def fit(
@@ -160,7 +159,6 @@ class Standardisation:
         batch: Shaped[np.ndarray, " cell"],
         log_depth: Float64[np.ndarray, " cell"],
         prior_cells: float,
-        full_composition: float = PreprocessingConfig().full_composition,
     ) -> Standardisation:
         """Statistics of the codes of training cells; arguments as of the attributes."""
         mean = codes.mean(axis=0, dtype=np.float64)
@@ -172,30 +170,15 @@ class Standardisation:
         depth = np.array([log_depth.mean(), max(float(log_depth.std()), 1e-6)])
         offsets = (means - mean) * shrinkage_factor(codes, batch) / scale
         batch_depths = np.array([log_depth[batch == name].mean() for name in batches])
-        spread = np.square(residual / scale).mean(axis=0, dtype=np.float64)
-        prior = prior_cells, full_composition
-        return cls(mean, scale, batches, offsets.astype(np.float32), depth, batch_depths, *prior, spread)
+        return cls(mean, scale, batches, offsets.astype(np.float32), depth, batch_depths, prior_cells)
 
-    def left_out(self, shrinkage: Float32[np.ndarray, " code"]) -> Standardisation:
-        """The same with the spread of training cells as if left out of the fit, by which their codes shrink so far."""
-        return replace(self, spread=self.spread * np.square(1.0 - shrinkage.astype(np.float64)))
-
-    def composition(self, scaled: Float[np.ndarray, "cell code"]) -> float:
-        """How far cells of a new batch are composed like the training cells, 0 (of one kind) to 1 (as varied).
-
-        Their variance over that of training cells, the strongest components weighing most, and 1 from
-        `full_composition` on. The mean of cells of one kind is what they are, not how they were measured.
-        """
-        if len(scaled) < 2:
-            return 0.0
-        weight = self.scale**4
-        variance = scaled.astype(np.float64).var(axis=0, ddof=1)
-        share = float((weight * variance).sum() / max(float((weight * self.spread).sum()), 1e-12))
-        return min(share / self.full_composition, 1.0)
+    def offset_share(self, scaled: Float[np.ndarray, "cell code"]) -> float:
+        """How much of the mean of a new batch is its offset, 0 to 1; see `CodeClusters.share`."""
+        return 1.0 if self.clusters is None else self.clusters.share(scaled, self.shrunken_mean(scaled))
 
     def new_offset(self, scaled: Float[np.ndarray, "cell code"]) -> Float32[np.ndarray, " code"]:
-        """The offset of a new batch from its cells: their shrunken mean, as far as they are composed like training."""
-        return np.asarray(self.shrunken_mean(scaled) * np.float32(self.composition(scaled)))
+        """The offset of a new batch from its cells: the share of their shrunken mean that is not their composition."""
+        return np.asarray(self.shrunken_mean(scaled) * np.float32(self.offset_share(scaled)))
 
     def with_batches(
         self,

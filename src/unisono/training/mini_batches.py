@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unisono.config import FitConfig
 from unisono.modalities import spec_of
 from unisono.nn.objective import Batch, MeasuredCells, ViewBatch
+from unisono.preprocessing.composition import CodeClusters
 from unisono.preprocessing.preprocessor import Preprocessor, StandardisedCodes
 from unisono.preprocessing.projection import Counts
 from unisono.types import Cells, Modality
@@ -44,7 +45,8 @@ class TrainingView:
             BadInput: E046, fewer than two features with counts, or than three cells.
         """
         view = cls.of(Preprocessor.fit(cells.views[modality], config), cells, config)
-        standardisation = view.preprocessor.standardisation.left_out(view.loo_shrinkage)
+        clusters = CodeClusters.fit(view.leave_one_out_codes, config.preprocessing, config.seed)
+        standardisation = replace(view.preprocessor.standardisation, clusters=clusters)
         return replace(view, preprocessor=replace(view.preprocessor, standardisation=standardisation))
 
     @classmethod
