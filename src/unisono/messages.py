@@ -119,7 +119,7 @@ MESSAGES = (
     Message("E061", "There are too few cells to split.", "give more cells, or ask for fewer training cells"),
     Message("E062", "Groups to split by are not there, or named on both sides.", "name values, each once"),
     Message("E063", "An optional package is missing.", "install it"),
-    Message("W063", "The report was not written, as a package is missing.", "pip install unisono[report]"),
+    Message("W063", "The report was not written, as a package is missing.", "pip install plotly jinja2 umap-learn"),
     Message("W064", "Test cells were seen in the fit, with or without their labels.", "score unseen cells"),
     Message("E065", "There is no new batch to adapt to.", "name the new batch in the batch column"),
     Message("W066", "Content and style were not probed, as scikit-learn is missing.", "pip install scikit-learn"),

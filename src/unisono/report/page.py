@@ -46,7 +46,7 @@ def missing() -> Finding | None:
         return None
     verb = "is" if len(absent) == 1 else "are"
     what = f"not written: {words.listed(absent)} {verb} not installed."
-    return Finding("W063", "report.html", what, "pip install unisono[report], or give --no-report")
+    return Finding("W063", "report.html", what, f"pip install {' '.join(absent)}")
 
 
 def write_report(
