@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from model_fixtures import small_model, test_cells
 
 import unisono as un
+from unisono.inference.record import RecordedFinding
 from unisono.io.read import cells_from_mudata
 
 
@@ -54,3 +57,17 @@ def test_reading_splitting_and_scoring_load_no_torch():
         "un.matching.match_cells, un.preprocessing.on_scale, un.fingerprint; print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_check_with_a_model_says_what_predict_would_of_new_batches_and_of_the_model():
+    model, query = small_model(), test_cells()
+    for part in query.mod.values():
+        part.obs["batch"] = "b9"
+    assert "W034" in {finding.code for finding in un.check(query, model).findings}
+    assert "W034" not in {finding.code for finding in un.check(test_cells(), model).findings}
+    for part in query.mod.values():
+        del part.obs["batch"]
+    assert {"W029", "W034"} <= {finding.code for finding in un.check(query, model).findings}
+    doubt = RecordedFinding(code="W059", what="at chance.", remedy="look")
+    doubted = replace(model.fitted, record=model.record.model_copy(update={"findings": (doubt,)}))
+    assert "W059" in {finding.code for finding in un.check(test_cells(), un.Unisono(doubted)).findings}

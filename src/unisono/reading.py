@@ -12,7 +12,7 @@ from unisono.io.checks.report import check as check_data
 from unisono.io.open import open_data, taken_apart
 from unisono.io.places import CountsAt, Layer
 from unisono.io.read import ReadOptions, inspect
-from unisono.messages import warn
+from unisono.messages import Finding, warn
 from unisono.types import Cells
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def check(
     Returns:
         `is_usable`, the findings, a row for each modality, and with a model the `coverage` of its features.
     """
-    from unisono.model.query import QueryOptions, batch_key_of, read_options
+    from unisono.model.query import QueryOptions, batch_key_of, findings_of_batches, read_options
     from unisono.training.validation import training_findings
 
     counts = CountsAt(layer, is_rounded=bool(round_counts))
@@ -131,10 +131,17 @@ def check(
     if model is None:
         config = FitConfig()
         return check_data(
-            mdata, options, source_name, on_training=lambda cells: training_findings(cells, config, source_name)
+            mdata, options, source_name, further=lambda cells: training_findings(cells, config, source_name)
         )
     names = model.record.modalities if modalities is None else modalities
     parts, _ = taken_apart(mdata, source_name)
-    key = batch_key or batch_key_of(parts, model.record, list(parts.mod), source_name)[0]
-    queried = read_options(model.record, key, names, QueryOptions(layer=layer, round_counts=round_counts))
-    return check_data(mdata, queried, source_name, preprocessors=model.fitted.preprocessors)
+    key, without = batch_key_of(parts, model.record, list(parts.mod), source_name)
+    asked = QueryOptions(layer=layer, round_counts=round_counts)
+    queried = read_options(model.record, batch_key or key, names, asked)
+    known = model.fitted.preprocessors
+
+    def further(cells: Cells) -> list[Finding]:
+        is_named = model.record.batch_key is None or queried.batch_key is not None
+        return [*without, *findings_of_batches(cells, known, source_name, is_named), *model.record.repeated("model")]
+
+    return check_data(mdata, queried, source_name, preprocessors=known, further=further)

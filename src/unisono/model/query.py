@@ -179,6 +179,15 @@ def new_batches(view: View, preprocessor: Preprocessor, source_name: str) -> lis
     return [Finding("W034", source_name, what, remedy)]
 
 
+def findings_of_batches(
+    cells: Cells, preprocessors: Mapping[Modality, Preprocessor], source_name: str, is_named: bool
+) -> list[Finding]:
+    """W034 of every modality that the model knows; of one new batch where the cells lack the column of the batch."""
+    views = {m: view for m, view in cells.views.items() if m in preprocessors}
+    named = {m: view if is_named else view.in_one_batch(NEW_BATCH) for m, view in views.items()}
+    return [f for m, view in named.items() for f in new_batches(view, preprocessors[m], f"{source_name}, {m}")]
+
+
 def require_modality(modality: Modality, preprocessors: Mapping[Modality, Preprocessor]) -> None:
     """Refuse a modality that the model does not have (E043)."""
     if modality not in preprocessors:

@@ -86,21 +86,18 @@ def check(
     source_name: str = "data",
     *,
     preprocessors: Mapping[Modality, Preprocessor] | None = None,
-    on_training: Callable[[Cells], list[Finding]] | None = None,
+    further: Callable[[Cells], list[Finding]] | None = None,
 ) -> CheckReport:
     """Look at data as fit would, or, given `preprocessors`, as predict and match would; errors are listed.
 
-    A modality that cannot be read has findings and no row. `on_training` says what a fit would find in cells that can
-    be read.
+    A modality that cannot be read has findings and no row. `further` says what a fit, or a model, finds in cells that
+    can be read.
     """
     found = inspect(data, options, source_name)
-    rows = tuple(map(_row, found.views.values()))
-    if preprocessors is not None:
-        coverage, findings = _coverages(found, preprocessors, source_name)
-        return CheckReport(rows, (*found.findings, *findings), coverage)
-    report = CheckReport(rows, found.findings)
-    if report.is_usable and on_training is not None:
-        report = replace(report, findings=(*report.findings, *on_training(Cells(found.views))))
+    coverage, findings = ((), []) if preprocessors is None else _coverages(found, preprocessors, source_name)
+    report = CheckReport(tuple(map(_row, found.views.values())), (*found.findings, *findings), coverage)
+    if report.is_usable and further is not None:
+        report = replace(report, findings=(*report.findings, *further(Cells(found.views))))
     return report
 
 
