@@ -180,3 +180,12 @@ def test_proteins_hardly_counted_are_told_in_training():
     values[2:, 4] = 0  # 2 of 29 cells: 6.9 %
     what = only(findings_of(mu(rna=genes(), adt=proteins(values=values))), "W045").what
     assert what == "1 (p4) are 0 in more than 90 % of cells: little can be learnt of them."
+
+
+@pytest.mark.parametrize(("n_proteins", "is_told"), [(2, True), (3, True), (4, True), (5, False), (11, False)])
+def test_a_panel_of_fewer_than_five_proteins_is_told_to_be_read_as_ratios(n_proteins, is_told):
+    mdata = mu(rna=table(23, 11, "g"), adt=table(23, n_proteins, "p", seed=1))
+    found = [finding for finding in findings_of(mdata) if finding.code == "W046"]
+    assert [finding.where for finding in found] == ["data, adt"] * is_told
+    assert all(f"{n_proteins} proteins: per-cell CLR of so few" in finding.what for finding in found)
+    assert "W046" not in codes(findings_of(mdata, need=1))
