@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from unisono.inference.record import Unlabelled
 from unisono.io.fingerprint import fingerprint
 from unisono.io.places import CountsAt, Layer, X
 from unisono.io.read import Inspection, ReadOptions, inspect
+from unisono.io.union import inspect_all
 from unisono.io.unlabelled import with_unlabelled
 from unisono.messages import refuse, warn
 from unisono.modalities import spec_of
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 
 
 def fit(
-    mdata: MuData | AnnData,
+    mdata: MuData | AnnData | Sequence[MuData | AnnData],
     *,
+    names: Sequence[str] | None = None,
     batch_key: str | None = None,
     modalities: Mapping[str, str] | None = None,
     layer: Layer | None = None,
@@ -56,8 +58,10 @@ def fit(
     Args:
         mdata: raw counts of `rna`, `atac`, `adt` under any known name, or one AnnData whose modalities are told apart
             by `var["feature_types"]` or that has proteins in obsm; cells are paired by name and may lack modalities, as
-            long as some have two.
-        batch_key: obs column of the technical batch (sample, donor, site), in `mdata.obs` or in a modality's obs.
+            long as some have two. A list of data sets, each with features of its own, gives one model of all.
+        names: of the data sets of a list, which come before the names of their cells and batches.
+        batch_key: obs column of the technical batch (sample, donor, site), in `mdata.obs` or in a modality's obs; of a
+            list, in some of the data sets.
         modalities: name in the file → rna, atac or adt, where the names are unusual.
         layer: where the raw counts are: a layer, "X" or ".raw" for all modalities or by modality, such as
             {"rna": "counts", "adt": "X"}; X by default. The model remembers it for its queries.
@@ -91,7 +95,7 @@ def fit(
     """
     chosen = config or FitConfig.preset(preset, seed=seed)
     options = ReadOptions(batch_key, modalities, CountsAt(layer, is_rounded=round_counts), keep_controls, need=2)
-    inspection = inspect(mdata, options, source_name)
+    inspection, data_sets = inspect_all(mdata, options, names, source_name)
     cells = inspection.cells
     warn(inspection.findings)
     seen: tuple[Unlabelled, ...] = ()
@@ -117,7 +121,12 @@ def fit(
             modalities=modalities,
             unlabelled=seen,
         )
-    how = {"layers": dict(inspection.places), "is_rounded": round_counts, "keeps_controls": keep_controls}
+    how = {
+        "layers": dict(inspection.places),
+        "is_rounded": round_counts,
+        "keeps_controls": keep_controls,
+        "data_sets": data_sets,
+    }
     record = fitted.record.model_copy(update=how)
     labelled = fitted.seen if unlabelled is None else seen_of(inspection.cells)
     var = {m: Annotation.of(table) for m, table in inspection.var.items()}

@@ -125,6 +125,8 @@ MESSAGES = (
     Message("W066", "Content and style were not probed, as scikit-learn is missing.", "pip install scikit-learn"),
     Message("W067", "Cells lack the column by which intervals were calibrated.", "add the column"),
     Message("W068", "Some batches did not measure some features; these are masked there."),
+    Message("E069", "A data set shares hardly any feature with the others.", "leave it out, or rename its features"),
+    Message("I069", "Antibodies of one panel to one protein are added up where data sets are joined."),
 )
 """Every message there is, by number; the digits of one subject are shared by its error, warning and information."""
 

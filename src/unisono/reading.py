@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ from unisono.io.checks.report import CheckReport
 from unisono.io.checks.report import check as check_data
 from unisono.io.open import open_data, taken_apart
 from unisono.io.places import CountsAt, Layer
-from unisono.io.read import ReadOptions, inspect
+from unisono.io.read import ReadOptions
+from unisono.io.union import inspect_all
 from unisono.messages import Finding, warn
 from unisono.types import Cells
 
@@ -59,8 +60,9 @@ def read(path: str | Path | None = None, *, modality: str | None = None, **files
 
 
 def read_cells(
-    mdata: MuData | AnnData,
+    mdata: MuData | AnnData | Sequence[MuData | AnnData],
     *,
+    names: Sequence[str] | None = None,
     batch_key: str | None = None,
     modalities: Mapping[str, str] | None = None,
     layer: Layer | None = None,
@@ -69,10 +71,11 @@ def read_cells(
     source_name: str = "data",
     need: int = 1,
 ) -> Cells:
-    """The raw counts of a MuData as `fit` reads them, a `View` for each modality; findings become `InputWarning`.
+    """The raw counts of data as `fit` reads them, a `View` for each modality; findings become `InputWarning`.
 
     Args:
         mdata: as for `fit`; not changed.
+        names: as for `fit`.
         batch_key: as for `fit`.
         modalities: as for `fit`.
         layer: as for `fit`.
@@ -91,7 +94,7 @@ def read_cells(
         (40, 6)
     """
     options = ReadOptions(batch_key, modalities, CountsAt(layer, is_rounded=round_counts), keep_controls, need)
-    inspection = inspect(mdata, options, source_name)
+    inspection, _ = inspect_all(mdata, options, names, source_name)
     cells = inspection.cells
     warn(inspection.findings)
     return cells

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from unisono.model.unisono import Unisono
 
 _FORMATS = ".h5mu, .h5ad, zarr, 10x .h5, 10x folder, or a file for each modality: rna=FILE adt=FILE."
+_SEVERAL = "Several files, FILE or NAME=FILE each, are several data sets of one model."
+DataSets = Annotated[
+    list[str], typer.Argument(metavar="DATA...", help=f"Raw counts: {_FORMATS} {_SEVERAL}", show_default=False)
+]
 Data = Annotated[list[str], typer.Argument(metavar="DATA", help=f"Raw counts: {_FORMATS}", show_default=False)]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder written by unisono fit.")]
 Query = Annotated[list[str], typer.Argument(metavar="QUERY", help=f"Raw counts of the query cells: {_FORMATS}")]
@@ -96,6 +100,39 @@ def files_in(words: list[str]) -> Path | dict[str, Path]:
     if len(files) < len(words):
         raise bad_input("E053", "command line", "a modality is named twice.", "give one file for each")
     return files
+
+
+def data_sets_in(words: list[str]) -> dict[str, Path]:
+    """Name → path of several data sets, from words like FILE or NAME=FILE; nothing where the words are one data set.
+
+    A data set without a name is called as its file is, after its folder where two files are called alike.
+    """
+    from unisono.io.naming import kind_of
+
+    named = [_NAME_AND_FILE.fullmatch(word) if not Path(word).exists() else None for word in words]
+    is_part = [match is not None and kind_of(match["name"]) is not None for match in named]
+    if len(words) == 1 or all(is_part):
+        return {}
+    if any(is_part):
+        what = f"{words[is_part.index(True)]} is one modality, beside files of several data sets."
+        remedy = "join the modalities of each data set into one .h5mu (un.read(rna=..., adt=...).write), and name those"
+        raise bad_input("E053", "command line", what, remedy)
+    paths = [Path(match["file"] if match else word) for match, word in zip(named, words, strict=True)]
+    stems = [stem_of(path) for path in paths]
+    own = [
+        stem if stems.count(stem) == 1 else f"{path.parent.name} {stem}"
+        for path, stem in zip(paths, stems, strict=True)
+    ]
+    names = [match["name"] if match else name for match, name in zip(named, own, strict=True)]
+    if len(set(names)) < len(names):
+        what = f"two data sets are called {next(name for name in names if names.count(name) > 1)}."
+        raise bad_input("E053", "command line", what, "give each a name of its own: NAME=FILE NAME=FILE")
+    return dict(zip(names, paths, strict=True))
+
+
+def stem_of(path: Path) -> str:
+    """The name of a file or folder without the endings of its format."""
+    return re.sub(r"\.(h5mu|h5ad|h5|zarr|csv|tsv|txt)(\.gz)?$", "", path.name)
 
 
 _NAME_AND_FILE = re.compile(r"(?P<name>[A-Za-z][\w ]*)=(?P<file>.+)")

@@ -199,6 +199,37 @@ def overlap_weights(
     return sparse.csr_matrix((weight, (row, column)), shape=(len(query), len(model)))
 
 
+@dataclass(frozen=True, eq=False)
+class MergedPeaks:
+    """Peaks of several sets, those that overlap as one.
+
+    Attributes:
+        names: chrom:start-end of each.
+        row_of: for each set, the place in `names` of each of its peaks.
+    """
+
+    names: Names
+    row_of: tuple[NDArray[np.intp], ...]
+
+
+def merged_peaks(sets: list[pd.DataFrame]) -> MergedPeaks:
+    """The union of several sets of peaks, from columns chrom, start and end; peaks that only touch stay apart.
+
+    References:
+        `reduce` of GenomicRanges: Lawrence et al., "Software for computing and annotating genomic ranges", 2013.
+    """
+    import bioframe
+    import pandas as pd
+
+    peaks = pd.concat([table[["chrom", "start", "end"]] for table in sets], ignore_index=True)
+    found = bioframe.cluster(peaks, min_dist=None)
+    bounds = found.groupby("cluster")[["chrom", "cluster_start", "cluster_end"]].first()
+    names = [f"{chrom}:{start}-{end}" for chrom, start, end in bounds.itertuples(index=False)]
+    place = bounds.index.get_indexer(found["cluster"]).astype(np.intp)
+    ends = np.cumsum([len(table) for table in sets])[:-1]
+    return MergedPeaks(np.array(names, dtype=str), tuple(np.split(place, ends)))
+
+
 def _integers(places: pd.Series[str], is_peak: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Places without their commas, 0 where the name is no peak."""
     return places.where(is_peak, "0").str.replace(",", "").to_numpy().astype(np.int64)

@@ -77,6 +77,15 @@ def share_known(names: NDArray[np.str_]) -> float:
     return float(np.mean([parsed.bare == "" or parsed.bare in _built_in() for parsed in panel]))
 
 
+def antigens(names: NDArray[np.str_]) -> NDArray[np.str_]:
+    """The protein that each antibody of one panel stands for: CD4 for cd4.1 and cd4.2; a control for itself.
+
+    By the canonical name where the table has the protein, else by the name without its clone.
+    """
+    panel = _read_panel(names, _built_in())
+    return np.array([parsed.canonical if parsed.bare else parsed.name for parsed in panel], dtype=str)
+
+
 def is_control(name: str) -> bool:
     """Whether a name is that of an isotype control, a sample tag or reads that met no antibody."""
     text = _strip(name)

@@ -65,6 +65,7 @@ class Record(BaseModel):
         layers: by modality, where the counts of the training cells were: X, .raw or the name of a layer.
         is_rounded: whether fractions among the counts were rounded.
         keeps_controls: whether isotype controls and sample tags among proteins were used.
+        data_sets: names of the data sets, of a model of several.
         findings: what predictions and matchings by this model are to be read with.
     """
 
@@ -84,6 +85,7 @@ class Record(BaseModel):
     layers: dict[str, str] = {}
     is_rounded: bool = False
     keeps_controls: bool = False
+    data_sets: tuple[str, ...] = ()
     findings: tuple[RecordedFinding, ...] = ()
 
     def repeated(self, where: str) -> list[Finding]:

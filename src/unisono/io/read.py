@@ -124,6 +124,12 @@ def inspect(data: MuData | AnnData, options: ReadOptions, source_name: str = "da
     return Inspection(views, tuple(findings), places, var)
 
 
+def obs_columns(data: MuData | AnnData) -> set[str]:
+    """The columns of all obs tables of the data."""
+    parts = data.mod.values() if hasattr(data, "mod") else ()
+    return {str(column) for table in (data.obs, *(part.obs for part in parts)) for column in table}
+
+
 def _compared(
     views: Mapping[Modality, View], found: list[Source], source_name: str
 ) -> tuple[dict[Modality, View], list[Finding]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.features.proteins import is_control, match_proteins, share_known
+from unisono.features.proteins import antigens, is_control, match_proteins, share_known
 from unisono.modalities.normalise import clr
 from unisono.modalities.spec import Floats, Known, ModalitySpec, Names
 
@@ -54,4 +54,6 @@ ADT = ModalitySpec(
     obsm_key=re.compile(r"(?!X_)(?:.*[_-])?(?:proteins?|prot|adt|antibody|ab)(?:[_-].*)?", re.IGNORECASE),
     min_features=5,
     is_control=is_control,
+    has_gains=True,
+    one_of=antigens,
 )

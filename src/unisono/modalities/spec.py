@@ -91,6 +91,9 @@ class ModalitySpec:
         obsm_key: keys of obsm under which files keep it next to another modality; None if they do not.
         min_features: features below which its scale says how they compare with each other more than how much there is.
         is_control: whether a name is that of a control, which is no feature; None if there are no such names.
+        has_gains: whether batches differ in how strongly features answer; see `unisono.preprocessing.gains`.
+        one_of: what each feature of one data set stands for, where several may stand for one, such as antibodies for a
+            protein; None if each stands for itself.
 
     Raises:
         ValueError: the name or a colour cannot be one, or likelihood, link and size contradict each other.
@@ -121,6 +124,8 @@ class ModalitySpec:
     obsm_key: re.Pattern[str] | None = None
     min_features: int = 2
     is_control: Callable[[str], bool] | None = None
+    has_gains: bool = False
+    one_of: Callable[[Names], Names] | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):

@@ -12,7 +12,7 @@ from unisono.cli.console import print_scores, say
 from unisono.cli.options import (
     BatchKey,
     ConfigFile,
-    Data,
+    DataSets,
     Device,
     Force,
     KeepControls,
@@ -28,6 +28,7 @@ from unisono.cli.options import (
     Seed,
     cells_in,
     config_of,
+    data_sets_in,
     label_of,
     layer_in,
     mapping_in,
@@ -37,7 +38,7 @@ from unisono.io.write import refuse_existing_folder
 
 
 def fit(
-    data: Data,
+    data: DataSets,
     out: Out,
     batch_key: BatchKey = None,
     modalities: Modalities = None,
@@ -62,9 +63,10 @@ def fit(
     from unisono.api import fit as learn
     from unisono.training.checkpoint import discard_checkpoint
 
-    mdata = cells_in(data)
+    several = data_sets_in(data)
     model = learn(
-        mdata,
+        [cells_in([str(path)]) for path in several.values()] if several else cells_in(data),
+        names=list(several) or None,
         batch_key=batch_key,
         modalities=mapping_in(modalities),
         layer=layer_in(layer),
@@ -75,7 +77,7 @@ def fit(
         progress=True,
         checkpoint=checkpoint,
         resume=resume,
-        source_name=label_of(data),
+        source_name=" ".join(several) or label_of(data),
         unlabelled=None if unlabelled is None else cells_in([str(unlabelled)]),
     )
     model.save(out, force=force)
