@@ -77,6 +77,7 @@ ALLOWED = {
     },
     "how a new batch is compared with clusters, and what a message is given for": {
         ("_MIN_VARIANCE", 1e-3), ("_STEPS", 15), ("_SEED", 61), ("ADT", 5),
+        ("_MIN_DEVIATION", 1e-6), ("_MAX_FACTOR", 4.0),
     },
     "defaults of a modality, which the config of a fitted model names": {("RNA", 5000), ("ATAC", 50_000)},
 }  # fmt: skip

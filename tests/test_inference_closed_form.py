@@ -16,7 +16,9 @@ def standardised(relative, x):
     names = np.array(["a", "b"])
     alignment = align("rna", Known(names), names)
     cells, batch = np.arange(n_cells).astype(str), np.full(n_cells, "b1")
-    return StandardisedCodes("rna", cells, x, 0 * x, nothing, relative, nothing.astype(float), batch, alignment)
+    return StandardisedCodes(
+        "rna", cells, x, 0 * x, 1 + 0 * x, nothing, relative, nothing.astype(float), batch, alignment
+    )
 
 
 def fit_depth(source, depth):

@@ -35,9 +35,11 @@ def mean_values(model, view, target, x):
 def x_of_values(preprocessor, values, batch):
     """Dense weighted values to what the networks read, in double precision, by the formulas of the transform."""
     projection, standard = preprocessor.projection, preprocessor.standardisation
-    codes = (values - projection.centre) @ projection.basis.astype(float)
+    row = np.searchsorted(standard.batches, batch)
+    gains = 1.0 if projection.gains is None else projection.gains.factors[row]
+    codes = (values * gains - projection.centre) @ projection.basis.astype(float)
     scaled = (codes - standard.mean) / standard.scale
-    return scaled - standard.offsets[np.searchsorted(standard.batches, batch)]
+    return (scaled - standard.offsets[row]) * standard.factors[row]
 
 
 def formula_values(part, projection):

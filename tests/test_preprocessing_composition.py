@@ -34,18 +34,18 @@ TRAINING_MEAN = cells((0, 1, 2, 3), 600, seed=1).mean(axis=0)
 @pytest.mark.parametrize("types", [*combinations(range(4), 1), *combinations(range(4), 2), *combinations(range(4), 3)])
 def test_the_mean_of_some_types_that_were_measured_like_training_is_no_offset(clusters, types):
     x = cells(types, seed=5) - TRAINING_MEAN
-    assert clusters.share(x, x.mean(axis=0)) <= 0.25
+    assert clusters.place(x, x.mean(axis=0), 20.0).share <= 0.25
 
 
 @pytest.mark.parametrize("offset", [1.5, -2.0])
 def test_the_mean_of_all_types_that_were_measured_otherwise_is_their_offset(clusters, offset):
     x = cells((0, 1, 2, 3), 211, seed=6, offset=offset) - TRAINING_MEAN
-    assert clusters.share(x, x.mean(axis=0)) == 1.0
+    assert clusters.place(x, x.mean(axis=0), 20.0).share == 1.0
 
 
 def test_one_cell_is_left_where_it_is(clusters):
     x = cells((2,), 1, seed=7) - TRAINING_MEAN
-    assert clusters.share(x, x.mean(axis=0)) == 0.0
+    assert clusters.place(x, x.mean(axis=0), 20.0).share == 0.0
 
 
 def test_the_likelihood_is_that_of_the_mixture_with_the_fractions_that_suit_the_cells(clusters):

@@ -37,7 +37,7 @@ def test_scale_is_the_geometric_mean_of_a_components_deviation_and_the_largest_w
 
 
 def test_a_strong_component_stays_stronger_and_the_strongest_has_unit_deviation(codes, fitted):
-    x = fitted.scaled(codes) - fitted.offset_of(fitted.scaled(codes), BATCH)
+    x = fitted.scaled(codes) - fitted.of_cells(fitted.scaled(codes), BATCH)[0]
     deviation = x.std(axis=0)
     assert deviation[0] == pytest.approx(1.0, rel=2e-3)
     assert deviation[0] > deviation[1] > deviation[2] > 0.25 / 4.0
@@ -45,7 +45,7 @@ def test_a_strong_component_stays_stronger_and_the_strongest_has_unit_deviation(
 
 def test_codes_of_every_training_batch_keep_of_its_offset_what_chance_would_give(codes, fitted):
     scaled = fitted.scaled(codes)
-    x = scaled - fitted.offset_of(scaled, BATCH)
+    x = scaled - fitted.of_cells(scaled, BATCH)[0]
     for name in "pqr":
         of_batch = scaled[name == BATCH].mean(axis=0)
         np.testing.assert_allclose(
@@ -80,14 +80,14 @@ def test_one_batch_and_batches_of_one_cell_have_no_offsets(codes):
 
 def test_the_offset_of_a_training_batch_is_the_stored_one_whatever_cells_ask(codes, fitted):
     few = fitted.scaled(codes[[3, 40]]) + 100.0
-    found = fitted.offset_of(few, np.array(["q", "p"]))
+    found = fitted.of_cells(few, np.array(["q", "p"]))[0]
     np.testing.assert_array_equal(found, fitted.offsets[[1, 0]])
 
 
 def test_a_new_batch_is_centred_by_its_own_shrunken_mean(codes, fitted):
     scaled = fitted.scaled(codes[:13])
     batch = np.array(["new"] * 9 + ["p"] + ["newer"] * 3)
-    found = fitted.offset_of(scaled, batch)
+    found = fitted.of_cells(scaled, batch)[0]
     np.testing.assert_allclose(found[:9], np.tile(scaled[:9].sum(axis=0) / 29.0, (9, 1)), rtol=1e-5)
     np.testing.assert_array_equal(found[9], fitted.offsets[0])
     np.testing.assert_allclose(found[10:], np.tile(scaled[10:13].sum(axis=0) / 23.0, (3, 1)), rtol=1e-5)
@@ -95,7 +95,7 @@ def test_a_new_batch_is_centred_by_its_own_shrunken_mean(codes, fitted):
 
 def test_a_new_batch_of_one_cell_keeps_twenty_twentyfirsts_of_its_content_without_clusters(codes, fitted):
     scaled = fitted.scaled(codes[:1])
-    kept = scaled - fitted.offset_of(scaled, np.array(["new"]))
+    kept = scaled - fitted.of_cells(scaled, np.array(["new"]))[0]
     np.testing.assert_allclose(kept, scaled * 20 / 21, rtol=1e-5)
 
 
@@ -103,9 +103,9 @@ def test_the_offset_of_a_new_batch_is_the_share_of_its_mean_that_clusters_select
     clusters = CodeClusters.fit(fitted.scaled(codes), PreprocessingConfig(), 0)
     known = replace(fitted, clusters=clusters)
     cells = fitted.scaled(codes[:31])
-    share = known.offset_share(cells)
-    assert share == clusters.share(cells, known.shrunken_mean(cells)) < 1 == fitted.offset_share(cells)
-    found = known.offset_of(cells, np.array(["new"] * 31))
+    share = known.place(cells).share
+    assert share == clusters.place(cells, known.shrunken_mean(cells), 20.0).share < 1 == fitted.place(cells).share
+    found = known.of_cells(cells, np.array(["new"] * 31))[0]
     np.testing.assert_allclose(found, np.tile(share * cells.sum(axis=0) / 51, (31, 1)), rtol=1e-5)
 
 

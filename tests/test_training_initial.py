@@ -6,7 +6,7 @@ import torch
 from training_fixtures import prepare, simulated, small_config
 
 from unisono.preprocessing.projection import Projection
-from unisono.training.mini_batches import log_size
+from unisono.training.mini_batches import TrainingView, log_size
 from unisono.types import Cells
 
 CONFIG = small_config(max_features={"rna": 61})
@@ -42,7 +42,7 @@ def test_validation_cells_are_not_among_the_training_cells(cells, prepared):
 
 def test_transforms_are_fitted_on_the_training_cells_alone(cells, prepared):
     for m, view in prepared.views.items():
-        alone = Projection.fit(kept(cells, prepared.validation_cells).views[m], CONFIG)
+        alone = TrainingView.fit(kept(cells, prepared.validation_cells), m, CONFIG).preprocessor.projection
         np.testing.assert_array_equal(view.preprocessor.projection.basis, alone.basis)
         assert not np.array_equal(
             view.preprocessor.projection.fraction, Projection.fit(cells.views[m], CONFIG).fraction

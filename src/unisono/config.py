@@ -108,6 +108,14 @@ class PreprocessingConfig(_Frozen):
     offset_shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     """Shares of the mean of a new batch to select from for its offset. (1,) → these: RMSE of RNA→ADT of one to three of
     five cell types of a new batch of pbmc10k 0.543 → 0.366, as of a known batch 0.366; pbmc10k → teaseq the same."""
+    gains: bool = True
+    """Whether proteins of a batch are brought to the deviations that cells of its kinds have in training, where
+    antibodies answer otherwise."""
+    gain_prior_cells: float = Field(20.0, gt=0)
+    """Cells that a factor of 1 counts as much as. Untested."""
+    scale_powers: tuple[float, ...] = (0.0, 0.5, 1.0)
+    """Powers of the factors under which codes of a batch deviate as those of training cells of its kinds, to select
+    from, where features have no gains. (0,) switches them off."""
     batch_prior_cells: float = Field(20.0, gt=0)
     """A new batch's mean counts as much as this many cells at the modality's mean, so that a batch of one cell keeps
     its content. Untested."""
@@ -218,6 +226,10 @@ class MatchingConfig(_Frozen):
     """Range of the inverse temperature to select from on the validation cells. Untested."""
     max_linear_beta: float = Field(300.0, gt=0)
     """Most that either similarity is multiplied by when the weight of the linear path is selected. Untested."""
+    min_linear_weight: float = Field(0.3, ge=0, le=1)
+    """Least weight of the linear path when it is selected: validation cells are of the laboratories of training, and
+    what networks add to it is worth less in others. 0 → 0.3: FOSCTTM of pbmc10k 0.0359 → 0.0365, of a model of
+    pbmc10k asked about teaseq 0.134 → 0.117, bmmc 0.088 → 0.085, bremsc 0.120 → 0.117, panel224 0.077 → 0.073."""
     depth_weights: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
     """Weights of depth to select from on the validation cells, each with its own inverse temperature. Untested."""
     depth_beta_factor: float = Field(3.0, gt=1)

@@ -31,10 +31,12 @@ class Style(NamedTuple):
     Attributes:
         latent: member x style, drives AdaIN.
         offset: one per code, mean of the batch's codes about that of all cells.
+        gains: how steeply each feature answers; None where all answer as on average.
     """
 
     latent: NDArray[np.float32]
     offset: NDArray[np.float32]
+    gains: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +48,14 @@ class StyleBook:
         latents: batch x member x style.
         offsets: batch x code.
         average_latent: member x style, the mean over all training cells.
+        gains: batch x feature; None where all are 1.
     """
 
     batches: NDArray[np.str_]
     latents: NDArray[np.float32]
     offsets: NDArray[np.float32]
     average_latent: NDArray[np.float32]
+    gains: NDArray[np.float32] | None = None
 
     @property
     def average(self) -> Style:
@@ -66,6 +70,7 @@ class StyleBook:
             np.concatenate([self.latents, other.latents[rows]]),
             np.concatenate([self.offsets, other.offsets[rows]]),
             self.average_latent,
+            None if self.gains is None or other.gains is None else np.concatenate([self.gains, other.gains[rows]]),
         )
 
     def of_batch(self, name: str) -> Style:
@@ -77,7 +82,7 @@ class StyleBook:
         rows = np.flatnonzero(self.batches == name)
         if not len(rows):
             raise KeyError(name)
-        return Style(self.latents[rows[0]], self.offsets[rows[0]])
+        return Style(self.latents[rows[0]], self.offsets[rows[0]], None if self.gains is None else self.gains[rows[0]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +94,11 @@ class Predictor:
 
         N(x; s) = o + 1/M Σ_m D_m(μ_m(x), ℓ_m)           networks: mean content, decoded in the style by each member m
         c(x; s) = N(x; s) + w (K(x) − N(x; s̄))            kernel ridge K of weight w; s̄ is the average style
-        v_g(x; s) = link( a_g ⟨W_g, c(x; s)⟩ + b_g + d(x) )
+        v_g(x; s) = link( γ_g (a_g ⟨W_g, c(x; s)⟩ + b_g) + d(x) )
 
-    with the loadings W and intercepts b of the target's head. a and d are 1 and 0 except for a binary target: a shrinks
-    its log odds, and d is the expected depth of the cell. Draws replace μ_m(x) by samples of the posterior of content.
+    with the loadings W and intercepts b of the target's head, and the gains γ of the style, 1 in the average one. a and
+    d are 1 and 0 except for a binary target: a shrinks its log odds, and d is the expected depth of the cell. Draws
+    replace μ_m(x) by samples of the posterior of content.
     In a chain, predicted codes of an intermediate modality are used as if they had been measured.
 
     Attributes:
@@ -135,7 +141,7 @@ class Predictor:
             mean = self._network_codes(codes.modality, codes.x, target, style) + correction
             if n_draws:
                 draws = self._network_draws(codes.modality, codes.x, target, style, n_draws) + correction
-        return self._read_out(codes, target, mean, draws, via)
+        return self._read_out(codes, target, mean, draws, via, style.gains)
 
     def predict_by_ridge(self, codes: StandardisedCodes, target: Modality) -> Prediction | None:
         """The target by a linear ridge of the same codes, read out alike: what a prediction is compared with.
@@ -144,7 +150,7 @@ class Predictor:
         fitted.
         """
         ridge = self.terms[codes.modality, target].baseline
-        return None if ridge is None else self._read_out(codes, target, ridge.predict(codes.x), None, None)
+        return None if ridge is None else self._read_out(codes, target, ridge.predict(codes.x), None, None, None)
 
     def transform(self, view: View) -> StandardisedCodes:
         """The standardised codes of a view; see `Preprocessor.transform`."""
@@ -176,13 +182,13 @@ class Predictor:
         offset = self.preprocessors[modality].standardisation.shrunken_mean(scaled - explained)
         offsets = np.ascontiguousarray(np.broadcast_to(offset, scaled.shape))
         latent = infer.styles(self.network, modality, scaled - offsets, codes.depth, offsets)
-        return Style(latent.mean(axis=1), offset)
+        return Style(latent.mean(axis=1), offset, self.preprocessors[modality].mean_gains(view))
 
     def mean_jacobian(self, codes: StandardisedCodes, target: Modality) -> Array:
         """∂c/∂x in the average style, target code x source code, mean over cells."""
         terms = self.terms[codes.modality, target]
         average = self.styles[target].average
-        networks = mean_jacobian(self.network, codes.modality, target, codes.x, *average)
+        networks = mean_jacobian(self.network, codes.modality, target, codes.x, average.latent, average.offset)
         if terms.kernel is None:
             return networks
         weight = np.float32(terms.kernel_weight)
@@ -195,9 +201,17 @@ class Predictor:
         return loadings if scale is None else loadings * scale[:, None], intercept
 
     def _read_out(
-        self, codes: StandardisedCodes, target: Modality, mean: Array, draws: Array | None, via: Modality | None
+        self,
+        codes: StandardisedCodes,
+        target: Modality,
+        mean: Array,
+        draws: Array | None,
+        via: Modality | None,
+        gains: Array | None,
     ) -> Prediction:
         loadings, intercept = self.loadings(via or codes.modality, target)
+        if gains is not None:
+            loadings, intercept = loadings * gains[:, None], intercept * gains
         depth = self.terms[codes.modality, target].expected_depth(codes)
         if depth is not None:  # one more code, the same in every draw, of which every feature has loading 1
             mean, draws = _with_column(mean, depth), None if draws is None else _with_column(draws, depth)

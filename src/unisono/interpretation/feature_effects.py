@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -94,9 +95,9 @@ def feature_effects(predictor: Predictor, view: View, target: Modality) -> Featu
     """Effects of the features of a view on those of another modality, by the mean Jacobian of the predictor's codes.
 
     With loadings W of the target, mean Jacobian J of its codes by the codes of the source, basis B and scale c of the
-    source, the effect of s on t is deviation[s] · W[t] · J (B[s] / c). A feature's value is what enters its code:
-    log1p CP10k, CLR, or for atac the entry of the TF-IDF row of unit length. The weight that a feature has in the code
-    is in its derivative and, inversely, in its deviation, and so drops out.
+    source, both with the factors of a batch, the effect of s on t is deviation[s] · W[t] · J (B[s] / c). A feature's
+    value is what enters its code: log1p CP10k, CLR, or for atac the entry of the TF-IDF row of unit length. The weight
+    that a feature has in the code is in its derivative and, inversely, in its deviation, and so drops out.
 
     It is the prediction in average style before its link, without the expected depth, which moves all peaks alike.
     Totals of cells and offsets of batches stay as they are while a feature rises.
@@ -112,29 +113,38 @@ def feature_effects(predictor: Predictor, view: View, target: Modality) -> Featu
     source = view.modality
     if source == target:
         raise ValueError(f"source and target are both {source}: effects lead from one modality to another")
-    steps = steps_of(predictor.preprocessors[source], view)
-    jacobian = predictor.mean_jacobian(predictor.transform(view), target)
-    projection = predictor.preprocessors[source].projection
+    codes, projection = predictor.transform(view), predictor.preprocessors[source].projection
+    pushes = [
+        steps @ predictor.mean_jacobian(codes.take(cells), target).T * np.float32(len(cells) / view.n_cells)
+        for steps, cells in steps_of(predictor.preprocessors[source], view)
+    ]
     return FeatureEffects(
         source=source,
         target=target,
         source_features=projection.features[projection.selected],
         target_features=predictor.preprocessors[target].projection.features,
-        pushes=steps @ jacobian.T,
+        pushes=np.sum(pushes, axis=0),
         loadings=predictor.loadings(source, target)[0],
     )
 
 
-def steps_of(preprocessor: Preprocessor, view: View) -> Matrix:
-    """How far one standard deviation of a feature over these cells moves what the networks read: feature x code.
+def steps_of(preprocessor: Preprocessor, view: View) -> Iterator[tuple[Matrix, NDArray[np.intp]]]:
+    """How far one standard deviation of a feature moves what the networks read, feature x code; by batch, its cells.
+
+    The deviation is over all cells of the view; a batch has factors of its own for features and for codes.
 
     Raises:
         ValueError: the view lacks features that the code is made of.
     """
-    projection, counts = preprocessor.projection, preprocessor.projection.counts(view)
+    projection, counts = preprocessor.projection, preprocessor.counts(view)
     _require_all(projection, counts)
+    codes = preprocessor.transform_counts(counts)
     per_code = projection.basis / preprocessor.standardisation.scale
-    return np.asarray(_deviations(projection.values(counts))[:, None] * per_code, dtype=np.float32)
+    deviations = _deviations(projection.values(replace(counts, factors=None)))
+    for name in np.unique(view.batch):
+        cells = np.flatnonzero(view.batch == name)
+        gains = 1.0 if counts.factors is None else counts.factors.rows[counts.factors.row_of[cells[0]]]
+        yield np.asarray((deviations * gains)[:, None] * per_code * codes.factor[cells[0]], dtype=np.float32), cells
 
 
 def _require_all(projection: Projection, counts: Counts) -> None:

@@ -21,7 +21,7 @@ from unisono.io.places import CountsAt, Layer
 from unisono.io.read import ReadOptions, inspect
 from unisono.messages import BadInput, Finding, bad_input, warn
 from unisono.preprocessing.preprocessor import Preprocessor
-from unisono.types import Cells, Modality, View
+from unisono.types import ONE_BATCH, Cells, Modality, View
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -78,7 +78,7 @@ def query_view(
     inspection = inspect(mdata, read_options(record, batch_key, names, options), source_name)
     view = inspection.cells.views[modality]
     findings = inspection.findings
-    if record.batch_key is not None and batch_key is None:
+    if batch_key is None:
         view = replace(view, batch=np.full(view.n_cells, NEW_BATCH))
     view, lacking = mark_query(view, preprocessors[modality].projection, f"{source_name}, {modality}")
     _, problems = coverage_of(preprocessors[modality], view, f"{source_name}, {modality}")
@@ -162,6 +162,8 @@ def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
 def new_batches(view: View, preprocessor: Preprocessor, source_name: str) -> list[Finding]:
     """W034 where batches of the view were not in training, with how much of their mean is taken for their offset."""
     known = preprocessor.standardisation.batches
+    if np.array_equal(known, [ONE_BATCH]):  # training named no batch: whatever is asked is new
+        return []
     new = sorted(set(np.unique(view.batch)) - set(known))
     if not new:
         return []

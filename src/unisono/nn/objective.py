@@ -52,6 +52,7 @@ class ViewBatch:
         has: whether the cell has this modality; rows of cells that lack it hold zeros.
         code_weight: weights of `losses.code_error`.
         measured: which of the sampled features were measured; None where all were, in every training cell.
+        factors: of the values of the sampled features, which make batches alike; None where they are as they are.
     """
 
     x: Float[Tensor, "member cell code"]
@@ -64,6 +65,7 @@ class ViewBatch:
     has: Bool[Tensor, "member cell"]
     code_weight: Float[Tensor, " code"]
     measured: MeasuredCells | None = None
+    factors: Float[Tensor, "member cell sampled"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +183,8 @@ def _gaussian(
     """Of log1p of the counts over the cell's size."""
     values = head.values(codes, view.features)
     measured = torch.log1p(view.counts * torch.exp(-view.log_size)[..., None])
+    if view.factors is not None:
+        measured = measured * view.factors
     return losses.gaussian_nll(measured, values, -head.log_theta[view.features].expand_as(values))
 
 
@@ -188,6 +192,8 @@ def _negative_binomial(
     head: FeatureHead, codes: Float[Tensor, "member cell code"], view: ViewBatch
 ) -> Float[Tensor, "member cell sampled"]:
     values = head.values(codes, view.features)
+    if view.factors is not None:
+        values = values / view.factors
     log_mean = head.log_mean_counts(values, view.log_size, view.features)
     return losses.negative_binomial_nll(view.counts, log_mean, head.log_theta[view.features].expand_as(values))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from unisono.config import FitConfig
 from unisono.preprocessing.align import Alignment
-from unisono.preprocessing.composition import CodeClusters
+from unisono.preprocessing.composition import CodeClusters, Place, bic_penalty
+from unisono.preprocessing.gains import CellFactors, Gains
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.types import Modality, View
 
-_PER_CELL = ("cells", "x", "offset", "depth", "relative_depth", "log_depth", "batch")
+_PER_CELL = ("cells", "x", "offset", "factor", "depth", "relative_depth", "log_depth", "batch")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +26,9 @@ class StandardisedCodes:
     Attributes:
         modality: of the view.
         cells: name of each cell.
-        x: cell x code, scaled and free of the batch's offset.
+        x: cell x code, scaled, free of the batch's offset, and times the batch's factor.
         offset: cell x code, the offset that was taken out.
+        factor: cell x code, by which deviations were multiplied.
         depth: standardised log depth.
         relative_depth: log depth about the mean of the cell's batch.
         log_depth: log(1 + total counts).
@@ -38,6 +40,7 @@ class StandardisedCodes:
     cells: Shaped[np.ndarray, " cell"]
     x: Float32[np.ndarray, "cell code"]
     offset: Float32[np.ndarray, "cell code"]
+    factor: Float32[np.ndarray, "cell code"]
     depth: Float32[np.ndarray, " cell"]
     relative_depth: Float32[np.ndarray, " cell"]
     log_depth: Float64[np.ndarray, " cell"]
@@ -46,7 +49,7 @@ class StandardisedCodes:
 
     @property
     def scaled(self) -> Float32[np.ndarray, "cell code"]:
-        """Scaled codes with the batch's offset still in them."""
+        """Scaled codes with the batch's offset still in them, deviations as in training."""
         return np.asarray(self.x + self.offset, dtype=np.float32)
 
     def take(self, rows: NDArray[np.intp]) -> StandardisedCodes:
@@ -63,16 +66,18 @@ class Preprocessor:
     standardisation: Standardisation
 
     @classmethod
-    def fit(cls, view: View, config: FitConfig) -> Preprocessor:
-        """Fit to training cells.
+    def fit(cls, view: View, config: FitConfig, gains: Gains | None = None) -> Preprocessor:
+        """Fit to training cells, whose batches may have gains.
 
         Raises:
             BadInput: E046, fewer than two features with counts, or than three cells.
         """
-        projection = Projection.fit(view, config)
+        projection = Projection.fit(view, config, gains)
         counts = projection.counts(view)
-        codes, prior_cells = projection.codes(counts), config.preprocessing.batch_prior_cells
-        return cls(projection, Standardisation.fit(codes, counts.batch, counts.log_depth, prior_cells))
+        codes, choice = projection.codes(counts), config.preprocessing
+        powers = (0.0,) if projection.gains is not None else choice.scale_powers
+        fitted = Standardisation.fit(codes, counts.batch, counts.log_depth, choice.batch_prior_cells, powers)
+        return cls(projection, fitted)
 
     @property
     def modality(self) -> Modality:
@@ -94,23 +99,89 @@ class Preprocessor:
         Raises:
             ValueError: the view is of another modality or shares no feature with the model.
         """
-        return self.transform_counts(self.projection.counts(view))
+        return self.transform_counts(self.counts(view))
+
+    def counts(self, view: View) -> Counts:
+        """A view's counts over the projection's features, with the gains of its batches.
+
+        Raises:
+            ValueError: see `Projection.counts`.
+            BadInput: see `Projection.counts`.
+        """
+        counts, gains = self.projection.counts(view), self.projection.gains
+        if gains is None or not len(gains.means):
+            return counts
+        new = {
+            str(name): self.new_gains(counts.take(np.flatnonzero(counts.batch == name)))
+            for name in np.setdiff1d(counts.batch, gains.batches)
+        }
+        return replace(counts, factors=gains.of_batches(counts.batch, new))
+
+    def mean_gains(self, view: View) -> NDArray[np.float32] | None:
+        """How steeply each feature answers in a view, mean over its batches; None without gains."""
+        factors = self.counts(view).factors
+        if factors is None:
+            return None
+        gains: NDArray[np.float32] = np.exp(np.log(self.projection.over_all_features(factors.rows)).mean(axis=0))
+        return gains
+
+    def with_batches(self, counts: Counts) -> Preprocessor:
+        """The same with the batches added that are new, their offsets, factors and gains estimated from these cells."""
+        scaled = self.standardisation.scaled(self.projection.codes(counts))
+        standardisation = self.standardisation.with_batches(scaled, counts.batch, counts.log_depth)
+        gains, projection = self.projection.gains, self.projection
+        if gains is not None and counts.factors is not None:
+            names = [str(name) for name in np.unique(counts.batch)]
+            projection = replace(projection, gains=gains.with_batches(names, counts.factors, counts.batch))
+        return replace(self, projection=projection, standardisation=standardisation)
+
+    def new_gains(self, counts: Counts) -> Float64[np.ndarray, " feature"]:
+        """Factors of the values of a new batch, or 1 for all: what suits its composition, as `CodeClusters.place`."""
+        gains, clusters = self.projection.gains, self.standardisation.clusters
+        assert gains is not None
+        assert clusters is not None
+        counts = counts.take(clusters.some(counts.n_cells))
+        values = self.projection.values(replace(counts, factors=None))
+        is_measured = counts.measured.rows[counts.measured.row_of[0]][self.projection.selected]
+        basis = self.projection.basis.astype(np.float64)
+        candidates = [np.ones(len(basis))]
+        scaled, offset = self._scaled_and_mean(counts, candidates[0])
+        for share in clusters.shares:
+            fractions = clusters.fractions(scaled - share * offset)
+            candidates.append(gains.of_mixture(values, fractions, is_measured))
+
+        def log_likelihood(factors: NDArray[np.float64]) -> float:
+            scaled, mean = self._scaled_and_mean(counts, factors)
+            density = float(np.linalg.slogdet(basis.T @ (factors[:, None] * basis))[1])
+            found = max(clusters.log_likelihood(scaled - share * mean) for share in clusters.shares)
+            return density + found - bic_penalty(int((factors != 1.0).sum()), counts.n_cells)
+
+        return max(candidates, key=log_likelihood)
+
+    def _scaled_and_mean(
+        self, counts: Counts, factors: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scaled codes of a batch with these gains, and their shrunken mean."""
+        same = CellFactors(factors.astype(np.float32)[None], np.zeros(counts.n_cells, dtype=np.intp))
+        scaled = self.standardisation.scaled(self.projection.codes(replace(counts, factors=same))).astype(np.float64)
+        return scaled, self.standardisation.shrunken_mean(scaled).astype(np.float64)
 
     def offset_shares(self, view: View, batches: Iterable[str]) -> dict[str, float]:
         """For each of some batches of a view, how much of its mean is taken for its offset."""
-        codes = self.standardisation.scaled(self.projection.codes(self.projection.counts(view)))
-        return {str(name): self.standardisation.offset_share(codes[view.batch == name]) for name in batches}
+        codes = self.standardisation.scaled(self.projection.codes(self.counts(view)))
+        return {str(name): self.standardisation.place(codes[view.batch == name]).share for name in batches}
 
     def transform_counts(self, counts: Counts) -> StandardisedCodes:
         """As `transform`, from counts over the selected features."""
         scaled = self.standardisation.scaled(self.projection.codes(counts))
-        offset = self.standardisation.offset_of(scaled, counts.batch)
+        offset, factor = self.standardisation.of_cells(scaled, counts.batch)
         log_depth = counts.log_depth
         return StandardisedCodes(
             modality=self.modality,
             cells=counts.cells,
-            x=scaled - offset,
+            x=(scaled - offset) * factor,
             offset=offset,
+            factor=factor,
             depth=self.standardisation.scaled_depth(log_depth),
             relative_depth=self.standardisation.relative_depth(log_depth, counts.batch),
             log_depth=log_depth,
@@ -136,6 +207,8 @@ class Standardisation:
         batches: names of the training batches.
         offsets: batch x component, how far the mean of a batch lies from `mean`, in units of `scale`; shrunk
             by as much as chance would make batches differ, see `shrinkage_factor`.
+        factors: batch x component, by which deviations from the offset are multiplied so that batches deviate alike.
+        powers: of such factors of a new batch, to select from.
         depth: mean and standard deviation of log total counts.
         batch_depths: mean log total counts of each batch.
         prior_cells: a new batch's mean counts as much as this many cells at the modality's mean.
@@ -147,6 +220,8 @@ class Standardisation:
     scale: Float64[np.ndarray, " code"]
     batches: Shaped[np.ndarray, " batch"]
     offsets: Float32[np.ndarray, "batch code"]
+    factors: Float32[np.ndarray, "batch code"]
+    powers: tuple[float, ...]
     depth: Float64[np.ndarray, "statistic=2"]
     batch_depths: Float64[np.ndarray, " batch"]
     prior_cells: float
@@ -159,6 +234,7 @@ class Standardisation:
         batch: Shaped[np.ndarray, " cell"],
         log_depth: Float64[np.ndarray, " cell"],
         prior_cells: float,
+        powers: tuple[float, ...] = (0.0,),
     ) -> Standardisation:
         """Statistics of the codes of training cells; arguments as of the attributes."""
         mean = codes.mean(axis=0, dtype=np.float64)
@@ -170,15 +246,37 @@ class Standardisation:
         depth = np.array([log_depth.mean(), max(float(log_depth.std()), 1e-6)])
         offsets = (means - mean) * shrinkage_factor(codes, batch) / scale
         batch_depths = np.array([log_depth[batch == name].mean() for name in batches])
-        return cls(mean, scale, batches, offsets.astype(np.float32), depth, batch_depths, prior_cells)
+        none = np.ones((len(batches), len(mean)), dtype=np.float32)
+        return cls(mean, scale, batches, offsets.astype(np.float32), none, powers, depth, batch_depths, prior_cells)
 
-    def offset_share(self, scaled: Float[np.ndarray, "cell code"]) -> float:
-        """How much of the mean of a new batch is its offset, 0 to 1; see `CodeClusters.share`."""
-        return 1.0 if self.clusters is None else self.clusters.share(scaled, self.shrunken_mean(scaled))
+    def with_factors(self, x: Float[np.ndarray, "cell code"], batch: Shaped[np.ndarray, " cell"]) -> Standardisation:
+        """The same with factors of the training batches, less what is common to all of them.
 
-    def new_offset(self, scaled: Float[np.ndarray, "cell code"]) -> Float32[np.ndarray, " code"]:
-        """The offset of a new batch from its cells: the share of their shrunken mean that is not their composition."""
-        return np.asarray(self.shrunken_mean(scaled) * np.float32(self.offset_share(scaled)))
+        Args:
+            x: codes of training cells without their batch's offset and factors.
+            batch: of each cell.
+        """
+        if self.clusters is None or len(self.batches) < 2 or max(self.powers) == 0:
+            return self
+        parts = [x[batch == name] for name in self.batches]
+        none = np.zeros(x.shape[1], dtype=np.float32)
+        found = [self.clusters.place(part, none, self.prior_cells, self.powers).factor for part in parts]
+        log_factors = np.log(np.stack(found))
+        return replace(self, factors=np.exp(log_factors - log_factors.mean(axis=0)).astype(np.float32))
+
+    def place(self, scaled: Float[np.ndarray, "cell code"]) -> Place:
+        """How much of the mean and the deviations of a new batch is how it was measured; see `CodeClusters.place`."""
+        if self.clusters is None:
+            return Place(1.0, np.ones(scaled.shape[1]), 0.0)
+        return self.clusters.place(scaled, self.shrunken_mean(scaled), self.prior_cells, self.powers)
+
+    def new_batch(
+        self, scaled: Float[np.ndarray, "cell code"]
+    ) -> tuple[Float32[np.ndarray, " code"], Float32[np.ndarray, " code"]]:
+        """Offset and factors of a new batch from its cells: of both, what is not their composition."""
+        place = self.place(scaled)
+        offset = np.asarray(self.shrunken_mean(scaled) * np.float32(place.share))
+        return offset, place.factor.astype(np.float32)
 
     def with_batches(
         self,
@@ -194,12 +292,13 @@ class Standardisation:
             log_depth: of each cell.
         """
         new = np.setdiff1d(batch, self.batches)
-        offsets = [self.new_offset(scaled[batch == name]) for name in new]
+        found = [self.new_batch(scaled[batch == name]) for name in new]
         relative = [self.shrunken_mean(log_depth[batch == name] - self.depth[0]) for name in new]
         return replace(
             self,
             batches=np.concatenate([self.batches, new]),
-            offsets=np.stack([*self.offsets, *offsets]),
+            offsets=np.stack([*self.offsets, *(offset for offset, _ in found)]),
+            factors=np.stack([*self.factors, *(factor for _, factor in found)]),
             batch_depths=np.concatenate([self.batch_depths, self.depth[0] + np.asarray(relative, dtype=np.float64)]),
         )
 
@@ -207,11 +306,16 @@ class Standardisation:
         """Codes about the modality's mean, their batch's offset still in them."""
         return np.asarray((codes - self.mean) / self.scale, dtype=np.float32)
 
-    def offset_of(
+    def of_cells(
         self, scaled: Float[np.ndarray, "cell code"], batch: Shaped[np.ndarray, " cell"]
-    ) -> Float32[np.ndarray, "cell code"]:
-        """The offset of each cell's batch: stored for a training batch, estimated from these cells for a new one."""
-        return self._of_batches(self.offsets, scaled, batch, self.new_offset).astype(scaled.dtype)
+    ) -> tuple[Float32[np.ndarray, "cell code"], Float32[np.ndarray, "cell code"]]:
+        """Offset and factors of each cell's batch: stored for a training batch, from these cells for a new one."""
+        offset, factor = np.empty_like(scaled), np.empty_like(scaled)
+        for name in np.unique(batch):
+            rows, known = batch == name, np.flatnonzero(self.batches == name)
+            stored = (self.offsets[known[0]], self.factors[known[0]]) if len(known) else self.new_batch(scaled[rows])
+            offset[rows], factor[rows] = stored
+        return offset, factor
 
     def scaled_depth(self, log_depth: Float64[np.ndarray, " cell"]) -> Float32[np.ndarray, " cell"]:
         """Log depth as standard score."""
@@ -222,22 +326,11 @@ class Standardisation:
     ) -> Float32[np.ndarray, " cell"]:
         """Log depth about the mean of its batch: stored for a training batch, from these cells for a new one."""
         relative = log_depth - self.depth[0]
-        shift = self._of_batches(self.batch_depths - self.depth[0], relative, batch, self.shrunken_mean)
-        return np.asarray(relative - shift, dtype=np.float32)
-
-    def _of_batches(
-        self,
-        stored: NDArray[np.floating],
-        values: NDArray[np.floating],
-        batch: Shaped[np.ndarray, " cell"],
-        estimate: Callable[[NDArray[np.floating]], NDArray[np.floating]],
-    ) -> NDArray[np.floating]:
-        """For each cell what is stored of its batch, or what is estimated from these values where the batch is new."""
-        result = np.empty_like(values)
         for name in np.unique(batch):
             rows, known = batch == name, np.flatnonzero(self.batches == name)
-            result[rows] = stored[known[0]] if len(known) else estimate(values[rows])
-        return result
+            own = relative[rows]
+            relative[rows] -= self.batch_depths[known[0]] - self.depth[0] if len(known) else self.shrunken_mean(own)
+        return np.asarray(relative, dtype=np.float32)
 
     def shrunken_mean(self, scaled: NDArray[np.floating]) -> NDArray[np.float32]:
         """Mean over cells of a new batch, shrunk towards zero (the modality's mean) where cells are few."""

@@ -14,6 +14,7 @@ from unisono.config import FitConfig
 from unisono.messages import Finding, refuse
 from unisono.modalities import Known, ModalitySpec, spec_of
 from unisono.preprocessing.align import Alignment, align, aligned_counts, aligned_measured
+from unisono.preprocessing.gains import CellFactors, Gains
 from unisono.preprocessing.incomplete import Completion, fractions, imputed, noise_to_signal, shares
 from unisono.preprocessing.svd import truncated_svd
 from unisono.preprocessing.thinning import thin
@@ -37,6 +38,7 @@ class Counts:
         measured: which of the model's features were measured in which cells; a missing one in none.
         share: of the counts of each cell, that of its measured features.
         term_share: the same of the terms by which values are normalised, over the selected features.
+        factors: of the values of the selected features, by batch; None where batches do not differ so.
     """
 
     selected: sparse.csr_matrix
@@ -47,6 +49,7 @@ class Counts:
     measured: MeasuredFeatures
     share: NDArray[np.float64]
     term_share: NDArray[np.float64]
+    factors: CellFactors | None = None
 
     @property
     def n_cells(self) -> int:
@@ -60,6 +63,20 @@ class Counts:
     @property
     def log_depth(self) -> NDArray[np.float64]:
         return np.log1p(self.total)
+
+    def take(self, cells: NDArray[np.intp]) -> Counts:
+        """Of some of the cells."""
+        return replace(
+            self,
+            selected=self.selected[cells],
+            rest=self.rest[cells],
+            cells=self.cells[cells],
+            batch=self.batch[cells],
+            measured=self.measured.take(cells),
+            share=self.share[cells],
+            term_share=self.term_share[cells],
+            factors=None if self.factors is None else self.factors.take(cells),
+        )
 
     def thinned(self, low: float, high: float, rng: np.random.Generator) -> Counts:
         """The same cells read less deeply, each at its own rate between `low` and `high`."""
@@ -86,6 +103,7 @@ class Projection:
         mean_code: of the training cells.
         reference: how many training cells had each feature, of those in which it was measured.
         unmeasured: training batch → whether it did not measure each feature, of the batches that lack some.
+        gains: by which values of the selected features are made alike between batches; None where they are as they are.
     """
 
     modality: Modality
@@ -102,6 +120,7 @@ class Projection:
     mean_code: NDArray[np.float32]
     reference: Reference
     unmeasured: Mapping[str, NDArray[np.bool_]]
+    gains: Gains | None = None
 
     @property
     def features(self) -> NDArray[np.str_]:
@@ -118,8 +137,8 @@ class Projection:
         return Completion(self.basis, self.noise, self.mean_code)
 
     @classmethod
-    def fit(cls, view: View, config: FitConfig) -> Projection:
-        """Choose features and find the projection from training cells.
+    def fit(cls, view: View, config: FitConfig, gains: Gains | None = None) -> Projection:
+        """Choose features and find the projection from training cells, whose batches may have gains.
 
         Every statistic of a feature is over the cells that measured it.
 
@@ -128,6 +147,11 @@ class Projection:
         """
         weighted = cls._weighted(view, config)
         spec, counts = spec_of(view.modality), weighted.counts(view)
+        if spec.has_gains and config.preprocessing.gains:
+            names, n_features = np.unique(view.batch), len(weighted.selected)
+            gains = gains or Gains.none(names, n_features, config.preprocessing.gain_prior_cells)
+            weighted = replace(weighted, gains=gains)
+            counts = replace(counts, factors=gains.of_batches(view.batch, {}))
         values = weighted.values(counts)
         mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel() * _inflation(view.measured)[weighted.selected]
         centre = mean if spec.is_centred else np.zeros_like(mean)
@@ -195,6 +219,18 @@ class Projection:
             )
         return found
 
+    def gains_of(self, batches: NDArray[np.str_]) -> NDArray[np.float32] | None:
+        """How steeply each feature answers in some training batches, batch x feature; None without gains."""
+        if self.gains is None or len(self.gains.batches) < 2:
+            return None
+        return self.over_all_features(self.gains.of_batches(batches, {}).rows)
+
+    def over_all_features(self, factors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Gains of all features from factors of the selected ones, batch x feature: their inverse, 1 for the others."""
+        gains = np.ones((len(factors), len(self.features)), dtype=np.float32)
+        gains[:, self.selected] = 1.0 / factors
+        return gains
+
     def align(self, view: View, *, source_name: str = "query") -> Alignment:
         """How a view's features correspond to this projection's; `source_name` is what messages call the view.
 
@@ -229,7 +265,8 @@ class Projection:
                 (self.term_fraction / self.term_fraction.sum(), measured.take_features(self.selected)),
             )
         )
-        return Counts(selected, rest, view.cells, view.batch, alignment, measured, share, term_share)
+        factors = None if self.gains is None else self.gains.of_batches(view.batch, {})
+        return Counts(selected, rest, view.cells, view.batch, alignment, measured, share, term_share, factors)
 
     def codes(self, counts: Counts) -> NDArray[np.float32]:
         """Codes of cells, cell x code; where features were not measured, the expectation given those that were."""
@@ -281,7 +318,8 @@ class Projection:
     def values(self, counts: Counts, rows: slice = slice(None)) -> sparse.csr_matrix:
         """Normalised and weighted values of some cells, cell x selected feature: what the basis projects to codes."""
         n_measured = counts.term_share[rows] * len(self.selected)
-        return spec_of(self.modality).normalise(counts.selected[rows], counts.total[rows], self.weight, n_measured)
+        values = spec_of(self.modality).normalise(counts.selected[rows], counts.total[rows], self.weight, n_measured)
+        return values if counts.factors is None else counts.factors.times(values, rows)
 
     def on_scale(self, view: View) -> sparse.csr_matrix:
         """As the function `on_scale`, by the fractions of training."""

@@ -18,7 +18,7 @@ from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.training.initial import style_books
 from unisono.training.loop import OnEpoch, Training, train
 from unisono.training.mini_batches import MiniBatches, TrainingView
-from unisono.types import Cells, Modality
+from unisono.types import Cells, Modality, View
 
 
 @one_thread()
@@ -33,7 +33,7 @@ def adapted(model: FittedModel, cells: Cells, n_epochs: int, seed: int, on_epoch
         BadInput: E065, no batch among the cells is new to the model.
     """
     predictor = model.predictor
-    known = {m: _with_batches(predictor.preprocessors[m], cells) for m in cells.modalities}
+    known = {m: _with_batches(predictor.preprocessors[m], cells.views[m]) for m in cells.modalities}
     views = {m: TrainingView.of(preprocessor, cells, model.config) for m, preprocessor in known.items()}
     new = {m: sorted(set(cells.views[m].batch) - set(predictor.styles[m].batches)) for m in views}
     if not any(new.values()):
@@ -54,12 +54,8 @@ def adapted(model: FittedModel, cells: Cells, n_epochs: int, seed: int, on_epoch
     return replace(model, predictor=predictor, record=record)
 
 
-def _with_batches(preprocessor: Preprocessor, cells: Cells) -> Preprocessor:
-    """The preprocessor with the offsets of new batches, as estimated from these cells."""
-    view, statistics = cells.views[preprocessor.modality], preprocessor.standardisation
-    counts = preprocessor.projection.counts(view)
-    scaled = statistics.scaled(preprocessor.projection.codes(counts))
-    return replace(preprocessor, standardisation=statistics.with_batches(scaled, view.batch, counts.log_depth))
+def _with_batches(preprocessor: Preprocessor, view: View) -> Preprocessor:
+    return preprocessor.with_batches(preprocessor.counts(view))
 
 
 def _trained(

@@ -77,7 +77,8 @@ def _style_book(network: Network, view: TrainingView, n_style_cells: int) -> Sty
     means = np.stack([styles[:, ends[b] : ends[b + 1]].mean(axis=1) for b in range(len(batches))])
     rows = [int(np.flatnonzero(known.batches == name)[0]) for name in batches]
     weights = (n_cells / n_cells.sum()).astype(np.float32)
-    return StyleBook(batches, means, known.offsets[rows], np.einsum("b,bms->ms", weights, means))
+    average, gains = np.einsum("b,bms->ms", weights, means), view.preprocessor.projection.gains_of(batches)
+    return StyleBook(batches, means, known.offsets[rows], average, gains)
 
 
 def _initial_terms(views: Views, source: Modality, target: Modality, config: FitConfig) -> ClosedFormTerms:

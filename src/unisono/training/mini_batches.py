@@ -14,6 +14,7 @@ from unisono.config import FitConfig
 from unisono.modalities import spec_of
 from unisono.nn.objective import Batch, MeasuredCells, ViewBatch
 from unisono.preprocessing.composition import CodeClusters
+from unisono.preprocessing.gains import Gains
 from unisono.preprocessing.preprocessor import Preprocessor, StandardisedCodes
 from unisono.preprocessing.projection import Counts
 from unisono.types import Cells, Modality
@@ -44,15 +45,46 @@ class TrainingView:
         Raises:
             BadInput: E046, fewer than two features with counts, or than three cells.
         """
-        view = cls.of(Preprocessor.fit(cells.views[modality], config), cells, config)
-        clusters = CodeClusters.fit(view.leave_one_out_codes, config.preprocessing, config.seed)
-        standardisation = replace(view.preprocessor.standardisation, clusters=clusters)
-        return replace(view, preprocessor=replace(view.preprocessor, standardisation=standardisation))
+        view = cls._clustered(cells, modality, config)
+        if len(view.preprocessor.standardisation.batches) < 2:
+            return view
+        gains, codes = view.preprocessor.projection.gains, view.codes
+        if gains is None:
+            x = codes.x * (1.0 - view.loo_shrinkage)
+            factored = view.preprocessor.standardisation.with_factors(x, codes.batch)
+            return cls.of(replace(view.preprocessor, standardisation=factored), cells, config)._with_clusters(config)
+        parts = [view.counts.take(np.flatnonzero(view.counts.batch == name)) for name in gains.batches]
+        found = gains.for_training([view.preprocessor.new_gains(part) for part in parts])
+        return cls._clustered(cells, modality, config, found)
+
+    @classmethod
+    def _clustered(
+        cls, cells: Cells, modality: Modality, config: FitConfig, gains: Gains | None = None
+    ) -> TrainingView:
+        """The view by a preprocessor that is fitted to it under some gains, with its clusters."""
+        return cls.of(Preprocessor.fit(cells.views[modality], config, gains), cells, config)._with_clusters(config)
+
+    def _with_clusters(self, config: FitConfig) -> TrainingView:
+        """The same view, whose preprocessor knows where training cells lie."""
+        projection, standardisation = self.preprocessor.projection, self.preprocessor.standardisation
+        clusters = CodeClusters.fit(self.leave_one_out_codes, config.preprocessing, config.seed)
+        if projection.gains is not None:
+            values, of_selected = (
+                projection.values(self.counts),
+                self.counts.measured.take_features(projection.selected),
+            )
+            cluster = clusters.nearest(self.leave_one_out_codes)
+            gains = projection.gains.with_clusters(values, self.counts.batch, cluster, of_selected)
+            projection = replace(projection, gains=gains)
+        standardisation = replace(standardisation, clusters=clusters)
+        return replace(
+            self, preprocessor=replace(self.preprocessor, projection=projection, standardisation=standardisation)
+        )
 
     @classmethod
     def of(cls, preprocessor: Preprocessor, cells: Cells, config: FitConfig) -> TrainingView:
         """The view of cells by a preprocessor that was fitted before."""
-        counts = preprocessor.projection.counts(cells.views[preprocessor.modality])
+        counts = preprocessor.counts(cells.views[preprocessor.modality])
         codes = preprocessor.transform_counts(counts)
         shrinkage = preprocessor.projection.loo_shrinkage(counts, config.preprocessing.max_loo_shrinkage)
         return cls(preprocessor, counts, codes, cells.rows[preprocessor.modality], shrinkage)
@@ -80,12 +112,14 @@ class TrainingView:
         """
         projection, statistics = self.preprocessor.projection, self.preprocessor.standardisation
         codes = self.codes.take(rows)
-        raw, expected = ((x + codes.offset) * statistics.scale + statistics.mean for x in (codes.x, predicted))
+        raw, expected = (
+            (x / codes.factor + codes.offset) * statistics.scale + statistics.mean for x in (codes.x, predicted)
+        )
         gap = expected - projection.completion.signal_of(raw)
         measured = self.counts.measured.take_features(projection.selected).take(rows)
         for is_measured, cells in measured.groups():
             raw[cells] += gap[cells] @ projection.completion.unmeasured_part(is_measured)
-        return np.asarray(statistics.scaled(raw) - codes.offset)
+        return np.asarray((statistics.scaled(raw) - codes.offset) * codes.factor)
 
     @cached_property
     def code_weight(self) -> NDArray[np.float32]:
@@ -205,6 +239,7 @@ class MiniBatches:
         preprocessor, (low, high) = view.preprocessor, self._config.thinning
         counts = view.counts if low == high == 1.0 else view.counts.thinned(low, high, rng)
         x = preprocessor.standardisation.scaled(preprocessor.projection.codes(counts)) - view.codes.offset
+        x *= view.codes.factor
         depth = preprocessor.standardisation.scaled_depth(counts.log_depth)
         measured = view.counts.selected[:, sampled].toarray()
         measured = np.minimum(measured, 1) if spec_of(preprocessor.modality).is_binary else measured
@@ -223,7 +258,16 @@ class MiniBatches:
             features=torch.as_tensor(view.preprocessor.projection.selected[sampled], device=self._device),
             code_weight=self._tensor(view.code_weight),
             measured=None if measured is None else measured.take(index, torch.as_tensor(sampled, device=self._device)),
+            factors=self._factors(view, sampled, index),
         )
+
+    def _factors(self, view: TrainingView, sampled: NDArray[np.intp], index: torch.Tensor) -> torch.Tensor | None:
+        """Those of the sampled features, of cells that have the modality; None where all are 1."""
+        factors = view.counts.factors
+        if factors is None or len(factors.rows) < 2:
+            return None
+        row_of = torch.as_tensor(np.where(view.has, factors.row_of[view.rows], 0), device=self._device)
+        return self._tensor(factors.rows[:, sampled])[row_of[index]]
 
     def _tensor(self, values: NDArray[np.float32]) -> torch.Tensor:
         return torch.as_tensor(values, device=self._device)

@@ -98,7 +98,8 @@ def set_linear_weight(network: Network, weight: float) -> None:
 def _best_linear_weight(network: Network, validation: Validation, config: FitConfig) -> float:
     pairs = [_similarity_pair(network, validation, a, b, config) for a, b in combinations(validation.codes, 2)]
     known = [pair for pair in pairs if pair is not None]
-    return fit_linear_weight(known, config.matching.max_linear_beta) if known else float(network.linear_weight)
+    found = fit_linear_weight(known, config.matching.max_linear_beta) if known else float(network.linear_weight)
+    return max(found, config.matching.min_linear_weight)
 
 
 def _similarity_pair(

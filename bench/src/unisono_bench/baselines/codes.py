@@ -87,7 +87,7 @@ class InputCodes:
         as if 20 more lay at the training mean.
         """
         scaled = self.standardisation.scaled(self.raw(view))
-        return np.asarray(scaled - self.standardisation.offset_of(scaled, view.batch), dtype=np.float32)
+        return np.asarray(scaled - self.standardisation.of_cells(scaled, view.batch)[0], dtype=np.float32)
 
     def centred(self, view: un.View) -> Codes:
         """Codes without the offset of the batch, on the scale of the singular values."""
