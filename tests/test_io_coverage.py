@@ -131,6 +131,19 @@ def test_what_was_cut_from_most_names_is_warned_about_with_the_first(query, word
     assert what.startswith(f"{words}, to find features of the model (first: {GENES[0]} ← {query[0]}")
 
 
+def test_genes_found_by_an_earlier_or_later_name_are_counted_among_those_of_another_name():
+    model, query = ["CD4", "SEPTIN6", "HLA-A", "FIRRM"], ["C1orf112", "SEPT6", "HLA.A", "CD4"]
+    coverage, findings = covered("rna", model, query, "x")
+    assert (coverage.by_name, coverage.otherwise) == (1, 3)
+    what = "3 of 4 features found under another name, 2 of them by an earlier or later name of the gene "
+    assert only(findings, "I038").what == what + "(first: SEPTIN6 ← SEPT6; HLA-A ← HLA.A; FIRRM ← C1orf112)."
+
+
+def test_spellings_alone_are_no_earlier_names_and_proteins_have_none():
+    assert "earlier" not in only(covered("rna", ["CD4", "HLA-A"], ["CD4", "HLA.A"], "x")[1], "I038").what
+    assert "earlier" not in only(covered("adt", ["CD20", "CD4"], ["MS4A1", "CD4"], "x")[1], "I038").what
+
+
 def test_a_cut_of_a_few_names_is_mapped_without_a_warning():
     query = [*GENES[:8], *(f"GRCh38_{gene}" for gene in GENES[8:])]
     coverage, findings = covered("rna", GENES, query, "x")

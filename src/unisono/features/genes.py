@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unisono.features.gene_names import human_genes
 from unisono.features.spelling import plain_symbols
 
 _VERSIONED = r"^(ENS[A-Z]*[GT]\d{6,})\.\d+$"
@@ -21,31 +22,39 @@ def match_genes(
     """Column of `found` that holds each wanted gene, -1 where there is none.
 
     `wanted` and `found` are names, each unique on its side. The ids are a second name of each gene, for example
-    Ensembl ids next to symbols, '' where unknown. Names that are equal are trusted most, then names equal but for an
-    Ensembl version, then ids with ids, then the ids of one side with the names of the other, then names as other tools
-    write them (`plain_symbols`: GRCh38_CD3D, HLA.A). A column goes to one gene at most, to the most trusted claim. A
-    key that two genes of one side share names neither of them. Case counts: human CD4, mouse Cd4.
+    Ensembl ids next to symbols, '' where unknown. Trusted in this order: Ensembl ids of both sides, as releases name
+    clones anew; equal names; names equal but for an Ensembl version; ids with ids; the ids of one side with the names
+    of the other; names as other tools write them (`plain_symbols`: GRCh38_CD3D, HLA.A); and, where both sides are
+    human, two names that one gene had in its time (`human_genes`: SEPT6, SEPTIN6). A column goes to one gene at most,
+    to the most trusted claim. A key that two genes of one side share names neither of them. Case counts: human CD4,
+    mouse Cd4.
 
     Raises:
         ValueError: when a name occurs twice on one side, or ids and names differ in number.
     """
     _check("wanted", wanted, wanted_ids)
     _check("found", found, found_ids)
-    match = _columns(pd.Index(wanted, dtype=object), pd.Index(found, dtype=object))
     wanted_names, found_names = _unversioned(wanted), _unversioned(found)
     wanted_second = None if wanted_ids is None else _unversioned(wanted_ids)
     found_second = None if found_ids is None else _unversioned(found_ids)
     claims = (
+        (_ensembl(wanted_second), _ensembl(found_second)),
+        (pd.Index(wanted, dtype=object), pd.Index(found, dtype=object)),
         (wanted_names, found_names),
         (wanted_second, found_second),
         (wanted_second, found_names),
         (wanted_names, found_second),
     )
+    match = np.full(len(wanted), -1, dtype=np.intp)
     for wanted_keys, found_keys in claims:
         if wanted_keys is not None and found_keys is not None:
             match = _claim(match, _columns(wanted_keys, found_keys))
     if (match < 0).any():
         match = _claim(match, _columns(plain_symbols(wanted), plain_symbols(found)))
+    if (match < 0).any() and (match >= 0).sum() < len(found):
+        wanted_genes, found_genes = human_genes(wanted, wanted_ids), human_genes(found, found_ids)
+        if wanted_genes is not None and found_genes is not None:
+            match = _claim(match, _columns(wanted_genes, found_genes))
     return match
 
 
@@ -64,6 +73,11 @@ def _check(side: str, names: NDArray[np.str_], ids: NDArray[np.str_] | None) -> 
 def _unversioned(names: NDArray[np.str_]) -> pd.Index[str]:
     """The names, Ensembl ids without their version."""
     return pd.Index(pd.Series(names, dtype=object).str.replace(_VERSIONED, r"\1", regex=True), dtype=object)
+
+
+def _ensembl(ids: pd.Index[str] | None) -> pd.Index[str] | None:
+    """The ids that are Ensembl's, '' in place of others."""
+    return None if ids is None else ids.where(ids.str.match(r"ENS[A-Z]*G\d{6,}$"), "")
 
 
 def _columns(wanted: pd.Index[str], found: pd.Index[str]) -> NDArray[np.intp]:

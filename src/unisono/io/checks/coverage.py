@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unisono.features.gene_names import count_renamed
 from unisono.features.spelling import describe_cut
 from unisono.messages import BadInput, Finding
-from unisono.modalities import Known
+from unisono.modalities import Known, spec_of
 from unisono.preprocessing.align import Alignment, align
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Modality, View
@@ -124,7 +125,11 @@ def _mapped(coverage: Coverage, alignment: Alignment, source_name: str) -> list[
             f"(first: {first})."
         )
         return [Finding("I039", source_name, what)]
-    what = f"{coverage.otherwise} of {coverage.wanted} features found under another name (first: {first})."
+    what = f"{coverage.otherwise} of {coverage.wanted} features found under another name"
+    n_renamed = count_renamed(coverage.mapped) if spec_of(coverage.modality).features == "genes" else 0
+    if n_renamed:
+        what += f", {n_renamed} of them by an earlier or later name of the gene"
+    what += f" (first: {first})."
     findings = [Finding("I038", source_name, what)]
     cut = describe_cut(coverage.mapped)
     if cut is not None:
