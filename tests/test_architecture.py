@@ -33,6 +33,7 @@ LEVELS = {
     "interpretation": 4,
     "training": 4,
     "model": 5,
+    "pretrained": 5,
     "splits": 4,
     "reading": 6,
     "api": 6,

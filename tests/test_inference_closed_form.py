@@ -17,7 +17,7 @@ def standardised(relative, x):
     alignment = align("rna", Known(names), names)
     cells, batch = np.arange(n_cells).astype(str), np.full(n_cells, "b1")
     return StandardisedCodes(
-        "rna", cells, x, 0 * x, 1 + 0 * x, nothing, relative, nothing.astype(float), batch, alignment
+        "rna", cells, x, 0 * x, 1 + 0 * x, nothing, relative, nothing.astype(float), nothing, batch, alignment
     )
 
 

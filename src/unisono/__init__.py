@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unisono.io.matching import Matching
     from unisono.messages import BadInput, InputWarning
     from unisono.model.unisono import Unisono
+    from unisono.pretrained import models
     from unisono.reading import check, read, read_cells
     from unisono.types import Cells, View
 
@@ -39,6 +40,7 @@ __all__ = [
     "matching",
     "metrics",
     "modalities",
+    "models",
     "pl",
     "preprocessing",
     "read",
@@ -63,6 +65,7 @@ _HOMES = {
     "fingerprint": "unisono.io.fingerprint",
     "fit": "unisono.api",
     "load": "unisono.api",
+    "models": "unisono.pretrained",
     "read": "unisono.reading",
     "read_cells": "unisono.reading",
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unisono import pretrained
 from unisono.config import FitConfig, Preset
 from unisono.device import choose_device
 from unisono.inference.record import Unlabelled
@@ -150,9 +151,19 @@ def _decided(inspection: Inspection, config: FitConfig, device: str) -> str:
 
 
 def load(path: str | Path, *, device: str = "auto") -> Unisono:
-    """Read a model folder that `Unisono.save` wrote, after verifying every file; nothing is ever unpickled.
+    """Read a model that comes with the package or was saved; every file is verified first, nothing is ever unpickled.
+
+    Args:
+        path: a name of `models`, or the folder that `Unisono.save` wrote.
+        device: auto, cpu, cuda, cuda:1, mps.
 
     Raises:
         BadInput: E001, E047, E048, E049 or E054, see `unisono.model.store.load`; E052 no such device.
+
+    Examples:
+        >>> import unisono as un
+        >>> un.load("human-blood-cite").modalities
+        ('rna', 'adt')
     """
-    return Unisono(store.load(path, choose_device(device)))
+    shipped = None if Path(path).exists() else pretrained.folder_of(path)
+    return Unisono(store.load(shipped or path, choose_device(device)))

@@ -230,6 +230,14 @@ class MatchingConfig(_Frozen):
     """Least weight of the linear path when it is selected: validation cells are of the laboratories of training, and
     what networks add to it is worth less in others. 0 → 0.3: FOSCTTM of pbmc10k 0.0359 → 0.0365, of a model of
     pbmc10k asked about teaseq 0.134 → 0.117, bmmc 0.088 → 0.085, bremsc 0.120 → 0.117, panel224 0.077 → 0.073."""
+    shift_decay: float = Field(1.5, ge=0)
+    """How fast probabilities become flatter as cells were measured less like those of training: by exp(−decay · sum of
+    the shifts of both sides). 0 → 1.5: calibration error of models of one laboratory asked about others, 11 pairs of
+    pbmc10k, bmmc, panel224, teaseq and bremsc, 0.024–0.115 → 0.002–0.019; about new donors and libraries of their own
+    laboratory 0.036 and less, as before."""
+    min_beta_factor: float = Field(0.25, gt=0, le=1)
+    """The flattest that it makes them. 0.4 → 0.25, on the same pairs: calibration error 0.006–0.086 → 0.002–0.019, match
+    probability of pbmc10k asked about teaseq 0.0063 → 0.0060."""
     depth_weights: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
     """Weights of depth to select from on the validation cells, each with its own inverse temperature. Untested."""
     depth_beta_factor: float = Field(3.0, gt=1)

@@ -22,7 +22,10 @@ DataSets = Annotated[
     list[str], typer.Argument(metavar="DATA...", help=f"Raw counts: {_FORMATS} {_SEVERAL}", show_default=False)
 ]
 Data = Annotated[list[str], typer.Argument(metavar="DATA", help=f"Raw counts: {_FORMATS}", show_default=False)]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder written by unisono fit.")]
+Model = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", help="Folder written by unisono fit, or the name of a model that comes with it."),
+]
 Query = Annotated[list[str], typer.Argument(metavar="QUERY", help=f"Raw counts of the query cells: {_FORMATS}")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write the result.")]
 Force = Annotated[bool, typer.Option("--force", metavar="", help="Replace what is there.")]

@@ -19,7 +19,7 @@ from unisono.modalities import in_order, spec_of
 from unisono.nn import infer
 from unisono.preprocessing.align import aligned_counts
 from unisono.preprocessing.moment_alignment import MomentAlignment
-from unisono.preprocessing.preprocessor import Preprocessor
+from unisono.preprocessing.preprocessor import Preprocessor, StandardisedCodes
 from unisono.preprocessing.row_hashes import row_hashes
 from unisono.types import Annotation, Bounds, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import Conformal
@@ -140,10 +140,18 @@ class FittedModel:
         """
         pair = left.modality, right.modality
         codes = self.predictor.transform(left), self.predictor.transform(right)
+        factor = self._beta_factor(*codes)
         anchors = self.anchors[pair] if pair in self.anchors else self.anchors[pair[::-1]].swapped()
-        contents = [infer.vectors(self.predictor.network, side.modality, side.x) for side in codes]
-        similarity = Similarity(contents[0], contents[1], anchors.beta).with_anchors(anchors)
+        anchors = anchors.flattened(factor)
+        x, y = (infer.vectors(self.predictor.network, side.modality, side.x) for side in codes)
+        similarity = Similarity(x, y, anchors.beta, flattened=factor).with_anchors(anchors)
         if not depth:
             return similarity
         term = self.depth_terms[pair] if pair in self.depth_terms else self.depth_terms[pair[::-1]]
-        return similarity.with_depth(term, (codes[0].log_depth, codes[1].log_depth), groups)
+        flattened = replace(term, beta=term.beta * factor)
+        return similarity.with_depth(flattened, (codes[0].log_depth, codes[1].log_depth), groups)
+
+    def _beta_factor(self, left: StandardisedCodes, right: StandardisedCodes) -> float:
+        """By which the inverse temperature shrinks as cells were measured less like those of training."""
+        choice, shift = self.config.matching, float(left.shift.mean() + right.shift.mean())
+        return max(float(np.exp(-choice.shift_decay * shift)), choice.min_beta_factor)

@@ -47,6 +47,79 @@ class RecordedFinding(BaseModel):
     remedy: str
 
 
+class DataSet(BaseModel):
+    """Where training cells came from.
+
+    Attributes:
+        name: in the names of cells and batches.
+        what: tissue, species and technology.
+        accession: under which a repository has it.
+        url: of the repository's page.
+        licence: terms of the data.
+        citation: of the paper that it is from.
+        n_cells: of the model's training.
+        fingerprint: SHA-256 over names, batches and counts of these cells.
+        checksum: SHA-256 of the file that was read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    what: str
+    accession: str
+    url: str
+    licence: str
+    citation: str
+    n_cells: int
+    fingerprint: str
+    checksum: str
+
+
+class Figure(BaseModel):
+    """What a model like this one reached on a data set that it had not seen.
+
+    Attributes:
+        asked_about: the data set.
+        what: the figure, such as `rna → adt Pearson`.
+        value: mean over seeds.
+        low: least of the seeds.
+        high: greatest of the seeds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    asked_about: str
+    what: str
+    value: float
+    low: float
+    high: float
+
+
+class Card(BaseModel):
+    """What a model that is given to others has to say of itself.
+
+    Attributes:
+        title: in one line.
+        command: that made it.
+        licence: of the model.
+        data: what it was trained on.
+        figures: on unseen data.
+        limits: where it is not to be believed.
+
+    References:
+        Mitchell et al., "Model cards for model reporting", 2019.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    command: str
+    licence: str
+    data: tuple[DataSet, ...]
+    figures: tuple[Figure, ...] = ()
+    limits: tuple[str, ...] = ()
+
+
 class Record(BaseModel):
     """Provenance of a fitted model.
 
@@ -66,6 +139,7 @@ class Record(BaseModel):
         is_rounded: whether fractions among the counts were rounded.
         keeps_controls: whether isotype controls and sample tags among proteins were used.
         data_sets: names of the data sets, of a model of several.
+        card: of a model that is given to others.
         findings: what predictions and matchings by this model are to be read with.
     """
 
@@ -86,6 +160,7 @@ class Record(BaseModel):
     is_rounded: bool = False
     keeps_controls: bool = False
     data_sets: tuple[str, ...] = ()
+    card: Card | None = None
     findings: tuple[RecordedFinding, ...] = ()
 
     def repeated(self, where: str) -> list[Finding]:

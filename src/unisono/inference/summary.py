@@ -9,6 +9,7 @@ from unisono.modalities import spec_of
 
 if TYPE_CHECKING:
     from unisono.inference.fitted_model import FittedModel
+    from unisono.inference.record import Card
 
 
 def model_rows(fitted: FittedModel) -> Rows:
@@ -18,15 +19,36 @@ def model_rows(fitted: FittedModel) -> Rows:
     cells = ", ".join(f"{record.n_cells[m]:,} {m}" for m in fitted.modalities)
     batches = sorted({str(name) for book in fitted.predictor.styles.values() for name in book.batches})
     rows = [
+        *([("model", record.card.title)] if record.card else []),
         ("modalities", ", ".join(f"{m} ({size})" for m, size in zip(fitted.modalities, sizes, strict=True))),
         ("training cells", f"{cells}; {record.n_validation:,} of them for validation"),
+        *([("data sets", ", ".join(record.data_sets))] if record.data_sets else []),
         ("batches", f"{len(batches)} ({some(batches)}) by {record.batch_key}" if record.batch_key else "none named"),
         ("counts in", ", ".join(f"{m}: {place}" for m, place in record.layers.items()) or "X"),
         ("validation", _validation(fitted)),
         ("members", f"{config.n_members}, seed {config.seed}, {record.seconds:.0f} s on {record.device}"),
         ("version", f"{record.versions['unisono']}, model {fitted.fingerprint}, data {record.fingerprint[:12]}"),
     ]
-    return [*rows, *(("warning", f"{each.code} {each.what}") for each in record.findings)]
+    return [*rows, *_card_rows(record.card), *(("warning", f"{each.code} {each.what}") for each in record.findings)]
+
+
+def _card_rows(card: Card | None) -> Rows:
+    """What the card adds."""
+    if card is None:
+        return []
+    figures: dict[str, list[str]] = {}
+    for figure in card.figures:
+        figures.setdefault(figure.asked_about, []).append(f"{figure.what} {figure.value:.3f}")
+    return [
+        ("licence", card.licence),
+        *(
+            ("learned from", f"{each.what}, {each.n_cells:,} cells, {each.accession} ({each.licence})")
+            for each in card.data
+        ),
+        *((f"asked about {name}", "; ".join(found)) for name, found in figures.items()),
+        *(("limit", limit) for limit in card.limits),
+        ("made by", card.command),
+    ]
 
 
 def _validation(fitted: FittedModel) -> str:

@@ -199,7 +199,8 @@ def batch_named(name: str, batch: str) -> str:
 
 def _over(counts: sparse.csr_matrix, columns: NDArray[np.intp], n_features: int) -> sparse.csr_matrix:
     """Counts over other columns; those that share one are added up."""
-    moved = sparse.csr_matrix((counts.data, columns[counts.indices], counts.indptr), (counts.shape[0], n_features))
+    parts = counts.data.copy(), columns[counts.indices], counts.indptr.copy()  # sorted in place below
+    moved = sparse.csr_matrix(parts, (counts.shape[0], n_features))
     moved.sum_duplicates()
     return moved
 

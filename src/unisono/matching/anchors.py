@@ -71,6 +71,10 @@ class Anchors:
         """The same with left and right exchanged."""
         return Anchors(self.right, self.left, self.right_potential, self.left_potential, self.beta)
 
+    def flattened(self, factor: float) -> Anchors:
+        """The same anchors at the inverse temperature times a factor, with the potentials that belong to it."""
+        return self if factor == 1.0 else Anchors.fit(self.left, self.right, self.beta * factor)
+
     def potential(self, right: Float[np.ndarray, "cell dim"]) -> Float[np.ndarray, " cell"]:
         """Potential b of right cells, in nats: minus the log of their mean density ratio to the left anchors."""
         potential = np.empty(len(right))

@@ -101,6 +101,7 @@ class Similarity:
         potentials: a of left and b of right cells, in nats; None for 0.
         depth_term: w and ρ; None leaves depth out.
         depths: d of left and e of right cells, needed with `depth_term`.
+        flattened: the factor by which β was made smaller than the fit selected, as these cells were measured otherwise.
 
     Raises:
         ValueError: β is no positive number.
@@ -112,6 +113,7 @@ class Similarity:
     potentials: tuple[Float[np.ndarray, " left"], Float[np.ndarray, " right"]] | None = None
     depth_term: DepthTerm | None = None
     depths: tuple[Float[np.ndarray, " left"], Float[np.ndarray, " right"]] | None = None
+    flattened: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.beta < np.inf:

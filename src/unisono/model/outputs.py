@@ -11,6 +11,8 @@ import pandas as pd
 from unisono.inference.fitted_model import FittedModel
 from unisono.io.annotations import obs_of
 from unisono.io.matching import Matching
+from unisono.matching import Similarity
+from unisono.messages import Finding
 from unisono.model.query import kinds
 from unisono.types import Modality, Prediction, View
 
@@ -33,6 +35,24 @@ def annotated_matching(
     """The matching with what both sides say of their cells."""
     left, right = (_obs(fitted, side, view) for side, view in zip(sides, views, strict=True))
     return replace(matching, left_obs=left, right_obs=right, origin=origin_of(fitted))
+
+
+_FLATTENED = 0.6
+"""Factor of the inverse temperature below which it is said; new batches of a laboratory that is known stay above."""
+
+
+def measured_otherwise(similarity: Similarity, matching: Matching) -> list[Finding]:
+    """W070 where probabilities were made flatter, with how many of the likeliest partners are expected to be right."""
+    if similarity.flattened >= _FLATTENED:
+        return []
+    confidence = matching.match_posterior.confidence
+    expected = 0.0 if confidence is None or not len(confidence) else float(confidence.mean())
+    what = (
+        "these cells were measured unlike those of training (other panel, genes, levels or spread): probabilities are "
+        f"{1 / similarity.flattened:.1f} times flatter, and of the likeliest partners some {expected:.1%} are right."
+    )
+    remedy = "trust groups of cells more than single partners, or fit with cells of that laboratory"
+    return [Finding("W070", f"{matching.left_modality}, {matching.right_modality}", what, remedy)]
 
 
 def origin_of(fitted: FittedModel) -> dict[str, str | int | float]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
@@ -30,9 +32,9 @@ _ARRAYS, _WEIGHTS = "arrays.safetensors", "weights.safetensors"
 _DOCUMENTS = {"config", "record"}
 
 
-def save(model: FittedModel, path: str | Path, *, force: bool = False) -> None:
+def save(model: FittedModel, path: str | Path, *, compact: bool = False, force: bool = False) -> None:
     """Write a model folder; see `Unisono.save`."""
-    write_folder_atomically(path, lambda folder: _write(model, folder), force=force)
+    write_folder_atomically(path, lambda folder: _write(model, folder, np.float16 if compact else None), force=force)
 
 
 def load(path: str | Path, device: torch.device) -> FittedModel:
@@ -54,7 +56,7 @@ def load(path: str | Path, device: torch.device) -> FittedModel:
         raise bad_input("E048", str(folder), what, "upgrade unisono, or fit the model again") from error
 
 
-def _write(model: FittedModel, folder: Path) -> None:
+def _write(model: FittedModel, folder: Path, as_type: type[np.float16] | None) -> None:
     folder.mkdir(exist_ok=True)
     arrays: Arrays = {}
     parts = {f.name: getattr(model, f.name) for f in fields(model) if f.name not in _DOCUMENTS}
@@ -63,25 +65,37 @@ def _write(model: FittedModel, folder: Path) -> None:
     documents = {_CONFIG: model.config.model_dump(mode="json"), _RECORD: model.record.model_dump(mode="json")}
     for name, document in (documents | {_MODEL: tree}).items():
         (folder / name).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    weights = model.predictor.network.state_dict()
-    (folder / _ARRAYS).write_bytes(packed(arrays))
-    (folder / _WEIGHTS).write_bytes(
-        packed({name: np.ascontiguousarray(value.cpu().numpy()) for name, value in weights.items()})
-    )
+    weights = {name: value.cpu().numpy() for name, value in model.predictor.network.state_dict().items()}
+    for name, file in ((_ARRAYS, arrays), (_WEIGHTS, weights)):
+        (folder / name).write_bytes(packed({key: _narrowed(value, as_type) for key, value in file.items()}))
     write_manifest(folder)
 
 
 def _read(folder: Path, device: torch.device) -> FittedModel:
     config = FitConfig.model_validate_json(_text(folder, _CONFIG))
     record = Record.model_validate_json(_text(folder, _RECORD))
-    tree, arrays = json.loads(_text(folder, _MODEL)), load_file(folder / _ARRAYS)
-    weights = {name: torch.as_tensor(value) for name, value in load_file(folder / _WEIGHTS).items()}
+    tree, arrays = json.loads(_text(folder, _MODEL)), _widened(load_file(folder / _ARRAYS))
+    weights = {name: torch.as_tensor(value) for name, value in _widened(load_file(folder / _WEIGHTS)).items()}
     names = list(tree["predictor"]["preprocessors"])
     _require_registered(names, folder)
     likelihoods = {m: spec_of(m).likelihood(config) for m in names}
     network = Network.of_state(config, likelihoods, weights).to(device).eval()
     predictor = Predictor(network, **_restored(Predictor, tree.pop("predictor"), arrays))
     return FittedModel(config=config, record=record, predictor=predictor, **_restored(FittedModel, tree, arrays))
+
+
+def _narrowed(values: NDArray[Any], as_type: type[np.float16] | None) -> NDArray[Any]:
+    """Single precision as another type, where the values fit into it."""
+    values = np.ascontiguousarray(values)
+    if as_type is None or values.dtype != np.float32:
+        return values
+    is_large = np.abs(values[np.isfinite(values)]).max(initial=0.0) > np.finfo(as_type).max
+    return values if is_large else values.astype(as_type)
+
+
+def _widened(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Half precision as single precision, which is what a model computes in."""
+    return {name: value.astype(np.float32) if value.dtype == np.float16 else value for name, value in arrays.items()}
 
 
 def _restored(kind: type, tree: dict[str, Any], arrays: Arrays) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from unisono.io.tables import NOVELTY, prediction_to_anndata
 from unisono.matching import MAX_PARTNERS, Rule, Similarity, apply_rule, match_posterior
 from unisono.messages import bad_input, warn
 from unisono.model import store
-from unisono.model.outputs import annotated_matching, annotated_prediction
+from unisono.model.outputs import annotated_matching, annotated_prediction, measured_otherwise
 from unisono.model.pairing import joined
 from unisono.model.query import (
     QueryOptions,
@@ -299,7 +299,7 @@ class Unisono:
                 labels_within(right, right_view, within, record, "right", is_missing_allowed=True),
             )
             warn(without_group(*groups, within))
-        _, answers = self.match_by_rules(
+        similarity, answers = self.match_by_rules(
             left_view,
             right_view,
             (rule,),
@@ -309,6 +309,7 @@ class Unisono:
             prior_unmatched=prior_unmatched,
             min_probability=min_probability,
         )
+        warn(measured_otherwise(similarity, answers[rule]))
         return annotated_matching(answers[rule], self.fitted, (left, right), (left_view, right_view))
 
     def pair(
@@ -489,13 +490,18 @@ class Unisono:
         known = {m: preprocessor.with_aliases(aliases) for m, preprocessor in self.fitted.preprocessors.items()}
         return Unisono(replace(self.fitted, predictor=replace(self.fitted.predictor, preprocessors=known)))
 
-    def save(self, path: str | Path, *, force: bool = False) -> None:
+    def save(self, path: str | Path, *, compact: bool = False, force: bool = False) -> None:
         """Write the model to a folder of JSON and safetensors with a manifest, whole or not at all.
+
+        Args:
+            path: of the folder.
+            compact: keep three digits of each number, in half the space.
+            force: replace what is there.
 
         Raises:
             BadInput: the folder exists and `force` is not set, or cannot be written.
         """
-        store.save(self.fitted, path, force=force)
+        store.save(self.fitted, path, compact=compact, force=force)
 
     def _style(self, target: Modality, style: str | MuData | AnnData) -> Style:
         if isinstance(style, str):

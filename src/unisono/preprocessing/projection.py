@@ -93,6 +93,7 @@ class Projection:
         known: names of every feature of the training view, G of them.
         selected: positions of the S features that make the code.
         fraction: of all training counts, by feature: what missing ones would have added to the total.
+        mean_share: of a training cell's counts, the share of the features that its batch measured, mean over cells.
         term_fraction: the same of the modality's terms, by selected feature.
         weight: of each selected feature in the code.
         centre: mean of each selected feature after weighting; zeros where the modality is not centred.
@@ -110,6 +111,7 @@ class Projection:
     known: Known
     selected: NDArray[np.intp]
     fraction: NDArray[np.float64]
+    mean_share: float
     term_fraction: NDArray[np.float64]
     weight: NDArray[np.float64]
     centre: NDArray[np.float64]
@@ -173,7 +175,8 @@ class Projection:
         selected = spec.select(view.counts, config, measured)
         refuse(too_small(view, len(selected), view.modality))
         fraction = fractions(view.counts, measured)
-        total = view.depth / shares(fraction, measured)
+        share = shares(fraction, measured)
+        total = view.depth / share
         counts, of_selected = view.counts[:, selected], measured.take_features(selected)
         weight = _weights(spec, counts, total, of_selected)
         seen = np.bincount(view.counts.indices[view.counts.data > 0], minlength=len(view.features)).astype(np.float64)
@@ -182,6 +185,7 @@ class Projection:
             known=Known(view.features, view.ids),
             selected=selected,
             fraction=fraction,
+            mean_share=float(share.mean()),
             term_fraction=fraction[selected]
             if spec.terms is None
             else fractions(spec.terms(counts, weight), of_selected),
