@@ -199,8 +199,10 @@ def batch_named(name: str, batch: str) -> str:
 
 def _over(counts: sparse.csr_matrix, columns: NDArray[np.intp], n_features: int) -> sparse.csr_matrix:
     """Counts over other columns; those that share one are added up."""
-    moved = sparse.csr_matrix((counts.data, columns[counts.indices], counts.indptr), (counts.shape[0], n_features))
-    moved.sum_duplicates()
+    moved = sparse.csr_matrix(
+        (counts.data.copy(), columns[counts.indices], counts.indptr.copy()), (counts.shape[0], n_features)
+    )
+    moved.sum_duplicates()  # in place, so of copies: the counts may be those of the user
     return moved
 
 
