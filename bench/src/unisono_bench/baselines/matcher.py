@@ -85,9 +85,7 @@ class Space:
     def unit_vectors(self, view: un.View, pair: Pair) -> NDArray[np.float32]:
         """Cells as unit vectors in the space of the pair; a cell at the origin stays there."""
         project = self.projections[pair][pair.index(view.modality)]
-        vectors = project(self.codes[view.modality].standardised(view)).astype(np.float32)
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
+        return unit_rows(project(self.codes[view.modality].standardised(view)))
 
     def log_depth(self, view: un.View) -> NDArray[np.float64]:
         """Log of 1 + total counts of each cell, over training features."""
@@ -116,6 +114,13 @@ class FittedMatcher:
         sides = self.space.unit_vectors(left, pair), self.space.unit_vectors(right, pair)
         log_depths = self.space.log_depth(left), self.space.log_depth(right)
         return self.ratios[pair].similarity(sides, log_depths, depth=depth, groups=groups)
+
+
+def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Each row divided by its length; a row of zeros stays."""
+    vectors = vectors.astype(np.float32)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
 
 
 def _paired_codes(codes: Mapping[str, InputCodes], cells: un.Cells, pair: Pair) -> PairedCodes:
