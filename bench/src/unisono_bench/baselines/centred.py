@@ -94,6 +94,51 @@ class Centred:
         return un.preprocessing.truncated_svd(self.matrix, first, rank, rng, added=others)
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class BatchMoments:
+    """What normalised features are like in each batch of training.
+
+    Attributes:
+        batches: names, sorted.
+        means: batch x feature.
+        deviations: batch x feature, standard deviations.
+        within: standard deviation of each feature around the means of batches.
+    """
+
+    batches: NDArray[np.str_]
+    means: NDArray[np.float64]
+    deviations: NDArray[np.float64]
+    within: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, values: sparse.csr_matrix, batch: NDArray[np.str_]) -> BatchMoments:
+        """Of normalised values of training cells."""
+        batches, n_cells = np.unique(batch, return_counts=True)
+        centred = Centred.by_group(values, batch)
+        deviations = centred.deviations()
+        return cls(batches, centred.offsets, deviations, np.sqrt(n_cells @ deviations**2 / n_cells.sum()))
+
+    def centred(self, values: sparse.csr_matrix, batch: NDArray[np.str_], *, scales: bool) -> Centred:
+        """Values less the mean of their batch: that of training, or of a new one that of its cells here.
+
+        Args:
+            values: normalised values.
+            batch: of each cell.
+            scales: whether features of every batch are brought to the deviation within those of training.
+        """
+        found = Centred.by_group(values, batch)
+        offsets, deviations = found.offsets.copy(), found.deviations()
+        for group, name in enumerate(np.unique(batch)):
+            known = np.flatnonzero(self.batches == name)
+            if len(known):
+                offsets[group], deviations[group] = self.means[known[0]], self.deviations[known[0]]
+        found = replace(found, offsets=offsets)
+        if not scales:
+            return found
+        return found.scaled(np.divide(self.within, deviations, out=np.ones_like(deviations), where=deviations > 0))
+
+
 def _deviation(matrix: sparse.csr_matrix) -> NDArray[np.float64]:
     values = matrix.astype(np.float64)
     mean = np.asarray(values.mean(axis=0)).ravel()
