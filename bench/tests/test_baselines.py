@@ -15,7 +15,7 @@ from unisono_bench.matching import match_probabilities
 RECIPE = un.datasets.Recipe(n_cells=331, n_genes=47, n_peaks=71, n_proteins=9, batch_effect=0.8, seed=3)
 N_TRAINING, N_TEST = 283, 48
 PREDICTS = ("mean", "ridge", "knn-25", "knn-100", "kernel-ridge", "kernel-ridge-std")
-MATCHES = ("cca", "procrustes", "clip-mlp")
+MATCHES = ("cca", "cca-centred", "procrustes", "clip-mlp")
 ORDERED = [(a, b) for a in ("atac", "rna", "adt") for b in ("atac", "rna", "adt") if a != b]
 
 

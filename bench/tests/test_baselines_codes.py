@@ -209,3 +209,29 @@ def test_an_empty_cell_and_a_peak_never_seen_give_finite_codes():
     codes = InputCodes.fit(replace(some, counts=sparse.csr_matrix(counts)), 5, 0)
     assert np.isfinite(codes.standardised(some)).all()
     assert codes.idf[5] == 0.0
+
+
+@pytest.mark.parametrize("modality", ["rna", "adt", "atac"])
+def test_rescaled_codes_of_a_new_batch_have_mean_0_whatever_it_adds_to_its_features(modality):
+    codes = InputCodes.fit(view(modality), 5, 0)
+    new = replace(view(modality, 61, seed=1), batch=np.full(61, "b9"))
+    np.testing.assert_allclose(codes.rescaled(new).mean(axis=0), 0.0, atol=1e-5)
+    assert np.abs(codes.standardised(new).mean(axis=0)).max() > 1e-3
+    known = view(modality, 61, seed=1)
+    assert np.abs(codes.rescaled(known)[known.batch == "b1"].mean(axis=0)).max() > 1e-3
+
+
+def test_proteins_of_every_batch_deviate_as_within_training_and_genes_as_they_are():
+    new = replace(view("adt", 61, seed=1), batch=np.full(61, "b9"))
+    codes = InputCodes.fit(view("adt"), 50, 0)  # as many codes as proteins: the proteins themselves
+    found = codes.rescaled(new) * codes.standardisation.scale
+    np.testing.assert_allclose(found.std(axis=0), codes.moments.within, rtol=1e-4)
+    log = un.preprocessing.clr(view("adt").counts).toarray()
+    batch = view("adt").batch
+    around = np.concatenate([log[batch == name] - log[batch == name].mean(axis=0) for name in ("b1", "b2")])
+    np.testing.assert_allclose(codes.moments.within, around.std(axis=0), rtol=1e-4)
+    genes, some = InputCodes.fit(view("rna"), 5, 0), view("rna")
+    doubled = replace(some, batch=np.full(N_CELLS, "b9"))
+    raw = genes.raw(doubled)
+    wanted = (raw - raw.mean(axis=0)) / genes.standardisation.scale
+    np.testing.assert_allclose(genes.rescaled(doubled), wanted, atol=1e-4)

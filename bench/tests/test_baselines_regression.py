@@ -19,7 +19,7 @@ from unisono_bench.baselines.kernel import (
     scaled_per_cell,
     scaled_per_component,
 )
-from unisono_bench.baselines.regression import ALPHAS, Mean, clipped, fit_ridge, nearest, target_space
+from unisono_bench.baselines.regression import ALPHAS, Mean, Target, clipped, fit_ridge, nearest, target_space
 
 N_CELLS, N_CODES, N_FEATURES = 37, 5, 11
 
@@ -68,14 +68,14 @@ def test_the_mean_predictor_predicts_neither_the_source_nor_what_it_has_not_seen
 
 def test_a_target_of_few_features_is_regressed_on_as_it_is():
     some = target(codes())
-    y, space = target_space(some, 11, rng())
+    y, space = target_space(Target.of(some), 11, rng())
     np.testing.assert_allclose(y, values_of(some) - values_of(some).mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(space.values(y), values_of(some), atol=1e-5)
 
 
 def test_a_target_of_many_features_is_its_nearest_of_low_rank():
     some = target(codes())
-    y, space = target_space(some, 3, rng())
+    y, space = target_space(Target.of(some), 3, rng())
     centred = values_of(some) - values_of(some).mean(axis=0)
     s = np.linalg.svd(centred, compute_uv=False)
     best = np.sqrt((s[3:] ** 2).sum())
@@ -87,7 +87,7 @@ def test_a_target_of_many_features_is_its_nearest_of_low_rank():
 def test_components_at_zero_are_the_training_mean():
     some = target(codes())
     for n_components in (3, None):
-        y, space = target_space(some, n_components, rng())
+        y, space = target_space(Target.of(some), n_components, rng())
         np.testing.assert_allclose(space.values(np.zeros_like(y))[0], values_of(some).mean(axis=0), rtol=1e-5)
 
 
@@ -110,16 +110,16 @@ def test_ridge_is_that_of_sklearn_on_the_codes_with_the_penalty_of_least_leave_o
     alpha = min(ALPHAS, key=lambda alpha: leave_one_out_error(x64, y, alpha))
     assert ALPHAS[0] < alpha < ALPHAS[-1]
     wanted = Ridge(alpha=alpha).fit(x64, y).predict(new)
-    np.testing.assert_allclose(fit_ridge(x, some, rng())(new), wanted, atol=1e-4)
+    np.testing.assert_allclose(fit_ridge(x, Target.of(some), rng())(new), wanted, atol=1e-4)
 
 
 def test_ridge_of_many_features_goes_through_their_svd(monkeypatch):
     x, new, some = codes(), codes(13, 1), target(codes())
-    directly = fit_ridge(x, some, rng())(new)
+    directly = fit_ridge(x, Target.of(some), rng())(new)
     monkeypatch.setattr(regression, "_MANY_FEATURES", 10)
-    np.testing.assert_allclose(fit_ridge(x, some, rng())(new), directly, atol=1e-4)
+    np.testing.assert_allclose(fit_ridge(x, Target.of(some), rng())(new), directly, atol=1e-4)
     monkeypatch.setattr(regression, "_N_COMPONENTS", 2)
-    found = fit_ridge(x, some, rng())(new)
+    found = fit_ridge(x, Target.of(some), rng())(new)
     assert np.linalg.matrix_rank(found - values_of(some).mean(axis=0), tol=1e-3) == 2
     assert np.linalg.matrix_rank(directly - values_of(some).mean(axis=0), tol=1e-3) == 5
 
@@ -128,19 +128,20 @@ def test_ridge_of_many_features_goes_through_their_svd(monkeypatch):
 def test_the_one_nearest_neighbour_of_a_training_cell_is_itself(modality):
     x = codes()
     some = target(x, modality)
-    np.testing.assert_allclose(nearest(1)(x, some, rng())(x[[4, 30, 9]]), values_of(some)[[4, 30, 9]], atol=1e-6)
+    found = nearest(1)(x, Target.of(some), rng())(x[[4, 30, 9]])
+    np.testing.assert_allclose(found, values_of(some)[[4, 30, 9]], atol=1e-6)
 
 
 def test_neighbours_are_those_of_sklearn():
     x, new = codes(), codes(13, 1)
     some = target(x)
     wanted = KNeighborsRegressor(7).fit(x, values_of(some)).predict(new)
-    np.testing.assert_allclose(nearest(7)(x, some, rng())(new), wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(nearest(7)(x, Target.of(some), rng())(new), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_more_neighbours_than_cells_is_the_mean_of_all():
     x = codes()
-    found = nearest(100)(x, target(x), rng())(codes(13, 1))
+    found = nearest(100)(x, Target.of(target(x)), rng())(codes(13, 1))
     np.testing.assert_allclose(found, np.tile(values_of(target(x)).mean(axis=0), (13, 1)), rtol=1e-5)
 
 
@@ -199,18 +200,17 @@ def by_hand(x, y, new, halves, alpha=0.2, length_scale=10.0):
 def test_kernel_ridge_is_the_mean_of_ten_fits_on_halves(batch):
     x, new = 9 * codes(), 9 * codes(13, 1)
     some = target(codes(), batch=batch)
-    found = kernel_ridge(scaled_per_cell)(x, some, rng())(new)
+    found = kernel_ridge(scaled_per_cell)(x, Target.of(some), rng())(new)
     generator = rng()
     halves = [half for _ in range(5) for half in random_halves(batch, generator)]
     wanted = by_hand(per_cell(x), values_of(some), per_cell(new), halves)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_kernel_ridge_on_one_division_is_that_of_sklearn(monkeypatch):
-    monkeypatch.setattr(kernel, "N_REPEATS", 1)
+def test_kernel_ridge_on_one_division_is_that_of_sklearn():
     x, new = codes(), codes(13, 1)
     some = target(x)
-    found = kernel_ridge(scaled_per_component)(x, some, rng())(new)
+    found = kernel_ridge(scaled_per_component, n_repeats=1)(x, Target.of(some), rng())(new)
     scale, y = scaled_per_component(x), values_of(some)
     models = [
         KernelRidge(alpha=0.2, kernel="rbf", gamma=1 / 200).fit(scale(x[half]), y[half] - y.mean(axis=0))
@@ -222,26 +222,24 @@ def test_kernel_ridge_on_one_division_is_that_of_sklearn(monkeypatch):
 
 def test_kernel_ridge_far_from_all_training_cells_is_the_training_mean():
     x = codes()
-    found = kernel_ridge(scaled_per_component)(x, target(x), rng())(codes(13, 1) + np.float32(1e4))
+    found = kernel_ridge(scaled_per_component)(x, Target.of(target(x)), rng())(codes(13, 1) + np.float32(1e4))
     np.testing.assert_allclose(found, np.tile(values_of(target(x)).mean(axis=0), (13, 1)), rtol=1e-5)
 
 
 def test_kernel_ridge_of_many_features_goes_through_their_svd(monkeypatch):
     monkeypatch.setattr(kernel, "N_COMPONENTS", 2)
     x = codes()
-    found = kernel_ridge(scaled_per_cell)(x, target(x), rng())(codes(13, 1))
+    found = kernel_ridge(scaled_per_cell)(x, Target.of(target(x)), rng())(codes(13, 1))
     assert np.linalg.matrix_rank(found - values_of(target(x)).mean(axis=0), tol=1e-3) == 2
 
 
-def test_no_kernel_ridge_fit_sees_more_cells_than_allowed(monkeypatch):
-    monkeypatch.setattr(kernel, "MAX_CELLS", 7)
-    monkeypatch.setattr(kernel, "N_REPEATS", 1)
-    machine = kernel_ridge(scaled_per_cell)(codes(), target(codes()), rng())
+def test_no_kernel_ridge_fit_sees_more_cells_than_allowed():
+    machine = kernel_ridge(scaled_per_cell, n_repeats=1, max_cells=7)(codes(), Target.of(target(codes())), rng())
     assert (np.abs(machine.weights).sum(axis=1) > 0).sum() == 14
 
 
 def test_kernel_ridge_is_the_same_a_few_rows_at_a_time(monkeypatch):
-    machine = kernel_ridge(scaled_per_cell)(codes(), target(codes()), rng())
+    machine = kernel_ridge(scaled_per_cell)(codes(), Target.of(target(codes())), rng())
     at_once = machine(codes(13, 1))
     monkeypatch.setattr(kernel, "_ROWS_AT_A_TIME", 5)
     np.testing.assert_allclose(machine(codes(13, 1)), at_once, atol=1e-6)
@@ -257,5 +255,5 @@ def test_what_kernel_ridge_adds_to_ridge_is_what_no_line_follows():
     def correlation(found):
         return np.corrcoef(found[:, 1], truth)[0, 1]
 
-    assert correlation(kernel_ridge(scaled_per_component)(3 * x, some, rng())(3 * x)) > 0.8
-    assert abs(correlation(fit_ridge(x, some, rng())(x))) < 0.3
+    assert correlation(kernel_ridge(scaled_per_component)(3 * x, Target.of(some), rng())(3 * x)) > 0.8
+    assert abs(correlation(fit_ridge(x, Target.of(some), rng())(x))) < 0.3

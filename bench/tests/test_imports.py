@@ -15,7 +15,7 @@ import unisono_bench
 
 SOURCE = Path(str(unisono_bench.__file__)).parent
 SCRIPTS = SOURCE / "published" / "scripts"
-ROOMS = ("datasets", "interpretation", "matching", "metrics", "modalities", "pl", "preprocessing", "splits")
+ROOMS = ("datasets", "interpretation", "matching", "metrics", "modalities", "palette", "pl", "preprocessing", "splits")
 
 
 def surface() -> set[str]:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unisono import datasets, interpretation, matching, metrics, modalities, pl, preprocessing, splits, tl
+    from unisono import datasets, interpretation, matching, metrics, modalities, palette, pl, preprocessing, splits, tl
     from unisono.api import fit, load
     from unisono.config import FitConfig
     from unisono.evaluation.disentanglement import disentanglement
@@ -41,6 +41,7 @@ __all__ = [
     "metrics",
     "modalities",
     "models",
+    "palette",
     "pl",
     "preprocessing",
     "read",
@@ -49,7 +50,18 @@ __all__ = [
     "tl",
 ]
 
-_ROOMS = ("datasets", "interpretation", "matching", "metrics", "modalities", "pl", "preprocessing", "splits", "tl")
+_ROOMS = (
+    "datasets",
+    "interpretation",
+    "matching",
+    "metrics",
+    "modalities",
+    "palette",
+    "pl",
+    "preprocessing",
+    "splits",
+    "tl",
+)
 _HOMES = {
     "BadInput": "unisono.messages",
     "Cells": "unisono.types",

@@ -236,8 +236,8 @@ class MatchingConfig(_Frozen):
     pbmc10k, bmmc, panel224, teaseq and bremsc, 0.024–0.115 → 0.002–0.019; about new donors and libraries of their own
     laboratory 0.036 and less, as before."""
     min_beta_factor: float = Field(0.25, gt=0, le=1)
-    """The flattest that it makes them. 0.4 → 0.25, on the same pairs: calibration error 0.006–0.086 → 0.002–0.019, match
-    probability of pbmc10k asked about teaseq 0.0063 → 0.0060."""
+    """The flattest that it makes them. 0.4 → 0.25, on the same pairs: calibration error 0.006–0.086 → 0.002–0.019,
+    match probability of pbmc10k asked about teaseq 0.0063 → 0.0060."""
     depth_weights: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
     """Weights of depth to select from on the validation cells, each with its own inverse temperature. Untested."""
     depth_beta_factor: float = Field(3.0, gt=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["ACCENT", "CLASSES", "CLASSES_ON_DARK", "FAINT", "INK", "class_colours", "on_dark"]
+
 CLASSES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C7A00")
 """Okabe and Ito's colours, told apart by colour-blind readers; their yellow darkened, their black left to
 text, so that all show on white."""

@@ -13,6 +13,7 @@ from unisono_bench.tables import Column, headline_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _OURS, _OTHERS = "#c0392b", "#34495e"
 
@@ -27,7 +28,6 @@ def draw_benchmark(runs: Sequence[Run], folder: Path) -> tuple[Path, ...]:
 
 
 def _draw(runs: Sequence[Run], columns: Sequence[Column], path: Path) -> Path:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     methods = [
@@ -38,13 +38,20 @@ def _draw(runs: Sequence[Run], columns: Sequence[Column], path: Path) -> Path:
     n_across = min(3, len(columns))
     n_down = -(-len(columns) // n_across)
     figure = Figure(figsize=(4.2 * n_across, (0.9 + 0.28 * len(methods)) * n_down), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(n_down, n_across, squeeze=False).ravel()
     for panel, column in zip(panels, columns, strict=False):
         _panel(panel, runs, methods, column)
     for panel in panels[len(columns) :]:
         panel.set_axis_off()
 
+    return written(figure, path)
+
+
+def written(figure: Figure, path: Path) -> Path:
+    """Write a picture under a temporary name first: whole or not at all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
     unfinished = path.with_name(f".{path.name}.tmp")
     figure.savefig(unfinished, format="png", dpi=150)
     unfinished.replace(path)

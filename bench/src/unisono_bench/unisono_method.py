@@ -28,6 +28,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no-linear-path": {"architecture": {"linear_path": False}},
     "no-kernel-member": {"architecture": {"kernel": False}},
     "no-refit": {"refit_below": 0},
+    "no-gains": {"preprocessing": {"gains": False}},
+    "no-linear-floor": {"matching": {"min_linear_weight": 0.0}},
 }
 """Part switched off → fields of `FitConfig` that do so; a new switch is one line."""
 

@@ -3,6 +3,6 @@
 from unisono.modalities.normalise import clr, log1p_cp10k
 from unisono.preprocessing.preprocessor import Preprocessor, Standardisation
 from unisono.preprocessing.projection import on_scale
-from unisono.preprocessing.svd import truncated_svd
+from unisono.preprocessing.svd import LowRank, truncated_svd
 
-__all__ = ["Preprocessor", "Standardisation", "clr", "log1p_cp10k", "on_scale", "truncated_svd"]
+__all__ = ["LowRank", "Preprocessor", "Standardisation", "clr", "log1p_cp10k", "on_scale", "truncated_svd"]

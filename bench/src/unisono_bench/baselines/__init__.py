@@ -18,6 +18,7 @@ _ALL: tuple[Estimator, ...] = (
     Regression("kernel-ridge", 300, InputCodes.raw, kernel_ridge(scaled_per_cell)),
     Regression("kernel-ridge-std", 50, InputCodes.raw, kernel_ridge(scaled_per_component)),
     Matcher("cca", 50, fit_cca, stops_early=False),
+    Matcher("cca-centred", 50, fit_cca, stops_early=False, read=InputCodes.rescaled),
     Matcher("procrustes", 50, fit_procrustes, stops_early=False),
     Matcher("clip-mlp", 50, fit_clip, stops_early=True),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 import unisono as un
+from unisono_bench.baselines.centred import BatchMoments
 
 Codes = NDArray[np.float32]
 
@@ -35,6 +36,7 @@ class InputCodes:
         centre: training mean of each normalised feature; 0 for ATAC.
         basis: feature x code, orthonormal columns.
         standardisation: offsets of batches and scales of components.
+        moments: of the normalised features of each training batch.
 
     References:
         Stuart et al., "Single-cell chromatin state analysis with Signac", 2021 (TF-IDF, method 1).
@@ -47,6 +49,7 @@ class InputCodes:
     centre: NDArray[np.float64]
     basis: NDArray[np.float32]
     standardisation: un.preprocessing.Standardisation
+    moments: BatchMoments
 
     @classmethod
     def fit(cls, view: un.View, n_codes: int, seed: int) -> InputCodes:
@@ -60,7 +63,8 @@ class InputCodes:
         basis = _basis(view.modality, values, centre, n_codes, rng)
         codes = _project(values, centre, basis)
         standardisation = un.preprocessing.Standardisation.fit(codes, view.batch, np.log1p(view.depth), PRIOR_CELLS)
-        return cls(view.modality, view.features, idf, centre, basis, standardisation)
+        moments = BatchMoments.fit(values, view.batch)
+        return cls(view.modality, view.features, idf, centre, basis, standardisation, moments)
 
     def raw(self, view: un.View) -> Codes:
         """Codes with the offset of the batch still in them, cell x code.
@@ -88,6 +92,18 @@ class InputCodes:
         """
         scaled = self.standardisation.scaled(self.raw(view))
         return np.asarray(scaled - self.standardisation.of_cells(scaled, view.batch)[0], dtype=np.float32)
+
+    def rescaled(self, view: un.View) -> Codes:
+        """As `standardised`, on the footing of training feature by feature: less the whole mean of a new batch.
+
+        Proteins are moreover brought to the deviation that they have within the batches of training, since antibodies
+        of another laboratory answer otherwise.
+        """
+        counts, is_present = self._aligned(view)
+        values = _normalised(self.modality, counts, self.idf, int(is_present.sum()))
+        found = self.moments.centred(values, view.batch, scales=self.modality == "adt")
+        known = replace(found, offsets=np.where(is_present, found.offsets, 0.0))
+        return np.asarray(known.times(self.basis) / self.standardisation.scale, dtype=np.float32)
 
     def centred(self, view: un.View) -> Codes:
         """Codes without the offset of the batch, on the scale of the singular values."""

@@ -9,9 +9,8 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-import unisono as un
 from unisono_bench.baselines.codes import Codes
-from unisono_bench.baselines.regression import FitRegressor, TargetSpace, target_space
+from unisono_bench.baselines.regression import FitRegressor, Target, TargetSpace, target_space
 
 LENGTH_SCALE = 10.0
 GAMMA = 1.0 / (2.0 * LENGTH_SCALE**2)
@@ -44,7 +43,9 @@ def scaled_per_component(x: Codes) -> Scale:
     return lambda codes: np.asarray((codes - mean) / deviation)
 
 
-def kernel_ridge(fit_scale: Callable[[Codes], Scale]) -> FitRegressor:
+def kernel_ridge(
+    fit_scale: Callable[[Codes], Scale], n_repeats: int = N_REPEATS, max_cells: int = MAX_CELLS
+) -> FitRegressor:
     """Kernel ridge with k(x, x') = exp(−‖x − x'‖² / (2 · 10²)) and penalty 0.2, the mean of 2 x 5 fits on halves.
 
     The halves are of the training batches, or of the cells where there is one batch; each of 5 random divisions
@@ -54,22 +55,24 @@ def kernel_ridge(fit_scale: Callable[[Codes], Scale]) -> FitRegressor:
 
     Args:
         fit_scale: from training codes to how codes are scaled before the kernel.
+        n_repeats: random divisions.
+        max_cells: training cells of one fit.
 
     References:
         Lance et al., "Multimodal single cell data integration challenge", 2022 (team Guanlab-dengkw).
     """
 
-    def fit_kernel_ridge(x: Codes, target: un.View, rng: np.random.Generator) -> KernelMachine:
+    def fit_kernel_ridge(x: Codes, target: Target, rng: np.random.Generator) -> KernelMachine:
         from sklearn.kernel_ridge import KernelRidge
 
         y, space = target_space(target, N_COMPONENTS, rng)
         scale = fit_scale(x)
         scaled = scale(x)
         weights = np.zeros((len(x), y.shape[1]))
-        n_divisions = 1 if len(np.unique(target.batch)) == 2 else N_REPEATS  # two batches can be halved in one way
+        n_divisions = 1 if len(np.unique(target.batch)) == 2 else n_repeats  # two batches can be halved in one way
         for _ in range(n_divisions):
             for half in random_halves(target.batch, rng):
-                rows = half if len(half) <= MAX_CELLS else rng.choice(half, MAX_CELLS, replace=False)
+                rows = half if len(half) <= max_cells else rng.choice(half, max_cells, replace=False)
                 model = KernelRidge(alpha=ALPHA, kernel="rbf", gamma=GAMMA).fit(scaled[rows], y[rows])
                 weights[rows] += model.dual_coef_ / (2 * n_divisions)
         return KernelMachine(scale, scaled, weights, space)

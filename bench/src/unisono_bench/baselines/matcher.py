@@ -22,6 +22,9 @@ Project = Callable[[Codes], NDArray[np.float32]]
 """Codes of cells to the shared space, cell x dimension; each cell on its own, lengths are ignored."""
 
 
+Read = Callable[[InputCodes, un.View], Codes]
+
+
 class PairedCodes(NamedTuple):
     """Standardised codes of both sides, row i of both the same cell."""
 
@@ -46,12 +49,14 @@ class Matcher:
         n_codes: components of each side.
         fit_space: learns the projections.
         stops_early: the held-out cells decide when `fit_space` ends, so it is not run again on them.
+        read: how codes are read off a view, with components of like scale.
     """
 
     name: str
     n_codes: int
     fit_space: FitSpace
     stops_early: bool
+    read: Read = InputCodes.standardised
 
     def fit(self, training: un.Cells, seed: int) -> FittedMatcher:
         """Projections and density ratios for each pair of modalities with cells in common."""
@@ -68,10 +73,16 @@ class Matcher:
     def _space(self, learning: un.Cells, held_out: un.Cells, pairs: list[Pair], seed: int) -> Space:
         codes = {m: InputCodes.fit(learning.views[m], self.n_codes, seed) for m in learning.modalities}
         projections = {
-            pair: self.fit_space(_paired_codes(codes, learning, pair), _paired_codes(codes, held_out, pair), seed)
+            pair: self.fit_space(
+                self._paired_codes(codes, learning, pair), self._paired_codes(codes, held_out, pair), seed
+            )
             for pair in pairs
         }
-        return Space(codes, projections)
+        return Space(codes, projections, self.read)
+
+    def _paired_codes(self, codes: Mapping[str, InputCodes], cells: un.Cells, pair: Pair) -> PairedCodes:
+        left, right = paired_views(cells, *pair)
+        return PairedCodes(self.read(codes[pair[0]], left), self.read(codes[pair[1]], right))
 
 
 @final
@@ -81,13 +92,12 @@ class Space:
 
     codes: Mapping[str, InputCodes]
     projections: Mapping[Pair, tuple[Project, Project]]
+    read: Read
 
     def unit_vectors(self, view: un.View, pair: Pair) -> NDArray[np.float32]:
         """Cells as unit vectors in the space of the pair; a cell at the origin stays there."""
         project = self.projections[pair][pair.index(view.modality)]
-        vectors = project(self.codes[view.modality].standardised(view)).astype(np.float32)
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
+        return unit_rows(project(self.read(self.codes[view.modality], view)))
 
     def log_depth(self, view: un.View) -> NDArray[np.float64]:
         """Log of 1 + total counts of each cell, over training features."""
@@ -118,9 +128,11 @@ class FittedMatcher:
         return self.ratios[pair].similarity(sides, log_depths, depth=depth, groups=groups)
 
 
-def _paired_codes(codes: Mapping[str, InputCodes], cells: un.Cells, pair: Pair) -> PairedCodes:
-    left, right = paired_views(cells, *pair)
-    return PairedCodes(codes[pair[0]].standardised(left), codes[pair[1]].standardised(right))
+def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Each row divided by its length; a row of zeros stays."""
+    vectors = vectors.astype(np.float32)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
 
 
 def _density_ratio(space: Space, held_out: un.Cells, pair: Pair) -> DensityRatio:

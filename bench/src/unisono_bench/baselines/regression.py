@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 import unisono as un
+from unisono_bench.baselines.centred import Centred
 from unisono_bench.baselines.codes import Codes, InputCodes
 from unisono_bench.baselines.pairs import MIN_PAIRED, n_paired
 from unisono_bench.data import paired_views
@@ -22,7 +23,30 @@ Pair = tuple[str, str]
 Regressor = Callable[[Codes], NDArray[np.float32]]
 """Codes of cells to values of features, cell x feature; each cell on its own."""
 
-FitRegressor = Callable[[Codes, un.View, np.random.Generator], Regressor]
+
+@final
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What a regression learns: one modality of its training cells, all of whose features were measured.
+
+    Attributes:
+        values: cell x feature, on the modality's scale and centred.
+        mean: what is added to a prediction of such values, one for each feature.
+        batch: of each cell.
+    """
+
+    values: Centred
+    mean: NDArray[np.float64]
+    batch: NDArray[np.str_]
+
+    @classmethod
+    def of(cls, view: un.View) -> Target:
+        """The values of a view, centred on the mean of its cells."""
+        values = Centred.by_mean(un.preprocessing.on_scale(view))
+        return cls(values, values.offsets[0], view.batch)
+
+
+FitRegressor = Callable[[Codes, Target, np.random.Generator], Regressor]
 """From codes of the source and the target measured in the same cells, row by row."""
 
 ALPHAS = np.logspace(-2, 5, 8)
@@ -94,7 +118,7 @@ class Regression:
     def _regressor(self, training: un.Cells, codes: InputCodes, pair: Pair, seed: int) -> Regressor:
         source, target = paired_views(training, *pair)
         rng = np.random.default_rng([seed, *(un.modalities.spec_of(m).level for m in pair)])
-        return self.fit_regressor(self.read(codes, source), target, rng)
+        return self.fit_regressor(self.read(codes, source), Target.of(target), rng)
 
 
 @final
@@ -137,21 +161,21 @@ class TargetSpace:
 
 
 def target_space(
-    view: un.View, n_components: int | None, rng: np.random.Generator
+    target: Target, n_components: int | None, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], TargetSpace]:
-    """What to regress on, cell x component and centred on the training mean, and the way back to features.
+    """What to regress on, cell x component and centred, and the way back to features.
 
     Args:
-        view: the target in the training cells.
+        target: of the training cells.
         n_components: of the target's SVD where it has more features than that; None for the features themselves.
         rng: starts the SVD.
     """
-    measured = un.preprocessing.on_scale(view)
-    mean = np.asarray(measured.mean(axis=0, dtype=np.float64)).ravel()
-    if n_components is None or measured.shape[1] <= n_components:
-        return measured.toarray() - mean, TargetSpace(mean.astype(np.float32), None)
-    basis = un.preprocessing.truncated_svd(measured, mean, min(n_components, measured.shape[0] - 1), rng)
-    return np.asarray(measured @ basis - mean @ basis), TargetSpace(mean.astype(np.float32), basis)
+    values, mean = target.values, target.mean.astype(np.float32)
+    n_cells, n_features = values.matrix.shape
+    if n_components is None or n_features <= n_components:
+        return values.dense(), TargetSpace(mean, None)
+    basis = values.basis(min(n_components, n_cells - 1), rng)
+    return values.times(basis), TargetSpace(mean, basis)
 
 
 def clipped(values: NDArray[np.float32], target: str) -> NDArray[np.float32]:
@@ -159,7 +183,7 @@ def clipped(values: NDArray[np.float32], target: str) -> NDArray[np.float32]:
     return np.clip(values, 0.0, 1.0 if un.modalities.spec_of(target).is_binary else None)
 
 
-def fit_ridge(x: Codes, target: un.View, rng: np.random.Generator) -> Regressor:
+def fit_ridge(x: Codes, target: Target, rng: np.random.Generator) -> Regressor:
     """Minimum of ‖y − x w − b‖² + alpha ‖w‖², alpha by the mean squared error of leave-one-out over cells and features.
 
     Args:
@@ -169,9 +193,9 @@ def fit_ridge(x: Codes, target: un.View, rng: np.random.Generator) -> Regressor:
     """
     from sklearn.linear_model import RidgeCV
 
-    y, space = target_space(target, _N_COMPONENTS if len(target.features) > _MANY_FEATURES else None, rng)
+    y, space = target_space(target, _N_COMPONENTS if len(target.mean) > _MANY_FEATURES else None, rng)
     model = RidgeCV(alphas=ALPHAS).fit(x.astype(np.float64), y)
-    return Linear(model.coef_.T, model.intercept_, space)
+    return Linear(model.coef_.reshape(y.shape[1], -1).T, np.atleast_1d(model.intercept_), space)
 
 
 @final
@@ -190,13 +214,11 @@ class Linear:
 def nearest(k: int) -> FitRegressor:
     """A regression by the k nearest training cells, or all of them where there are fewer."""
 
-    def fit_neighbours(x: Codes, target: un.View, rng: np.random.Generator) -> Neighbours:
+    def fit_neighbours(x: Codes, target: Target, rng: np.random.Generator) -> Neighbours:
         from sklearn.neighbors import NearestNeighbors
 
         index = NearestNeighbors(n_neighbors=min(k, len(x)), algorithm="brute").fit(x)
-        return Neighbours(
-            lambda query: index.kneighbors(query, return_distance=False), un.preprocessing.on_scale(target)
-        )
+        return Neighbours(lambda query: index.kneighbors(query, return_distance=False), target)
 
     return fit_neighbours
 
@@ -204,21 +226,21 @@ def nearest(k: int) -> FitRegressor:
 @final
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The measured values of training cells, on the target's scale, and the way to find the nearest of them.
+    """The measured values of training cells, and the way to find the nearest of them.
 
     Attributes:
         find: codes to the rows of the nearest training cells, cell x k.
-        values: training cell x feature.
+        target: what the training cells have.
     """
 
     find: Callable[[Codes], NDArray[np.intp]]
-    values: sparse.csr_matrix
+    target: Target
 
     def __call__(self, x: Codes) -> NDArray[np.float32]:
         rows = self.find(x)
         n_cells, k = rows.shape
         weights = sparse.csr_matrix(
             (np.full(rows.size, 1.0 / k, dtype=np.float32), rows.ravel(), np.arange(0, rows.size + 1, k)),
-            shape=(n_cells, self.values.shape[0]),
+            shape=(n_cells, len(self.target.batch)),
         )
-        return np.asarray((weights @ self.values).toarray(), dtype=np.float32)
+        return np.asarray(self.target.values.weighted_sums(weights) + self.target.mean, dtype=np.float32)

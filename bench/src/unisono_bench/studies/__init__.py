@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from unisono_bench.studies import disentanglement, dogma, foreign, main_job, readout, transfer, trust
+from unisono_bench.studies import disentanglement, dogma, foreign, left_out, main_job, readout, transfer, trust
 from unisono_bench.studies.report import Study
 
 STUDIES: dict[str, Study] = {
     "disentanglement": disentanglement.STUDY,
     "dogma": dogma.STUDY,
+    "left-out": left_out.STUDY,
+    "left-out-ablation": left_out.ABLATION,
     "main-job": main_job.STUDY,
     "panels": foreign.PANELS,
     "peaks": foreign.PEAKS,

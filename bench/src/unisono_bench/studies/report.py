@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,11 +16,15 @@ import numpy as np
 
 from unisono_bench import ChoiceError
 from unisono_bench.records import json_text, write_text
+from unisono_bench.studies.kept import KeptRows
+from unisono_bench.studies.kept import Row as Row
 
 FORMAT = 2
+KEPT = "parts"
+"""Folder, in that of a report, of what a long study has found so far."""
+
 _LIBRARIES = ("unisono", "torch", "numpy", "scipy", "scikit-learn")
 
-Row = dict[str, Any]
 Preset = Literal["fast", "default", "best"]
 
 
@@ -31,11 +36,18 @@ class Settings:
         data: names of data sets, read from the folder UNISONO_DATA.
         n_seeds: seeds 0, 1, ...
         preset: of Unisono.
+        kept: where a long study keeps what it has found so far.
     """
 
     data: tuple[str, ...]
     n_seeds: int
     preset: Preset
+    kept: KeptRows = field(default_factory=lambda: KeptRows(None, _say), compare=False)
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """What the figures depend on."""
+        return {"data": list(self.data), "n_seeds": self.n_seeds, "preset": self.preset}
 
     @property
     def said(self) -> str:
@@ -54,6 +66,7 @@ class Study:
         measure: from settings to tables of rows, by name.
         tell: from these tables to the text of the page.
         is_apart: one page for each data set, called after it.
+        draw: from tables and settings to pictures in a folder.
     """
 
     title: str
@@ -62,6 +75,7 @@ class Study:
     measure: Callable[[Settings], dict[str, list[Row]]]
     tell: Callable[[Mapping[str, list[Row]], Settings], str]
     is_apart: bool = False
+    draw: Callable[[Mapping[str, list[Row]], Settings, Path], None] | None = None
 
     def page(self, document: Mapping[str, Any]) -> str:
         """The page of a document, as Markdown."""
@@ -102,16 +116,18 @@ def run_study(
     if preset is not None and preset not in presets:
         raise ChoiceError(f"--preset {preset!r} is unknown; choose {', '.join(presets)}")
     for part in [(one,) for one in chosen] if study.is_apart else [chosen]:
-        settings = Settings(part, n_seeds, presets.get(preset or "", study.preset))
+        kept = KeptRows(None if out is None else out / KEPT, _say)
+        settings = Settings(part, n_seeds, presets.get(preset or "", study.preset), kept)
+        results = study.measure(settings)
         document = {
             "format": FORMAT,
             "study": name,
             "command": shlex.join(command),
-            "settings": asdict(settings),
+            "settings": settings.as_json,
             "versions": {library: version(library) for library in _LIBRARIES},
             "python": platform.python_version(),
             "cores": os.cpu_count(),
-            "results": study.measure(settings),
+            "results": results,
         }
         page = study.page(document)
         print(page)
@@ -120,6 +136,12 @@ def run_study(
             file = part[0] if study.is_apart else name
             write_text(out / f"{file}.json", json_text(document))
             write_text(out / f"{file}.md", page)
+            if study.draw is not None:
+                study.draw(results, settings, out)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def figure_table(rows: Iterable[Row], by: tuple[str, ...], across: str = "figure", digits: int = 4) -> str:

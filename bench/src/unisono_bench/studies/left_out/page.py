@@ -1,0 +1,218 @@
+"""What the rows say: tables of methods, of single sources, of the number of data sets, and of an ablation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from unisono_bench.studies.left_out.figures import SHARED
+from unisono_bench.studies.report import Row, Settings, figure_table, grouped, spread
+from unisono_bench.unisono_method import NAME
+
+SINGLE = "best single source"
+MEAN = "mean"
+
+
+class Figure(NamedTuple):
+    """A figure of the tables and pictures.
+
+    Attributes:
+        title: for display.
+        name: in the rows.
+        source: in the rows.
+        best: what good values are: the highest, the lowest, or those nearest to a number.
+    """
+
+    title: str
+    name: str
+    source: str
+    best: float
+
+    def badness(self, value: float) -> float:
+        """Less is better."""
+        return abs(value - self.best)
+
+
+FIGURES = (
+    Figure("RNA→ADT", "pearson", "rna", 1.0),
+    Figure("ADT→RNA", "pearson", "adt", 1.0),
+    Figure("FOSCTTM", "foscttm", "rna", 0.0),
+    Figure("FOSCTTM of posterior", "foscttm_of_posterior", "rna", 0.0),
+    Figure("in first 10", "recall_at_10", "rna", 1.0),
+    Figure("cell type", "label_transfer_accuracy", "rna", 1.0),
+    Figure("calibration error", "calibration_error", "rna", 0.0),
+    Figure("coverage, RNA→ADT", "coverage_of_90", "rna", 0.9),
+    Figure("coverage, ADT→RNA", "coverage_of_90", "adt", 0.9),
+)
+"""Ranks (RNA→ADT is the mean Pearson correlation over proteins) and probabilities of the tables, in their order."""
+
+
+def figure_of(row: Row) -> Figure | None:
+    """The figure that a row holds; None for one that the tables leave out."""
+    return next((f for f in FIGURES if (f.name, f.source) == (row["figure"], row["source"])), None)
+
+
+def tell(results: Mapping[str, list[Row]], settings: Settings) -> str:
+    """The whole page."""
+    rows = results["rows"]
+    parts = [
+        _TEXT.format(preset=settings.preset, said=settings.said),
+        f"## Methods\n\n{_TEXT_METHODS}\n\n{figure_table(method_rows(rows), ('held out', 'method'), digits=3)}",
+        f"## Single sources\n\n{_TEXT_SOURCES}\n\n{source_table(rows)}",
+        f"## Number of data sets\n\n{_TEXT_CURVE}\n\n{figure_table(curve_rows(rows), ('held out', 'sets'), digits=3)}",
+    ]
+    return "\n".join(parts)
+
+
+def method_rows(rows: Iterable[Row]) -> list[Row]:
+    """Methods of all other data sets, and the best single source of Unisono and of centred CCA, with titles."""
+    rows = list(rows)
+    n_others = max(row["n_sets"] for row in rows)
+    found = [row for row in rows if row["n_sets"] == n_others]
+    for method in (NAME, "cca-centred"):
+        found += [{**row, "method": f"{method}, {SINGLE}"} for row in best_single(rows, method)]
+    shown = [_shown(row) for row in found if row["features"] == SHARED and figure_of(row)]
+    order = list(dict.fromkeys(row["method"] for row in shown))
+    order.sort(key=lambda name: (not name.startswith(NAME), name.split(",")[0]))
+    shown.sort(key=lambda row: order.index(row["method"]))
+    held = list(dict.fromkeys(row["held out"] for row in shown))
+    means = [{**row, "held out": MEAN} for row in _over_held(shown, ("method",))]
+    return [row for name in held for row in shown if row["held out"] == name] + means
+
+
+def best_single(rows: Iterable[Row], method: str) -> list[Row]:
+    """Of each held set and figure, the rows of the source that was best there on the mean over seeds: an oracle."""
+    single = [row for row in rows if row["method"] == method and row["n_sets"] == 1 and row["features"] == SHARED]
+    found: list[Row] = []
+    for of_figure in grouped(
+        (r for r in single if figure_of(r)), lambda r: (r["held"], r["figure"], r["source"])
+    ).values():
+        figure = figure_of(of_figure[0])
+        assert figure is not None
+        by_source = grouped(of_figure, lambda row: (row["training"],))
+        found += min(by_source.values(), key=lambda some: figure.badness(float(np.mean([r["value"] for r in some]))))
+    return found
+
+
+def source_table(rows: Iterable[Row]) -> str:
+    """Markdown: the best single source of each held set and figure, and the union on the same features."""
+    rows = [row for row in rows if row["method"] == NAME]
+    n_others = max(row["n_sets"] for row in rows)
+    lines = ["| held out | figure | best source | features | alone | all others, same features |", "|" + " --- |" * 6]
+    for single in grouped(best_single(rows, NAME), lambda r: (r["held"], r["figure"], r["source"])).values():
+        first = single[0]
+        figure = figure_of(first)
+        features = first["training"] if first["figure"] == "pearson" else SHARED
+        union = [r for r in rows if r["n_sets"] == n_others and _key(r) == (*_key(first)[:-1], features)]
+        values = (spread([r["value"] for r in some], 3) for some in (single, union))
+        title = "" if figure is None else figure.title
+        cells = first["held"], title, first["training"], str(first.get("n_features", "")), *values
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def curve_rows(rows: Iterable[Row]) -> list[Row]:
+    """Unisono by the number of its data sets, with titles; a Pearson correlation over features of one of them.
+
+    Every source is in as many choices of a number of sources as any other, so that the correlations of all numbers are
+    over the same features: of each source, those that the held set measured too.
+    """
+    own = [row for row in rows if row["method"] == NAME and figure_of(row)]
+    kept = [row for row in own if (row["features"] != SHARED) == (row["figure"] == "pearson")]
+    shown = [{**_shown(row), "sets": row["n_sets"]} for row in kept]
+    held = list(dict.fromkeys(row["held out"] for row in shown))
+    found: list[Row] = []
+    for name in held:
+        found += sorted((row for row in shown if row["held out"] == name), key=lambda row: int(row["sets"]))
+    means = [{**row, "held out": MEAN} for row in _over_held(shown, ("sets",))]
+    return found + sorted(means, key=lambda row: int(row["sets"]))
+
+
+def tell_ablation(results: Mapping[str, list[Row]], settings: Settings) -> str:
+    """The page of the ablation."""
+    shown = [_shown(row) for row in results["rows"] if row["features"] == SHARED and figure_of(row)]
+    return (
+        f"Preset {settings.preset}, {settings.said} Models of all data sets but one, asked about that one; figures as "
+        "on the [page of methods](left-out.md).\n\n## What is lost without a part\n\n"
+        "The figure of the whole model, averaged over held-out sets and seeds, and the difference without each part; "
+        "in brackets in how many of the held-out sets the figure is better without it.\n\n"
+        f"{difference_table(shown)}\n## Figures\n\n{figure_table(shown, ('held out', 'method'), digits=3)}"
+    )
+
+
+def difference_table(shown: Sequence[Row]) -> str:
+    """Markdown: the whole model, and the mean difference of each other to it over held sets and seeds."""
+    titles = [figure.title for figure in FIGURES if any(row["figure"] == figure.title for row in shown)]
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in shown:
+        values.setdefault((row["method"], row["figure"]), {}).setdefault(row["held out"], []).append(row["value"])
+    lines = [f"| | {' | '.join(titles)} |", "|" + " --- |" * (len(titles) + 1)]
+    for method in dict.fromkeys(row["method"] for row in shown):
+        cells = [_difference(values, method, title) for title in titles]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _difference(values: Mapping[tuple[str, str], Mapping[str, list[float]]], method: str, title: str) -> str:
+    whole, found = values[NAME, title], values.get((method, title), {})
+    means = {held: (float(np.mean(whole[held])), float(np.mean(found[held]))) for held in found}
+    if method == NAME:
+        return f"{np.mean([one for one, _ in means.values()]):.3f}"
+    if not means:
+        return ""
+    figure = next(f for f in FIGURES if f.title == title)
+    n_better = sum(figure.badness(other) < figure.badness(one) for one, other in means.values())
+    return f"{np.mean([other - one for one, other in means.values()]):+.4f} ({n_better} of {len(means)})"
+
+
+def _shown(row: Row) -> Row:
+    figure = figure_of(row)
+    return {
+        "held out": row["held"],
+        "method": row["method"],
+        "seed": row["seed"],
+        "figure": row["figure"] if figure is None else figure.title,
+        "value": row["value"],
+    }
+
+
+def _over_held(shown: Iterable[Row], by: tuple[str, ...]) -> list[Row]:
+    """One row a figure and seed: the mean over held sets of the mean of each."""
+    found = []
+    keys = (*by, "figure", "seed")
+    for some in grouped(shown, lambda row: tuple(str(row[name]) for name in keys)).values():
+        of_held = grouped(some, lambda row: (row["held out"],)).values()
+        value = float(np.mean([np.mean([row["value"] for row in part]) for part in of_held]))
+        found.append({name: some[0][name] for name in keys} | {"value": value})
+    return found
+
+
+def _key(row: Row) -> tuple[str, ...]:
+    return row["held"], row["figure"], row["source"], row["target"], row["features"]
+
+
+_TEXT = """\
+Every data set is held out in turn; a model of other ones is asked about it zero-shot, all of its batches being new.
+Preset {preset}, {said} At most 3,000 cells of a set are asked about, the same for all methods. RNA→ADT and ADT→RNA are
+the mean Pearson correlation over the features that the held-out set and any of the training sets measured. FOSCTTM is
+by the vectors that `embed` writes, then by the match posterior of all pairs; *in first 10* is how often the partner is
+there; *cell type* how often the likeliest match is of the right one; coverage is that of intervals which promise 90 %.
+"""
+
+_TEXT_METHODS = """\
+Unisono and baselines of all other data sets, and of the best single source, chosen figure by figure on the held-out set
+itself: an oracle. Baselines get a footing that is generous to them: every batch of training and query less its own
+mean, feature by feature, what a batch did not measure counting as its mean; regressions learn each feature from the
+cells that measured it. `cca-centred` moreover scales proteins to one deviation in all batches. `cca` alone takes the
+query as it is, less the mean of training."""
+
+_TEXT_SOURCES = """\
+The best single source by figure, and a model of all other sets over the same features: those that this source and the
+held-out set measured."""
+
+_TEXT_CURVE = """\
+Unisono of every choice of one, two, three or all other sets. The correlations of one line are over the features of one
+of its sets each, so that all lines are over the same features. Ranges are over choices and seeds; of the last lines,
+means over held-out sets, over seeds."""
