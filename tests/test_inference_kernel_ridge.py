@@ -19,13 +19,38 @@ def rng():
     return np.random.default_rng(3)
 
 
-def test_it_is_ridge_on_a_gaussian_kernel_of_codes_z_scored_per_cell():
+def one_choice(sharpness, ridge):
+    return KernelConfig(sharpnesses=(sharpness,), ridges=(ridge,))
+
+
+@pytest.mark.parametrize(("sharpness", "ridge"), [(1.0, 1.0), (2.0, 0.3), (0.5, 3.0)])
+def test_it_is_ridge_on_a_gaussian_kernel_of_codes_z_scored_per_cell(sharpness, ridge):
     oracle = pytest.importorskip("sklearn.kernel_ridge")
     x, y = codes(83)
     z = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
-    wanted = oracle.KernelRidge(alpha=1.0, kernel="rbf", gamma=1 / (2 * 7)).fit(z[:60], y[:60] - y[:60].mean(0))
-    found = KernelRidge.fit(x[:60], y[:60], KernelConfig(), rng()).predict(x[60:])
-    np.testing.assert_allclose(found, wanted.predict(z[60:]) + y[:60].mean(axis=0), atol=2e-5)
+    ridge_of = oracle.KernelRidge(alpha=ridge, kernel="rbf", gamma=sharpness / (2 * 7))
+    wanted = ridge_of.fit(z[:60], y[:60] - y[:60].mean(0)).predict(z[60:]) + y[:60].mean(axis=0)
+    found = KernelRidge.fit(x[:60], y[:60], one_choice(sharpness, ridge), rng()).predict(x[60:])
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
+
+
+def test_length_and_penalty_are_those_of_the_least_error_when_each_cell_is_left_out():
+    x, y = codes(40)
+    choices = [(sharpness, ridge) for sharpness in (0.5, 2.0, 8.0) for ridge in (0.1, 1.0, 10.0)]
+    errors = []
+    for choice in choices:
+        error = 0.0
+        for left_out in range(40):
+            rest = np.arange(40) != left_out
+            centred = y[rest] - y.mean(axis=0)  # the mean is that of all cells, as in closed form
+            fitted = KernelRidge.fit(x[rest], centred - centred.mean(axis=0), one_choice(*choice), rng())
+            error += float(((fitted.predict(x[[left_out]]) - fitted.centre + y.mean(axis=0) - y[left_out]) ** 2).sum())
+        errors.append(error)
+    config = KernelConfig(sharpnesses=(0.5, 2.0, 8.0), ridges=(0.1, 1.0, 10.0))
+    chosen = KernelRidge.fit(x, y, config, rng())
+    best = KernelRidge.fit(x, y, one_choice(*choices[int(np.argmin(errors))]), rng())
+    assert chosen.sharpness == choices[int(np.argmin(errors))][0]
+    np.testing.assert_allclose(chosen.weights, best.weights, atol=1e-5)
 
 
 def test_the_order_and_the_chunks_of_the_query_change_nothing(monkeypatch):
