@@ -11,9 +11,9 @@ from jaxtyping import TypeCheckError
 from scipy import sparse
 
 from unisono.config import FitConfig
-from unisono.inference.closed_form import KernelRidge
 from unisono.metrics import foscttm, pearson_per_feature
 from unisono.metrics.ranking import areas_by_column
+from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.preprocessor import Standardisation, shrinkage_factor
 from unisono.preprocessing.svd import truncated_svd
 from unisono.preprocessing.thinning import thin

@@ -25,13 +25,18 @@ def _blocks(page: Path) -> list[str]:
 
 
 def _write_files_of_the_readme(folder: Path) -> None:
-    """A 10x file with RNA and proteins, and two .h5ad of other cells."""
+    """10x files of RNA, and of RNA and proteins, and two .h5ad of other cells."""
+    known = unisono.load("human-blood-cite").fitted.preprocessors["rna"].projection
+    blood = np.random.default_rng(0).poisson(3000 * known.fraction, size=(60, len(known.features)))
+    cells, types = [f"AAAC{i}-1" for i in range(60)], ["Gene Expression"] * len(known.features)
+    file = folder / "filtered_feature_bc_matrix.h5"
+    write_tenx_hdf5(file, sparse.csr_matrix(blood.astype(np.int32)), cells, list(known.features), types)
     mdata = unisono.datasets.simulate(n_cells=300, n_genes=120, n_peaks=200, n_proteins=10, seed=2)
     both = [mdata[name][:200] for name in ("rna", "adt")]
     types = ["Gene Expression"] * 120 + ["Antibody Capture"] * 10
     counts = sparse.csr_matrix(sparse.hstack([part.X for part in both])).astype(np.int32)
     names = [name for part in both for name in part.var_names]
-    write_tenx_hdf5(folder / "filtered_feature_bc_matrix.h5", counts, list(both[0].obs_names), names, types)
+    write_tenx_hdf5(folder / "my_cite.h5", counts, list(both[0].obs_names), names, types)
     for name in ("rna", "adt"):
         mdata[name][200:].copy().write_h5ad(folder / f"my_{name}.h5ad")
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from unisono.config import FitConfig
-from unisono.inference.closed_form import KernelRidge
 from unisono.modalities.normalise import clr, gene_weight, log1p_cp10k, multinomial_deviance, peak_weight, tf_idf
 from unisono.preprocessing.align import Known, align, aligned_counts
+from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.linear_path import fit_linear_path
 from unisono.preprocessing.preprocessor import Standardisation, shrinkage_factor
 from unisono.preprocessing.svd import truncated_svd

@@ -145,6 +145,10 @@ def check(
 
     def further(cells: Cells) -> list[Finding]:
         is_named = model.record.batch_key is None or queried.batch_key is not None
-        return [*without, *findings_of_batches(cells, known, source_name, is_named), *model.record.repeated("model")]
+        return [
+            *without,
+            *findings_of_batches(cells, known, source_name, model.record, is_named),
+            *model.record.repeated("model"),
+        ]
 
     return check_data(mdata, queried, source_name, preprocessors=known, further=further)

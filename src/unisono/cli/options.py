@@ -117,7 +117,7 @@ def data_sets_in(words: list[str]) -> dict[str, Path]:
     if len(words) == 1 or all(is_part):
         return {}
     if any(is_part):
-        what = f"{words[is_part.index(True)]} is one modality, beside files of several data sets."
+        what = f"{words[is_part.index(True)]} is one modality, next to files of several data sets."
         remedy = "join the modalities of each data set into one .h5mu (un.read(rna=..., adt=...).write), and name those"
         raise bad_input("E053", "command line", what, remedy)
     paths = [Path(match["file"] if match else word) for match, word in zip(named, words, strict=True)]

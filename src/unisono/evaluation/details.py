@@ -197,7 +197,9 @@ def _findings(model: Unisono, test: MuData, cells: Cells, source_name: str, aske
         keys.append(key)
         found += [
             *without,
-            *new_batches(cells.views[modality], model.fitted.preprocessors[modality], f"{source_name}, {modality}"),
+            *new_batches(
+                cells.views[modality], model.fitted.preprocessors[modality], f"{source_name}, {modality}", model.record
+            ),
         ]
     key = None if None in keys else model.record.batch_key
     options = read_options(model.record, key, names, asked)

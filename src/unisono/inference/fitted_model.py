@@ -19,7 +19,7 @@ from unisono.modalities import in_order, spec_of
 from unisono.nn import infer
 from unisono.preprocessing.align import aligned_counts
 from unisono.preprocessing.moment_alignment import MomentAlignment
-from unisono.preprocessing.preprocessor import Preprocessor, StandardisedCodes
+from unisono.preprocessing.preprocessor import Guide, Preprocessor, StandardisedCodes
 from unisono.preprocessing.row_hashes import row_hashes
 from unisono.types import Annotation, Bounds, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import Conformal
@@ -80,6 +80,26 @@ class FittedModel:
         codes = self.predictor.transform(view)
         prediction = self.predictor.predict(codes, target, style, via=via, n_draws=n_draws)
         return replace(prediction, novelty=self.novelties[view.modality].of(codes.x))
+
+    def guides(self, views: Mapping[Modality, View]) -> dict[Modality, Guide]:
+        """What the model has to say of cells of these views to a new one, by modality that it knows.
+
+        Raises:
+            BadInput: E037, the views share no feature with the model in any modality.
+        """
+        network, found = self.predictor.network, {}
+        for modality in [m for m in self.modalities if m in views]:
+            preprocessor = self.preprocessors[modality]
+            if not preprocessor.projection.align(views[modality]).is_present[preprocessor.projection.selected].any():
+                continue
+            kernels = {t: self.predictor.terms[modality, t].kernel for t in self.modalities if t != modality}
+            content, constant = infer.linear_map(network, modality)
+            known = {t: kernel for t, kernel in kernels.items() if kernel is not None}
+            found[modality] = Guide(preprocessor, content, constant, known)
+        if not found:
+            what = f"its features are not those of the model that it is to start from ({', '.join(self.modalities)})."
+            raise bad_input("E037", "init", what, "give a model of the same kind of cells, or none")
+        return found
 
     def bounds(self, source: Modality, target: Modality, coverage: float, groups: NDArray[np.str_]) -> Bounds:
         """The widths of intervals of a coverage, for cells of these groups.

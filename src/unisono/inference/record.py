@@ -104,7 +104,7 @@ class Card(BaseModel):
         licence: of the model.
         data: what it was trained on.
         figures: on unseen data.
-        limits: where it is not to be believed.
+        limits: where it is not to be trusted.
 
     References:
         Mitchell et al., "Model cards for model reporting", 2019.
@@ -139,6 +139,7 @@ class Record(BaseModel):
         is_rounded: whether fractions among the counts were rounded.
         keeps_controls: whether isotype controls and sample tags among proteins were used.
         data_sets: names of the data sets, of a model of several.
+        init: fingerprint of the model that it was started from.
         card: of a model that is given to others.
         findings: what predictions and matchings by this model are to be read with.
     """
@@ -160,6 +161,7 @@ class Record(BaseModel):
     is_rounded: bool = False
     keeps_controls: bool = False
     data_sets: tuple[str, ...] = ()
+    init: str | None = None
     card: Card | None = None
     findings: tuple[RecordedFinding, ...] = ()
 

@@ -23,6 +23,7 @@ def model_rows(fitted: FittedModel) -> Rows:
         ("modalities", ", ".join(f"{m} ({size})" for m, size in zip(fitted.modalities, sizes, strict=True))),
         ("training cells", f"{cells}; {record.n_validation:,} of them for validation"),
         *([("data sets", ", ".join(record.data_sets))] if record.data_sets else []),
+        *([("started from", f"model {record.init}")] if record.init else []),
         ("batches", f"{len(batches)} ({some(batches)}) by {record.batch_key}" if record.batch_key else "none named"),
         ("counts in", ", ".join(f"{m}: {place}" for m, place in record.layers.items()) or "X"),
         ("validation", _validation(fitted)),

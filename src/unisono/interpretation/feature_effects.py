@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.inference.predictor import Predictor
+from unisono.messages import bad_input
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.types import Modality, View
@@ -113,6 +114,9 @@ def feature_effects(predictor: Predictor, view: View, target: Modality) -> Featu
     source = view.modality
     if source == target:
         raise ValueError(f"source and target are both {source}: effects lead from one modality to another")
+    if predictor.preprocessors[source].guide is not None:
+        what = "this model was started from another, through which features act too."
+        raise bad_input("E053", "feature effects", what, "fit without init to ask which features move which")
     codes, projection = predictor.transform(view), predictor.preprocessors[source].projection
     pushes = [
         steps @ predictor.mean_jacobian(codes.take(cells), target).T * np.float32(len(cells) / view.n_cells)

@@ -21,7 +21,7 @@ from unisono.io.places import CountsAt, Layer
 from unisono.io.read import ReadOptions, inspect
 from unisono.messages import BadInput, Finding, bad_input, warn
 from unisono.preprocessing.preprocessor import Preprocessor
-from unisono.types import ONE_BATCH, Cells, Modality, View
+from unisono.types import Cells, Modality, View
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -85,7 +85,14 @@ def query_view(
     problems = tolerated(problems) if options.force else problems
     if any(finding.severity == "error" for finding in problems):
         raise BadInput(problems)
-    warn([*findings, *problems, *lacking, *new_batches(view, preprocessors[modality], f"{source_name}, {modality}")])
+    warn(
+        [
+            *findings,
+            *problems,
+            *lacking,
+            *new_batches(view, preprocessors[modality], f"{source_name}, {modality}", record),
+        ]
+    )
     return view
 
 
@@ -159,10 +166,13 @@ def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
     return named | {name: kind for name, kind in known.items() if kind not in named.values()}
 
 
-def new_batches(view: View, preprocessor: Preprocessor, source_name: str) -> list[Finding]:
-    """W034 where batches of the view were not in training, with how much of their mean is taken for their offset."""
+def new_batches(view: View, preprocessor: Preprocessor, source_name: str, record: Record) -> list[Finding]:
+    """W034 where batches of the view were not in training, with how much of their mean is taken for their offset.
+
+    Nothing where that goes without saying: training named no batch, or was of several data sets.
+    """
     known = preprocessor.standardisation.batches
-    if np.array_equal(known, [ONE_BATCH]):  # training named no batch: whatever is asked is new
+    if record.batch_key is None or record.data_sets:
         return []
     new = sorted(set(np.unique(view.batch)) - set(known))
     if not new:
@@ -182,12 +192,12 @@ def new_batches(view: View, preprocessor: Preprocessor, source_name: str) -> lis
 
 
 def findings_of_batches(
-    cells: Cells, preprocessors: Mapping[Modality, Preprocessor], source_name: str, is_named: bool
+    cells: Cells, preprocessors: Mapping[Modality, Preprocessor], source_name: str, record: Record, is_named: bool
 ) -> list[Finding]:
     """W034 of every modality that the model knows; of one new batch where the cells lack the column of the batch."""
     views = {m: view for m, view in cells.views.items() if m in preprocessors}
     named = {m: view if is_named else view.in_one_batch(NEW_BATCH) for m, view in views.items()}
-    return [f for m, view in named.items() for f in new_batches(view, preprocessors[m], f"{source_name}, {m}")]
+    return [f for m, view in named.items() for f in new_batches(view, preprocessors[m], f"{source_name}, {m}", record)]
 
 
 def require_modality(modality: Modality, preprocessors: Mapping[Modality, Preprocessor]) -> None:

@@ -67,6 +67,13 @@ def vectors(network: Network, modality: Modality, x: Array, weight: float | None
 
 
 @torch.inference_mode()
+def linear_map(network: Network, modality: Modality) -> tuple[Array, float]:
+    """Content by the linear path, code x content, weighted as cells are compared, and the constant next to it."""
+    linear = network.contents[modality].get_buffer("linear") * network.first_dim_weight
+    return np.ascontiguousarray(linear.cpu().numpy()), float(network.first_bias_norm)
+
+
+@torch.inference_mode()
 def styles(network: Network, modality: Modality, x: Array, depth: Array, offset: Array) -> Array:
     """Mean style of each cell, member x cell x style."""
 

@@ -13,6 +13,7 @@ from unisono.config import FitConfig
 from unisono.preprocessing.align import Alignment
 from unisono.preprocessing.composition import CodeClusters, Place, bic_penalty
 from unisono.preprocessing.gains import CellFactors, Gains
+from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.types import Modality, View
 
@@ -62,14 +63,21 @@ class StandardisedCodes:
 
 @dataclass(frozen=True, eq=False)
 class Preprocessor:
-    """From counts to codes and from codes to standardised codes, both fitted to training cells and frozen."""
+    """From counts to codes and from codes to standardised codes, both fitted to training cells and frozen.
+
+    Attributes:
+        projection: from counts to codes.
+        standardisation: statistics of the codes.
+        guide: an earlier model, whose codes follow those of the projection; None without one.
+    """
 
     projection: Projection
     standardisation: Standardisation
+    guide: Guide | None = None
 
     @classmethod
-    def fit(cls, view: View, config: FitConfig, gains: Gains | None = None) -> Preprocessor:
-        """Fit to training cells, whose batches may have gains.
+    def fit(cls, view: View, config: FitConfig, gains: Gains | None = None, guide: Guide | None = None) -> Preprocessor:
+        """Fit to training cells, whose batches may have gains, and of which an earlier model may have something to say.
 
         Raises:
             BadInput: E046, fewer than two features with counts, or than three cells.
@@ -77,9 +85,17 @@ class Preprocessor:
         projection = Projection.fit(view, config, gains)
         counts = projection.counts(view)
         codes, choice = projection.codes(counts), config.preprocessing
+        if guide is not None:
+            guide = guide.scaled_to(float(codes.var(axis=0, dtype=np.float64).sum()), view)
+            codes = np.hstack([codes, guide.codes(view)])
         powers = (0.0,) if projection.gains is not None else choice.scale_powers
         fitted = Standardisation.fit(codes, counts.batch, counts.log_depth, choice.batch_prior_cells, powers)
-        return cls(projection, fitted)
+        return cls(projection, fitted, guide)
+
+    def codes(self, counts: Counts) -> Float32[np.ndarray, "cell code"]:
+        """Codes of the projection, then those of the guide."""
+        codes = self.projection.codes(counts)
+        return codes if counts.guided is None else np.hstack([codes, counts.guided])
 
     @property
     def modality(self) -> Modality:
@@ -88,7 +104,7 @@ class Preprocessor:
     @property
     def signal(self) -> NDArray[np.float64]:
         """Fraction of the variance of the training codes that each feature carries, one per feature, adding up to 1."""
-        scale = self.standardisation.scale
+        scale = self.standardisation.scale[: self.projection.n_codes]
         variance = (scale**2 / scale.max()) ** 2
         carried = self.projection.basis.astype(np.float64) ** 2 @ variance
         signal = np.zeros(len(self.projection.features))
@@ -111,6 +127,8 @@ class Preprocessor:
             BadInput: see `Projection.counts`.
         """
         counts, gains = self.projection.counts(view), self.projection.gains
+        if self.guide is not None:
+            counts = replace(counts, guided=self.guide.codes(view))
         if gains is None or not len(gains.means):
             return counts
         new = {
@@ -129,7 +147,7 @@ class Preprocessor:
 
     def with_batches(self, counts: Counts) -> Preprocessor:
         """The same with the batches added that are new, their offsets, factors and gains estimated from these cells."""
-        scaled = self.standardisation.scaled(self.projection.codes(counts))
+        scaled = self.standardisation.scaled(self.codes(counts))
         shift = self.shift(counts, self.standardisation.of_cells(scaled, counts.batch)[0])
         standardisation = self.standardisation.with_batches(scaled, counts.batch, counts.log_depth, shift)
         gains, projection = self.projection.gains, self.projection
@@ -166,17 +184,17 @@ class Preprocessor:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Scaled codes of a batch with these gains, and their shrunken mean."""
         same = CellFactors(factors.astype(np.float32)[None], np.zeros(counts.n_cells, dtype=np.intp))
-        scaled = self.standardisation.scaled(self.projection.codes(replace(counts, factors=same))).astype(np.float64)
+        scaled = self.standardisation.scaled(self.codes(replace(counts, factors=same))).astype(np.float64)
         return scaled, self.standardisation.shrunken_mean(scaled).astype(np.float64)
 
     def offset_shares(self, view: View, batches: Iterable[str]) -> dict[str, float]:
         """For each of some batches of a view, how much of its mean is taken for its offset."""
-        codes = self.standardisation.scaled(self.projection.codes(self.counts(view)))
+        codes = self.standardisation.scaled(self.codes(self.counts(view)))
         return {str(name): self.standardisation.place(codes[view.batch == name]).share for name in batches}
 
     def transform_counts(self, counts: Counts) -> StandardisedCodes:
         """As `transform`, from counts over the selected features."""
-        scaled = self.standardisation.scaled(self.projection.codes(counts))
+        scaled = self.standardisation.scaled(self.codes(counts))
         offset, factor = self.standardisation.of_cells(scaled, counts.batch)
         log_depth = counts.log_depth
         return StandardisedCodes(
@@ -398,3 +416,46 @@ def shrinkage_factor(
     between = (n_cells[:, None] * gaps**2).sum(axis=0) / (len(names) - 1)
     within = ((codes - means[index]) ** 2).sum(axis=0) / (len(codes) - len(names))
     return np.asarray(np.maximum(0.0, 1.0 - within / np.maximum(between, 1e-12)))
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """What an earlier model says of a cell, as codes next to those of a new one: content, and predicted codes.
+
+    Content is that of the earlier model's linear path, a vector of unit length; its kernel ridges predict the codes of
+    the other modalities. Everything is of the earlier model's features; cells need to share some with it. To the
+    earlier model, every batch is a new one, whatever it is called.
+
+    Attributes:
+        preprocessor: of the earlier model.
+        content: code x content, weighted as contents are compared.
+        constant: appended to content before its length becomes 1.
+        kernels: by other modality, what predicts its codes.
+        weight: of each part, in units of the new model's own codes.
+        scale: of each part, content first.
+    """
+
+    preprocessor: Preprocessor
+    content: Float32[np.ndarray, "code content"]
+    constant: float
+    kernels: Mapping[Modality, KernelRidge]
+    weight: float = 1.0
+    scale: tuple[float, ...] = ()
+
+    def codes(self, view: View) -> Float32[np.ndarray, "cell guided"]:
+        """The parts of each cell, each times its scale."""
+        parts = self._parts(view)
+        return np.hstack([part * np.float32(scale) for part, scale in zip(parts, self.scale, strict=True)])
+
+    def scaled_to(self, variance: float, view: View) -> Guide:
+        """The same guide, each of whose parts has this variance times `weight`², summed over codes, in these cells."""
+        own = [float(part.var(axis=0, dtype=np.float64).sum()) for part in self._parts(view)]
+        return replace(self, scale=tuple(self.weight * float(np.sqrt(variance / max(each, 1e-12))) for each in own))
+
+    def _parts(self, view: View) -> list[NDArray[np.float32]]:
+        unmeasured = {f"new {name}": mask for name, mask in view.unmeasured.items()}
+        new = replace(view, batch=np.array([f"new {name}" for name in view.batch]), unmeasured=unmeasured)
+        x = self.preprocessor.transform(new).x
+        content = np.column_stack([x @ self.content, np.full(len(x), self.constant, dtype=np.float32)])
+        content /= np.linalg.norm(content, axis=1, keepdims=True)
+        return [content[:, :-1], *(kernel.predict(x) for kernel in self.kernels.values())]

@@ -39,6 +39,7 @@ class Counts:
         share: of the counts of each cell, that of its measured features.
         term_share: the same of the terms by which values are normalised, over the selected features.
         factors: of the values of the selected features, by batch; None where batches do not differ so.
+        guided: what an earlier model says of the cells, cell x code; None without one.
     """
 
     selected: sparse.csr_matrix
@@ -50,6 +51,7 @@ class Counts:
     share: NDArray[np.float64]
     term_share: NDArray[np.float64]
     factors: CellFactors | None = None
+    guided: NDArray[np.float32] | None = None
 
     @property
     def n_cells(self) -> int:
@@ -76,6 +78,7 @@ class Counts:
             share=self.share[cells],
             term_share=self.term_share[cells],
             factors=None if self.factors is None else self.factors.take(cells),
+            guided=None if self.guided is None else self.guided[cells],
         )
 
     def thinned(self, low: float, high: float, rng: np.random.Generator) -> Counts:

@@ -24,8 +24,10 @@ from unisono.modalities import check_config, in_order, resolved
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.preprocessing.moment_alignment import MomentAlignment, fit_moment_alignment
+from unisono.preprocessing.preprocessor import Guide
 from unisono.preprocessing.row_hashes import row_hashes
 from unisono.training.checkpoint import load_checkpoint, save_checkpoint
+from unisono.training.guides import selected_guides
 from unisono.training.initial import initial_network, initial_predictor, linear_path, style_books
 from unisono.training.loop import Epoch, OnEpoch, Score, Training, train
 from unisono.training.mini_batches import MiniBatches, TrainingView, Views, evenly_spread
@@ -64,8 +66,9 @@ def fit_cells(
     batch_key: str | None = None,
     modalities: Mapping[str, Modality] | None = None,
     unlabelled: tuple[Unlabelled, ...] = (),
+    init: FittedModel | None = None,
 ) -> FittedModel:
-    """Fit to validated cells: the stages in order.
+    """Fit to validated cells: the stages in order, next to what an earlier model says of the cells, if one is given.
 
     Split off the validation cells; preprocess; solve the linear path; train; let the validation cells select; where
     cells are few, fit once more on all of them; calibrate; record.
@@ -75,7 +78,8 @@ def fit_cells(
     config = resolved(config, {m: len(cells.views[m].features) for m in cells.modalities})
     began, device = time.perf_counter(), choose_device(run.device)
     training_cells, validation_cells = split(cells, config)
-    views: Views = fit_views(training_cells, config)
+    guides = {} if init is None else init.guides({m: cells.views[m] for m in cells.modalities})
+    views: Views = fit_views(training_cells, config, guides)
     validation = Validation(validation_cells, views, config) if validation_cells else None
     start = start_of(views, len(cells.names), config, device)
     training = _trained(start, views, training_cells, validation, config, run, fingerprint(cells))
@@ -86,7 +90,7 @@ def fit_cells(
     findings = validation.at_chance(predictor, config.seed) if validation else not_validated(cells, config, "model")
     intervals = fit_intervals(predictor, validation.cells, config) if validation else {}
     if validation and len(cells.names) < config.refit_below:
-        predictor, views = _refitted(cells, selection, training.best_epoch, config, device, run)
+        predictor, views = _refitted(cells, guides, selection, training.best_epoch, config, device, run)
         validation = None
     anchors = fit_anchors(predictor.network, views, selection, config)
     return FittedModel(
@@ -110,6 +114,7 @@ def fit_cells(
             validation=final,
             seconds=round(time.perf_counter() - began, 3),
             unlabelled=unlabelled,
+            init=None if init is None else init.fingerprint,
             findings=tuple(RecordedFinding(code=f.code, what=f.what, remedy=f.remedy) for f in findings),
         ),
     )
@@ -120,9 +125,11 @@ def seen_of(cells: Cells) -> dict[Modality, NDArray[np.uint64]]:
     return {m: np.sort(row_hashes(view.counts, view.features)) for m, view in cells.views.items()}
 
 
-def fit_views(cells: Cells, config: FitConfig) -> dict[Modality, TrainingView]:
-    """Preprocess: fit the preprocessor of each modality."""
-    return {m: TrainingView.fit(cells, m, config) for m in in_order(cells.modalities)}
+def fit_views(cells: Cells, config: FitConfig, guides: Mapping[Modality, Guide]) -> dict[Modality, TrainingView]:
+    """Preprocess: fit the preprocessor of each modality, next to the guides, where these help."""
+    views = {m: TrainingView.fit(cells, m, config) for m in in_order(cells.modalities)}
+    chosen = selected_guides(views, guides, cells, config)
+    return views | {m: TrainingView.fit(cells, m, config, guide) for m, guide in chosen.items()}
 
 
 def start_of(views: Views, n_cells: int, config: FitConfig, device: torch.device) -> Predictor:
@@ -165,11 +172,17 @@ def _with_network(predictor: Predictor, network: Network, views: Views, config: 
 
 
 def _refitted(
-    cells: Cells, selection: Selection, n_epochs: int, config: FitConfig, device: torch.device, run: Run
+    cells: Cells,
+    guides: Mapping[Modality, Guide],
+    selection: Selection,
+    n_epochs: int,
+    config: FitConfig,
+    device: torch.device,
+    run: Run,
 ) -> tuple[Predictor, Views]:
     """The same fit on all cells, for as many epochs as were best for the validation cells, with what they selected."""
     config = config.model_copy(update={"max_epochs": n_epochs})
-    views = fit_views(cells, config)
+    views = fit_views(cells, config, guides)
     start = start_of(views, len(cells.names), config, device)
     training = _trained(start, views, cells, None, config, Run(run.device, run.on_epoch), "")
     set_linear_weight(training.network, selection.linear_weight)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from unisono.config import FitConfig
 from unisono.inference.closed_form import (
     ClosedFormTerms,
-    KernelRidge,
     LinearRidge,
     LogOddsShrinkage,
     fit_expected_depth,
@@ -21,6 +20,7 @@ from unisono.inference.predictor import Predictor, StyleBook
 from unisono.modalities import spec_of
 from unisono.nn import infer
 from unisono.nn.model import InitialWeights, Network
+from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.linear_path import LinearPath, fit_linear_path
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.training.mini_batches import TrainingView, Views, evenly_spread, log_size, paired_rows
@@ -114,23 +114,25 @@ def _kernel(
     if pair[0] == pair[1] or not config.architecture.kernel or len(rows[0]) < config.kernel.min_pairs:
         return None
     x, y = views[pair[0]].codes.x[rows[0]], views[pair[1]].codes.x[rows[1]]
-    kernel = _fitted_kernel(x, y, config)
+    n_own = views[pair[1]].preprocessor.projection.n_codes
+    kernel = _fitted_kernel(x, y, n_own, config)
     if views[pair[1]].counts.measured.is_complete:
         return kernel
     for _ in range(config.kernel.imputation_passes):
-        kernel = _fitted_kernel(x, views[pair[1]].imputed(rows[1], kernel.predict(x)), config)
+        kernel = _fitted_kernel(x, views[pair[1]].imputed(rows[1], kernel.predict(x)), n_own, config)
     return kernel
 
 
-def _fitted_kernel(x: NDArray[np.float32], y: NDArray[np.float32], config: FitConfig) -> KernelRidge:
-    return KernelRidge.fit(x, y, config.kernel, np.random.default_rng([config.seed, 29]))
+def _fitted_kernel(x: NDArray[np.float32], y: NDArray[np.float32], n_own: int, config: FitConfig) -> KernelRidge:
+    return KernelRidge.fit(x, y, config.kernel, np.random.default_rng([config.seed, 29]), n_own)
 
 
 def _initial_weights(view: TrainingView, path: LinearPath, config: FitConfig) -> InitialWeights:
     preprocessor = view.preprocessor
     modality, projection, statistics = preprocessor.modality, preprocessor.projection, preprocessor.standardisation
-    loadings = projection.loadings * statistics.scale
-    intercept = projection.intercept + projection.loadings @ statistics.mean
+    own, n_guided = slice(0, projection.n_codes), len(statistics.scale) - projection.n_codes
+    loadings = np.pad(projection.loadings * statistics.scale[own], ((0, 0), (0, n_guided)))  # of guided codes 0
+    intercept = projection.intercept + projection.loadings @ statistics.mean[own]
     if spec_of(modality).is_binary:
         fraction = np.clip(intercept, _MIN_FRACTION, 1 - _MIN_FRACTION)
         slope = fraction * (1 - fraction)

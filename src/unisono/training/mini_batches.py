@@ -15,7 +15,7 @@ from unisono.modalities import spec_of
 from unisono.nn.objective import Batch, MeasuredCells, ViewBatch
 from unisono.preprocessing.composition import CodeClusters
 from unisono.preprocessing.gains import Gains
-from unisono.preprocessing.preprocessor import Preprocessor, StandardisedCodes
+from unisono.preprocessing.preprocessor import Guide, Preprocessor, StandardisedCodes
 from unisono.preprocessing.projection import Counts
 from unisono.types import Cells, Modality
 
@@ -39,13 +39,13 @@ class TrainingView:
     loo_shrinkage: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, cells: Cells, modality: Modality, config: FitConfig) -> TrainingView:
-        """Fit the preprocessor of a modality to training cells.
+    def fit(cls, cells: Cells, modality: Modality, config: FitConfig, guide: Guide | None = None) -> TrainingView:
+        """Fit the preprocessor of a modality to training cells, next to what an earlier model says of them.
 
         Raises:
             BadInput: E046, fewer than two features with counts, or than three cells.
         """
-        view = cls._clustered(cells, modality, config)
+        view = cls._clustered(cells, modality, config, guide)
         if len(view.preprocessor.standardisation.batches) < 2:
             return view
         gains, codes = view.preprocessor.projection.gains, view.codes
@@ -55,14 +55,15 @@ class TrainingView:
             return cls.of(replace(view.preprocessor, standardisation=factored), cells, config)._with_clusters(config)
         parts = [view.counts.take(np.flatnonzero(view.counts.batch == name)) for name in gains.batches]
         found = gains.for_training([view.preprocessor.new_gains(part) for part in parts])
-        return cls._clustered(cells, modality, config, found)
+        return cls._clustered(cells, modality, config, guide, found)
 
     @classmethod
     def _clustered(
-        cls, cells: Cells, modality: Modality, config: FitConfig, gains: Gains | None = None
+        cls, cells: Cells, modality: Modality, config: FitConfig, guide: Guide | None, gains: Gains | None = None
     ) -> TrainingView:
         """The view by a preprocessor that is fitted to it under some gains, with its clusters."""
-        return cls.of(Preprocessor.fit(cells.views[modality], config, gains), cells, config)._with_clusters(config)
+        fitted = Preprocessor.fit(cells.views[modality], config, gains, guide)
+        return cls.of(fitted, cells, config)._with_clusters(config)
 
     def _with_clusters(self, config: FitConfig) -> TrainingView:
         """The same view, whose preprocessor knows where training cells lie."""
@@ -87,6 +88,8 @@ class TrainingView:
         counts = preprocessor.counts(cells.views[preprocessor.modality])
         codes = preprocessor.transform_counts(counts)
         shrinkage = preprocessor.projection.loo_shrinkage(counts, config.preprocessing.max_loo_shrinkage)
+        if counts.guided is not None:  # the earlier model was not fitted to these cells
+            shrinkage = np.hstack([shrinkage, np.zeros_like(counts.guided[0])])
         return cls(preprocessor, counts, codes, cells.rows[preprocessor.modality], shrinkage)
 
     @property
@@ -115,24 +118,29 @@ class TrainingView:
         raw, expected = (
             (x / codes.factor + codes.offset) * statistics.scale + statistics.mean for x in (codes.x, predicted)
         )
-        gap = expected - projection.completion.signal_of(raw)
+        own = slice(0, projection.n_codes)
+        gap = expected[:, own] - projection.completion.signal_of(raw[:, own])
         measured = self.counts.measured.take_features(projection.selected).take(rows)
         for is_measured, cells in measured.groups():
-            raw[cells] += gap[cells] @ projection.completion.unmeasured_part(is_measured)
+            raw[cells, own] += gap[cells] @ projection.completion.unmeasured_part(is_measured)
         return np.asarray((statistics.scaled(raw) - codes.offset) * codes.factor)
 
     @cached_property
     def code_weight(self) -> NDArray[np.float32]:
-        """Weights under which squared errors of scaled codes add up to 1 for the mean of all cells."""
-        scale = self.preprocessor.standardisation.scale
+        """Weights under which squared errors of scaled codes add up to 1 for the mean of all cells; of guided ones 0.
+
+        No feature is read off those.
+        """
+        scale, n_own = self.preprocessor.standardisation.scale, self.preprocessor.projection.n_codes
         variance = (self.codes.scaled.astype(np.float64) ** 2).mean(axis=0)
-        return np.asarray(scale**2 / (scale**2 * variance).sum(), dtype=np.float32)
+        weight = np.where(np.arange(len(scale)) < n_own, scale**2, 0.0)
+        return np.asarray(weight / (weight * variance).sum(), dtype=np.float32)
 
     @cached_property
     def n_seen(self) -> NDArray[np.float32]:
         """Training cells in which each feature of a binary modality was seen, from its fitted mean."""
         projection, mean = self.preprocessor.projection, self.preprocessor.standardisation.mean
-        fraction = projection.intercept + projection.loadings @ mean
+        fraction = projection.intercept + projection.loadings @ mean[: projection.n_codes]
         return np.asarray(self.counts.measured.n_cells * np.clip(fraction, 1e-4, 1.0), dtype=np.float32)
 
 
@@ -219,7 +227,10 @@ class MiniBatches:
         if measured.is_complete:
             return None
         root = np.sqrt(view.code_weight.astype(np.float64))
-        unmeasured = (np.outer(root, root) * projection.completion.unmeasured_part(row) for row in measured.rows)
+        guided = (0, len(root) - projection.n_codes)
+        unmeasured = (
+            np.outer(root, root) * np.pad(projection.completion.unmeasured_part(row), guided) for row in measured.rows
+        )
         roots = np.stack([_square_root(np.diag(root**2) - part) for part in unmeasured])
         return MeasuredCells(
             row_of=torch.as_tensor(np.where(view.has, measured.row_of[view.rows], 0), device=self._device),
@@ -238,7 +249,7 @@ class MiniBatches:
         """What an epoch draws anew, one row per cell: codes and depth of the thinned counts, counts of the sample."""
         preprocessor, (low, high) = view.preprocessor, self._config.thinning
         counts = view.counts if low == high == 1.0 else view.counts.thinned(low, high, rng)
-        x = preprocessor.standardisation.scaled(preprocessor.projection.codes(counts)) - view.codes.offset
+        x = preprocessor.standardisation.scaled(preprocessor.codes(counts)) - view.codes.offset
         x *= view.codes.factor
         depth = preprocessor.standardisation.scaled_depth(counts.log_depth)
         measured = view.counts.selected[:, sampled].toarray()

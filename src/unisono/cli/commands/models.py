@@ -50,6 +50,9 @@ def fit(
     unlabelled: Annotated[
         Path | None, typer.Option(metavar="QUERY", help="Cells without labels to learn from too (transductive).")
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="A model to start from; a folder, or the name of one.")
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", metavar="", help="Resume an interrupted fit to -o.")] = False,
@@ -61,6 +64,7 @@ def fit(
     checkpoint = out.parent / f"{out.name}.checkpoint"
 
     from unisono.api import fit as learn
+    from unisono.api import load
     from unisono.training.checkpoint import discard_checkpoint
 
     several = data_sets_in(data)
@@ -79,6 +83,7 @@ def fit(
         resume=resume,
         source_name=" ".join(several) or label_of(data),
         unlabelled=None if unlabelled is None else cells_in([str(unlabelled)]),
+        init=None if init is None else load(init, device=device),
     )
     model.save(out, force=force)
     discard_checkpoint(checkpoint)

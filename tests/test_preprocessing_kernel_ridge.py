@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from unisono.config import KernelConfig
-from unisono.inference import closed_form
-from unisono.inference.closed_form import KernelRidge
+from unisono.preprocessing import kernel_ridge
+from unisono.preprocessing.kernel_ridge import KernelRidge
 
 
 def codes(n_cells, seed=0):
@@ -57,7 +57,7 @@ def test_the_order_and_the_chunks_of_the_query_change_nothing(monkeypatch):
     x, y = codes(83)
     fitted = KernelRidge.fit(x[:60], y[:60], KernelConfig(), rng())
     whole = fitted.predict(x[60:])
-    monkeypatch.setattr(closed_form, "_ROWS_AT_A_TIME", 4)
+    monkeypatch.setattr(kernel_ridge, "_ROWS_AT_A_TIME", 4)
     np.testing.assert_allclose(fitted.predict(x[60:][::-1])[::-1], whole, atol=1e-6)
 
 
@@ -92,5 +92,5 @@ def test_the_mean_jacobian_is_that_of_finite_differences_whatever_the_chunks(mon
     np.testing.assert_allclose(fitted.mean_jacobian(query), wanted, atol=2e-3)
     assert np.abs(wanted[0]).max() > 0.01
     whole = fitted.mean_jacobian(query)
-    monkeypatch.setattr(closed_form, "_ROWS_AT_A_TIME", 4)
+    monkeypatch.setattr(kernel_ridge, "_ROWS_AT_A_TIME", 4)
     np.testing.assert_allclose(fitted.mean_jacobian(query), whole, atol=1e-6)
