@@ -200,6 +200,30 @@ def fit_linear_weight(similarity_pairs: Sequence[SimilarityPair], max_beta: floa
     return float(found.x[1]) / total if total > 0 else 0.5
 
 
+def partner_loss(scores: Scores, within: Labels | None = None, max_beta: float = _DEFAULTS.max_linear_beta) -> float:
+    """Symmetric cross-entropy of partners in nats, both ways, less what chance would have; under the best β for scores.
+
+    It is 0 or less, up to −2 log(cells of a group) where each cell names its partner.
+
+    Args:
+        scores: left x right, row i and column i are the same cell, by a similarity that these cells did not train.
+        within: group of each cell; only cells of its own group compete with a partner. None for one group.
+        max_beta: most that scores are multiplied by.
+    """
+    from scipy.optimize import minimize
+
+    pair = SimilarityPair(scores, scores, within)
+    zero = np.zeros(1)
+
+    def loss(beta: Scores) -> tuple[float, Scores]:
+        value, gradient = _loss_and_gradient(np.concatenate([beta, zero]), [pair])
+        return value, gradient[:1]
+
+    start = np.array([_START])
+    found = minimize(loss, x0=start, jac=True, method="L-BFGS-B", bounds=[(0.0, max_beta)])
+    return float(found.fun) - loss(zero)[0]
+
+
 def _loss_and_gradient(beta: Scores, similarity_pairs: Sequence[SimilarityPair]) -> tuple[float, Scores]:
     """Mean over cells of −log softmax of the partner, both ways, and its gradient in beta."""
     n_cells = sum(len(each.first) for each in similarity_pairs)
