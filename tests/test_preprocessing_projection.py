@@ -14,7 +14,7 @@ from unisono.modalities.normalise import multinomial_deviance
 from unisono.preprocessing import projection
 from unisono.preprocessing.projection import Projection, on_scale
 
-CONFIG = FitConfig(n_codes=7, max_features={"rna": 61, "atac": 127})
+CONFIG = FitConfig(n_codes=7, max_features={"rna": 61, "atac": 127}, preprocessing={"codings": {"rna": ("anscombe",)}})
 
 
 @pytest.fixture(scope="module")
@@ -403,7 +403,7 @@ def test_measured_values_stand_on_the_scale_of_their_modality(cells):
 @pytest.mark.parametrize(("modality", "n_strong"), [("atac", 3), ("rna", 3), ("adt", 3)])
 def test_loo_shrinkage_is_what_a_code_loses_when_its_cell_is_left_out_of_the_training(modality, n_strong, cells):
     view = cells.views[modality]
-    config = FitConfig(n_codes=5, max_features={"rna": 61, "atac": 127})
+    config = CONFIG.model_copy(update={"n_codes": 5})
     made = Projection.fit(view, config)
     counts = made.counts(view)
     codes, left_out = made.codes(counts), np.arange(0, view.n_cells, 4)

@@ -200,10 +200,10 @@ def fit_linear_weight(similarity_pairs: Sequence[SimilarityPair], max_beta: floa
     return float(found.x[1]) / total if total > 0 else 0.5
 
 
-def partner_loss(scores: Scores, within: Labels | None = None, max_beta: float = _DEFAULTS.max_linear_beta) -> float:
-    """Symmetric cross-entropy of partners in nats, both ways, less what chance would have; under the best β for scores.
+def partner_losses(scores: Scores, within: Labels | None = None, max_beta: float = _DEFAULTS.max_linear_beta) -> Scores:
+    """Cross-entropy of each cell's partner, both ways added, in nats above chance, under the best β for all scores.
 
-    It is 0 or less, up to −2 log(cells of a group) where each cell names its partner.
+    The mean is 0 or less, down to −2 log(cells of a group) where each cell names its partner.
 
     Args:
         scores: left x right, row i and column i are the same cell, by a similarity that these cells did not train.
@@ -211,17 +211,21 @@ def partner_loss(scores: Scores, within: Labels | None = None, max_beta: float =
         max_beta: most that scores are multiplied by.
     """
     from scipy.optimize import minimize
+    from scipy.special import log_softmax
 
-    pair = SimilarityPair(scores, scores, within)
-    zero = np.zeros(1)
+    pair, zero = SimilarityPair(scores, scores, within), np.zeros(1)
 
     def loss(beta: Scores) -> tuple[float, Scores]:
         value, gradient = _loss_and_gradient(np.concatenate([beta, zero]), [pair])
         return value, gradient[:1]
 
     start = np.array([_START])
-    found = minimize(loss, x0=start, jac=True, method="L-BFGS-B", bounds=[(0.0, max_beta)])
-    return float(found.fun) - loss(zero)[0]
+    beta = float(minimize(loss, x0=start, jac=True, method="L-BFGS-B", bounds=[(0.0, max_beta)]).x[0])
+    labels = np.zeros(len(scores)) if within is None else within
+    is_rival = labels[:, None] == labels
+    rivals = np.where(is_rival, beta * scores, -np.inf)
+    both = (np.diag(log_softmax(rivals, axis=axis)) for axis in (0, 1))
+    return np.asarray(-sum(both) - 2.0 * np.log(is_rival.sum(axis=1)))
 
 
 def _loss_and_gradient(beta: Scores, similarity_pairs: Sequence[SimilarityPair]) -> tuple[float, Scores]:

@@ -115,7 +115,7 @@ RNA = ModalitySpec(
         "log": _LOG,
         "blend": Coding(_blended, _blend),
     },
-    candidates=("anscombe", "root", "blend"),
+    candidates=("blend", "anscombe", "root"),
     likelihoods=("negative_binomial",),
     link="nonnegative",
     log_size=_log_size,

@@ -86,8 +86,8 @@ class ModalitySpec:
         colour: hexadecimal, in every picture.
         on_scale: measured values on the scale of predictions; of `counts` and `total`.
         codings: by name, how counts become the values that enter the code.
-        candidates: names of the codings that a fit chooses from, unless `PreprocessingConfig.codings` names others; the
-            first one where nothing can be compared. None for all.
+        candidates: names of the codings that a fit chooses from, unless `PreprocessingConfig.codings` names others, the
+            one to prefer first. None for all.
         likelihoods: of the counts: the default, then the others that `FitConfig.likelihoods` may name.
         link: from a linear readout of the codes to predicted values.
         log_size: log of the factor that carries expm1 of a value back to counts, one per cell; of the selected counts

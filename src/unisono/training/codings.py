@@ -1,8 +1,8 @@
-"""Which coding each modality has: the one by whose codes the linear path names held-out partners best; no networks."""
+"""Which coding each modality has: one by whose codes the linear path names held-out partners best; no networks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
-from unisono.matching import partner_loss
+from unisono.matching import partner_losses
 from unisono.modalities import in_order, spec_of, with_codings
 from unisono.preprocessing.linear_path import fit_linear_path
 from unisono.preprocessing.preprocessor import Preprocessor
@@ -49,19 +49,34 @@ def with_chosen_codings(config: FitConfig, training: Cells, validation: Cells | 
     folds = list(_folds(config, training, validation)) if several else []
     known: dict[tuple[int, Modality, str], _CodesOfFold] = {}
 
-    def loss(codings: Mapping[Modality, str]) -> float:
+    def losses(codings: Mapping[Modality, str]) -> NDArray[np.float64]:
         found = []
         for number, (learning, held_out) in enumerate(folds):
             for m, coding in codings.items():
                 if (number, m, coding) not in known:
                     known[number, m, coding] = _codes(learning, held_out, m, coding, config)
-            found.append(_loss({m: known[number, m, coding] for m, coding in codings.items()}, held_out, config))
-        return float(np.mean(found))
+            found.append(_losses({m: known[number, m, coding] for m, coding in codings.items()}, held_out, config))
+        return np.concatenate(found)
 
     for m in several if folds else ():
-        losses = {coding: loss({**chosen, m: coding}) for coding in spec_of(m).coding_names(config)}
-        chosen[m] = min(losses, key=lambda coding: losses[coding])
+        names = spec_of(m).coding_names(config)
+        chosen[m] = names[first_of_the_best([losses({**chosen, m: name}) for name in names])]
     return with_codings(config, {m: (coding,) for m, coding in chosen.items()})
+
+
+def first_of_the_best(losses: Sequence[NDArray[np.float64]]) -> int:
+    """The first whose mean loss is at most one standard error above the least, by the paired differences of cells.
+
+    Those that come first are to be preferred, and chance is not to decide against them.
+
+    References:
+        Breiman, Friedman, Olshen & Stone, "Classification and regression trees", 1984 (the one-standard-error rule).
+    """
+    if not len(losses[0]):
+        return 0
+    best = min(losses, key=np.mean)
+    gaps = [each - best for each in losses]
+    return next(n for n, gap in enumerate(gaps) if gap.mean() <= gap.std() / np.sqrt(len(gap)))
 
 
 def _folds(config: FitConfig, training: Cells, validation: Cells | None) -> Iterator[tuple[Cells, Cells]]:
@@ -98,18 +113,18 @@ def _codes(learning: Cells, held_out: Cells, modality: Modality, coding: str, co
     )
 
 
-def _loss(codes: Mapping[Modality, _CodesOfFold], held_out: Cells, config: FitConfig) -> float:
-    """How well the linear path names partners, mean over pairs of modalities; see `partner_loss`."""
+def _losses(codes: Mapping[Modality, _CodesOfFold], held_out: Cells, config: FitConfig) -> NDArray[np.float64]:
+    """How well the linear path names partners, of the cells of each pair of modalities; see `partner_losses`."""
     shape, rng = config.architecture, np.random.default_rng([config.seed, 53])
     learned: dict[Modality, NDArray[np.float64]] = {m: each.learned.astype(np.float64) for m, each in codes.items()}
     one_division = config.linear_path.model_copy(update={"max_repeats": 1})
     has = {m: each.has for m, each in codes.items()}
     path = fit_linear_path(learned, has, shape.content_dim, one_division, rng)
     vectors = {m: path.vectors(m, each.held_out, shape.max_correlation, shape.bias_norm) for m, each in codes.items()}
-    losses = []
+    found = [np.zeros(0)]
     for a, b in combinations(codes, 2):
         rows_a, rows_b = (rows[: config.validation.n_pairs_of_linear_weight] for rows in held_out.paired(a, b))
         if len(rows_a) >= config.kernel.min_pairs:
             within = held_out.views[a].batch[rows_a]
-            losses.append(partner_loss(vectors[a][rows_a] @ vectors[b][rows_b].T, within))
-    return float(np.mean(losses)) if losses else 0.0
+            found.append(partner_losses(vectors[a][rows_a] @ vectors[b][rows_b].T, within))
+    return np.concatenate(found)
