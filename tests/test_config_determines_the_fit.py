@@ -58,7 +58,7 @@ ALLOWED = {
     },
     "streams of draws": {
         ("_SEED", 31), ("_SEED", 37), ("_SEED", 41), ("linear_path", 23), ("_fitted_kernel", 29), ("split", 17),
-        ("_train_epoch", 63), ("_train_epoch", 1_000_003),
+        ("_train_epoch", 63), ("_train_epoch", 1_000_003), ("_folds", 47), ("_losses", 53),
     },
     "asked of a fitted model, not of its fit": {
         ("N_CHAIN_DRAWS", 32), ("MAX_PARTNERS", 100), ("MAX_ENTRIES_PER_ROW", 1000), ("MAX_CELLS", 2000),
@@ -68,6 +68,7 @@ ALLOWED = {
         ("fingerprint", 12), ("model_rows", 12),
         ("style_named", 10), ("adapted", 5), ("fit_cells", 3), ("drawn_contents", 3),
     },
+    "the exponent of Anscombe's residuals, 2 / 3": {("RNA", 3)},
     "the unit of a scale: counts per 10,000": {("log1p_cp10k", 1e4), ("tf_idf", 1e4), ("_log_size", 1e4)},
     "the fewest cells that have a code": {("too_small", 3)},
     "how a fit is judged, which it does not depend on": {

@@ -43,28 +43,30 @@ def x_of_values(preprocessor, values, batch):
 
 
 def formula_values(part, projection):
-    """Dense values of the selected features before their weight, from formulas; for atac the rows of unit length."""
+    """Dense values of the selected features, from formulas; for atac the rows of unit length."""
     chosen, counts = projection.selected, part.X.toarray().astype(float)
-    if projection.modality != "atac":
-        return on_scale(part, projection.modality)[:, chosen], projection.weight
-    raw = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))[:, chosen] * projection.weight
-    return raw / np.linalg.norm(raw, axis=1, keepdims=True), np.ones(len(chosen))
+    share, parameters = counts[:, chosen] / counts.sum(axis=1, keepdims=True), projection.parameters
+    if projection.modality == "adt":
+        return on_scale(part, "adt")[:, chosen]
+    if projection.modality == "rna":
+        exponent = {"root": 1 / 2, "anscombe": 2 / 3, "blend": 1.0}[projection.coding]
+        residuals = np.minimum(share**exponent * parameters[0], parameters[1])
+        return residuals + sum(np.log1p(1e4 * share) * row for row in parameters[2:])
+    raw = np.log1p(1e4 * share) * parameters[0]
+    return raw / np.linalg.norm(raw, axis=1, keepdims=True)
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_the_effect_is_the_finite_difference_when_a_feature_rises_by_its_deviation(source, target):
     model, data = late_model(), training()
     preprocessor, view = model.fitted.preprocessors[source], view_of(model, source)
-    values, weight = formula_values(data[source], preprocessor.projection)
-    np.testing.assert_allclose(
-        x_of_values(preprocessor, values * weight, view.batch), preprocessor.transform(view).x, atol=2e-4
-    )
+    values = formula_values(data[source], preprocessor.projection)
+    np.testing.assert_allclose(x_of_values(preprocessor, values, view.batch), preprocessor.transform(view).x, atol=2e-4)
     found = effects_of(model, view, target)
-    for s in (0, 5, len(weight) - 1):
-        step = 0.02 * values[:, s].std() * np.eye(len(weight))[s]
+    for s in (0, 5, values.shape[1] - 1):
+        step = 0.02 * values[:, s].std() * np.eye(values.shape[1])[s]
         up, down = (
-            mean_values(model, view, target, x_of_values(preprocessor, (values + d) * weight, view.batch))
-            for d in (step, -step)
+            mean_values(model, view, target, x_of_values(preprocessor, values + d, view.batch)) for d in (step, -step)
         )
         wanted = (up - down) / 0.04
         np.testing.assert_allclose(found.effects(np.array([s]))[0], wanted, rtol=1e-2, atol=5e-3 * np.abs(wanted).max())
@@ -91,9 +93,11 @@ def test_a_weight_that_the_basis_takes_back_changes_no_effect():
     model = late_model()
     preprocessor, view = model.fitted.preprocessors["rna"], view_of(model, "rna")
     projection = preprocessor.projection
-    double = np.where(np.arange(len(projection.weight)) % 3 == 0, 2.0, 1.0)
+    double = np.where(np.arange(len(projection.basis)) % 3 == 0, 2.0, 1.0)
     basis = (projection.basis / double[:, None]).astype(np.float32)
-    other = replace(projection, weight=projection.weight * double, centre=projection.centre * double, basis=basis)
+    other = replace(
+        projection, parameters=projection.parameters * double, centre=projection.centre * double, basis=basis
+    )
     doubled = changed(
         model, preprocessors={**model.fitted.preprocessors, "rna": replace(preprocessor, projection=other)}
     )

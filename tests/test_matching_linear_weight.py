@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from unisono.matching import SimilarityPair, fit_linear_weight
+from unisono.matching import SimilarityPair, fit_linear_weight, partner_losses
 
 
 def similarity(noise, seed, n_cells=150):
@@ -48,3 +48,22 @@ def test_cells_of_other_groups_do_not_compete():
 def test_without_pairs_there_is_nothing_to_choose_by():
     with pytest.raises(ValueError, match="no pairs"):
         fit_linear_weight([])
+
+
+def test_the_loss_of_partners_is_the_least_cross_entropy_both_ways_over_all_temperatures():
+    scores = similarity(0.7, 9, n_cells=61)
+    both = [-np.diag(log_softmax(b * scores, axis=0) + log_softmax(b * scores, axis=1)).mean() for b in range(300)]
+    assert partner_losses(scores).mean() == pytest.approx(min(both) - 2 * np.log(61), abs=1e-3)
+
+
+def test_the_loss_of_partners_is_zero_without_knowledge_and_that_of_all_cells_with_all_of_it():
+    assert partner_losses(np.zeros((7, 7))) == pytest.approx(np.zeros(7))
+    assert partner_losses(-np.eye(7)) == pytest.approx(np.zeros(7), abs=1e-6)
+    assert partner_losses(np.eye(7)) == pytest.approx(np.full(7, -2 * np.log(7)), abs=1e-4)
+
+
+def test_the_loss_of_partners_counts_only_cells_of_their_group():
+    within = np.array(["a", "b", "a", "b", "a", "a", "b"])
+    same = np.where(within[:, None] == within, 1.0, -1.0)
+    assert partner_losses(same, within) == pytest.approx(np.zeros(7), abs=1e-6)
+    assert partner_losses(same).mean() < -1.0

@@ -20,8 +20,9 @@ from unisono import modalities
 from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
 from unisono.io.naming import kind_of
-from unisono.modalities import ModalitySpec, check_config, in_order, register, registered, spec_of
+from unisono.modalities import Coding, ModalitySpec, check_config, in_order, register, registered, spec_of
 from unisono.modalities.normalise import scale_columns
+from unisono.modalities.spec import equal_weights
 from unisono.preprocessing.projection import Projection
 from unisono.types import Cells
 
@@ -72,8 +73,8 @@ def log1p(counts, total):
     return counts.astype(np.float32).log1p()
 
 
-def log1p_normalised(counts, total, weight, n_measured):
-    return scale_columns(log1p(counts, total), weight)
+def log1p_normalised(counts, total, weights, n_measured):
+    return scale_columns(log1p(counts, total), weights[0])
 
 
 def no_size(counts, total):
@@ -88,7 +89,7 @@ HTO = ModalitySpec(
     unit="log1p of counts",
     colour="#16a085",
     on_scale=log1p,
-    normalise=log1p_normalised,
+    codings={"log1p": Coding(log1p_normalised, equal_weights)},
     likelihoods=("gaussian",),
     link="identity",
     log_size=no_size,
@@ -251,6 +252,8 @@ def test_aliases_colours_and_labels_tell_modalities_apart():
         ({"colour": "green"}, "expected one like"),
         ({"level": -1}, "level -1"),
         ({"likelihoods": ()}, "0 likelihoods"),
+        ({"codings": {}}, "codings none"),
+        ({"candidates": ("log",)}, "codings log1p, candidates"),
         ({"link": "logistic"}, "go together"),
         ({"log_size": None}, "go together"),
         ({"likelihoods": ("bernoulli",)}, "go together"),
@@ -293,6 +296,10 @@ def test_a_config_chooses_the_likelihood_and_how_many_features_enter_the_code():
     check_config(config)
 
 
+def codings(**names):
+    return {"preprocessing": {"codings": names}}
+
+
 @pytest.mark.parametrize(
     ("changes", "what", "remedy"),
     [
@@ -300,6 +307,13 @@ def test_a_config_chooses_the_likelihood_and_how_many_features_enter_the_code():
         ({"max_features": {"genes": 9}}, "max_features: no modality 'genes'.", "name one of atac, rna, adt"),
         ({"likelihoods": {"atac": "gaussian"}}, "likelihoods: atac cannot have gaussian.", "choose bernoulli"),
         ({"likelihoods": {"adt": "bernoulli"}}, "adt cannot have bernoulli.", "choose gaussian or negative_binomial"),
+        (
+            {"preprocessing": {"codings": {"genes": ("log",)}}},
+            "codings: no modality 'genes'.",
+            "name one of atac, rna, adt",
+        ),
+        ({"preprocessing": {"codings": {"adt": ("log",)}}}, "codings: adt cannot have log.", "choose from clr"),
+        ({"preprocessing": {"codings": {"atac": ()}}}, "codings: atac cannot have none.", "choose from tf_idf"),
         ({"max_features": {"adt": 9}}, "max_features: all proteins of adt enter its code.", "leave adt out"),
     ],
 )

@@ -43,6 +43,34 @@ def test_log1p_cp10k_does_not_depend_on_the_depth_of_a_cell(counts):
     np.testing.assert_allclose(found, deeper, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("exponent", "n_deep"), [(0.5, 400.0), (2 / 3, 400.0), (1.0, 2.0)])
+def test_residuals_of_cells_that_are_alike_have_variance_one(exponent, n_deep):
+    """Of Poisson counts; of powers to first order, so that their means have to be large."""
+    rng = np.random.default_rng(1)
+    mean = n_deep * np.array([1.0, 2.0, 0.5, 3.0, 5.0])
+    counts = sparse.csr_matrix(rng.poisson(mean, size=(20_011, 5)))
+    total = np.full(20_011, mean.sum())
+    weight = normalise.residual_weight(counts, total, exponent, 0.0)
+    values = normalise.scale_columns(normalise.power_of_share(counts, total, exponent), weight).toarray()
+    np.testing.assert_allclose(values.var(axis=0), 1.0, rtol=0.05)
+
+
+def test_overdispersion_lowers_the_weight_of_genes_with_many_counts():
+    counts = sparse.csr_matrix(np.random.default_rng(2).poisson([0.1, 3.0, 400.0], size=(307, 3)))
+    total = np.full(307, 403.1)
+    mean = total.mean() * normalise.mean_share(counts, total)
+    plain, found = (normalise.residual_weight(counts, total, 1.0, each) for each in (0.0, 0.01))
+    np.testing.assert_allclose(plain / found, np.sqrt(1.0 + 0.01 * mean), rtol=1e-6)
+
+
+def test_the_power_of_a_share_is_its_power_and_a_cell_without_counts_stays_zero(counts):
+    total = total_of(counts)
+    wanted = np.divide(counts.toarray(), total[:, None], where=total[:, None] > 0, out=np.zeros((7, 11))) ** 0.3
+    found = normalise.power_of_share(counts, total, 0.3)
+    np.testing.assert_allclose(found.toarray(), wanted, rtol=1e-5)
+    assert found.nnz == counts.nnz
+
+
 def clr_dense(x):
     return np.log1p(x / np.exp(np.log1p(x).mean(axis=1, keepdims=True)))
 

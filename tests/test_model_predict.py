@@ -127,7 +127,7 @@ def test_even_the_commonest_genes_may_be_missing_without_a_shift():
     rna = test_cells()["rna"]
     kept = np.sort(np.argsort(-counts(rna).sum(axis=0))[12:])
     with noticed():
-        for target, allowed in (("adt", 0.04), ("rna", 0.12)):
+        for target, allowed in (("adt", 0.06), ("rna", 0.12)):
             whole = late_model().predict(rna, source="rna", target=target).X
             fewer = late_model().predict(rna[:, kept].copy(), source="rna", target=target).X
             assert np.abs((whole - fewer).mean(axis=0)).max() < allowed

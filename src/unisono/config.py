@@ -90,6 +90,16 @@ class Architecture(_Frozen):
 class PreprocessingConfig(_Frozen):
     """From counts to standardised codes."""
 
+    codings: dict[str, tuple[str, ...]] = {}
+    """How counts of a modality become the values of which codes are made: by modality, names of those to choose from;
+    one is taken as it is. Those of the modality for one not named, which the config of a fitted model names. log → the
+    best of anscombe, root and blend: RNA→ADT of bmmc_cite 0.660, 0.694 → 0.679, 0.715, FOSCTTM 0.065 → 0.054."""
+    overdispersion: float = Field(0.01, ge=0)
+    """Of counts, variance beyond Poisson over the squared mean, that residuals take for noise. 0, 0.01, 0.1: FOSCTTM of
+    the linear path of bmmc 0.78, 0.77, 0.81 of that of logs, of teaseq 0.95, 0.96, 0.98."""
+    max_residual: float = Field(10.0, gt=0)
+    """Largest residual. 10, 17, 30 with Anscombe's: FOSCTTM of the linear path of spleen_lymph 0.83, 0.96, 0.98 of that
+    of logs, of panel224 0.92, 0.97, 0.98, of bmmc 0.79, 0.77, 0.78."""
     max_depth_correlation: float = Field(0.5, ge=0, le=1)
     """A component of chromatin codes whose correlation with log depth within batches exceeds this is dropped, as it
     measures sequencing depth. Untested."""
@@ -219,6 +229,13 @@ class ValidationConfig(_Frozen):
     """Pairs behind the temperatures of matching. Bounds the cost."""
     n_pairs_of_linear_weight: int = Field(1000, ge=2)
     """Pairs behind the weight of the linear path. Bounds the cost."""
+    min_coding_cells: int = Field(300, ge=2)
+    """Validation cells from which on they choose the codings of `PreprocessingConfig.codings`; where they are fewer,
+    folds of the training cells do, until as many cells were held out. Untested."""
+    n_coding_folds: int = Field(5, ge=2)
+    """Folds that training cells are divided into for that. Untested."""
+    n_coding_cells: int = Field(6000, ge=2)
+    """Training cells by which codings are chosen. Bounds the cost."""
     n_shrinkage_cells: int = Field(250, ge=2)
     """Cells behind the shrinkage of log odds. Bounds the cost."""
     n_shrinkage_features: int = Field(3000, ge=1)
@@ -274,7 +291,7 @@ class UncertaintyConfig(_Frozen):
     across_data_sets: bool = False
     """Whether intervals of a model of three data sets or more are as wide as errors on each of them of a model of the
     others: they then hold in other laboratories, at the price of one more fit for each data set. A model of four
-    sets asked about bremsc, preset default, one seed: coverage of 0.9 on its proteins 0.86 → 0.98 (preset fast before)."""
+    sets asked about bremsc, preset default, one seed: coverage of 0.9 on its proteins 0.86 (preset fast) → 0.98."""
     n_cells_of_data_set: int = Field(1000, ge=10)
     """Most cells of a data set whose errors are looked at. Untested."""
     min_interval_cells: int = Field(10, ge=2)

@@ -26,6 +26,7 @@ def model_rows(fitted: FittedModel) -> Rows:
         *([("started from", f"model {record.init}")] if record.init else []),
         ("batches", f"{len(batches)} ({some(batches)}) by {record.batch_key}" if record.batch_key else "none named"),
         ("counts in", ", ".join(f"{m}: {place}" for m, place in record.layers.items()) or "X"),
+        ("codings", ", ".join(f"{m}: {fitted.preprocessors[m].projection.coding}" for m in fitted.modalities)),
         ("validation", _validation(fitted)),
         ("members", f"{config.n_members}, seed {config.seed}, {record.seconds:.0f} s on {record.device}"),
         ("version", f"{record.versions['unisono']}, model {fitted.fingerprint}, data {record.fingerprint[:12]}"),

@@ -6,7 +6,7 @@ them, make a `Similarity` of other cells, and give it to `match_cells`.
 
 from unisono.matching.anchors import Anchors, mean_potential
 from unisono.matching.candidates import nearest
-from unisono.matching.fit import SimilarityPair, fit_beta, fit_beta_and_depth_weight, fit_linear_weight
+from unisono.matching.fit import SimilarityPair, fit_beta, fit_beta_and_depth_weight, fit_linear_weight, partner_losses
 from unisono.matching.match import MAX_PARTNERS, RULES, Rule, apply_rule, match_cells, match_posterior
 from unisono.matching.similarity import DepthTerm, Similarity, depth_features, fit_depth_correlation, standardise_depth
 from unisono.matching.sinkhorn import MatchingProblem, Potentials, sinkhorn, solve
@@ -34,6 +34,7 @@ __all__ = [
     "match_posterior",
     "mean_potential",
     "nearest",
+    "partner_losses",
     "sinkhorn",
     "solve",
     "standardise_depth",

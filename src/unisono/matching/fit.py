@@ -200,6 +200,34 @@ def fit_linear_weight(similarity_pairs: Sequence[SimilarityPair], max_beta: floa
     return float(found.x[1]) / total if total > 0 else 0.5
 
 
+def partner_losses(scores: Scores, within: Labels | None = None, max_beta: float = _DEFAULTS.max_linear_beta) -> Scores:
+    """Cross-entropy of each cell's partner, both ways added, in nats above chance, under the best β for all scores.
+
+    The mean is 0 or less, down to −2 log(cells of a group) where each cell names its partner.
+
+    Args:
+        scores: left x right, row i and column i are the same cell, by a similarity that these cells did not train.
+        within: group of each cell; only cells of its own group compete with a partner. None for one group.
+        max_beta: most that scores are multiplied by.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    pair, zero = SimilarityPair(scores, scores, within), np.zeros(1)
+
+    def loss(beta: Scores) -> tuple[float, Scores]:
+        value, gradient = _loss_and_gradient(np.concatenate([beta, zero]), [pair])
+        return value, gradient[:1]
+
+    start = np.array([_START])
+    beta = float(minimize(loss, x0=start, jac=True, method="L-BFGS-B", bounds=[(0.0, max_beta)]).x[0])
+    labels = np.zeros(len(scores)) if within is None else within
+    is_rival = labels[:, None] == labels
+    rivals = np.where(is_rival, beta * scores, -np.inf)
+    both = (np.diag(log_softmax(rivals, axis=axis)) for axis in (0, 1))
+    return np.asarray(-sum(both) - 2.0 * np.log(is_rival.sum(axis=1)))
+
+
 def _loss_and_gradient(beta: Scores, similarity_pairs: Sequence[SimilarityPair]) -> tuple[float, Scores]:
     """Mean over cells of −log softmax of the partner, both ways, and its gradient in beta."""
     n_cells = sum(len(each.first) for each in similarity_pairs)

@@ -9,10 +9,21 @@ from unisono.messages import bad_input
 from unisono.modalities.adt import ADT
 from unisono.modalities.atac import ATAC
 from unisono.modalities.rna import RNA
-from unisono.modalities.spec import Known, ModalitySpec
+from unisono.modalities.spec import Coding, Known, ModalitySpec
 from unisono.types import Modality
 
-__all__ = ["Known", "ModalitySpec", "check_config", "in_order", "register", "registered", "resolved", "spec_of"]
+__all__ = [
+    "Coding",
+    "Known",
+    "ModalitySpec",
+    "check_config",
+    "in_order",
+    "register",
+    "registered",
+    "resolved",
+    "spec_of",
+    "with_codings",
+]
 
 _SPECS: dict[Modality, ModalitySpec] = {spec.name: spec for spec in (ATAC, RNA, ADT)}
 
@@ -59,26 +70,36 @@ def registered() -> tuple[Modality, ...]:
 
 
 def resolved(config: FitConfig, n_features: Mapping[Modality, int]) -> FitConfig:
-    """The config in which every modality of the data is named: its likelihood, and how many features make its code.
+    """The config in which every modality of the data is named: its likelihood, its codings, how many features it uses.
 
     A fit then depends on no default of a modality. `n_features` are those of the data, by modality.
     """
     specs = [spec_of(m) for m in in_order(n_features)]
     limits = {spec.name: spec.max_features or n_features[spec.name] for spec in specs if spec.score is not None}
     likelihoods = {spec.name: spec.likelihood(config) for spec in specs}
-    return config.model_copy(
+    codings = {spec.name: spec.coding_names(config) for spec in specs}
+    return with_codings(config, codings).model_copy(
         update={"max_features": limits | config.max_features, "likelihoods": likelihoods | config.likelihoods}
     )
+
+
+def with_codings(config: FitConfig, codings: Mapping[Modality, tuple[str, ...]]) -> FitConfig:
+    """The config with codings to choose from named for some modalities."""
+    update = {"codings": {**config.preprocessing.codings, **codings}}
+    return config.model_copy(update={"preprocessing": config.preprocessing.model_copy(update=update)})
 
 
 def check_config(config: FitConfig) -> None:
     """Refuse a config whose choices do not suit a modality.
 
     Raises:
-        BadInput: E053 an unknown modality, a likelihood it does not have, or a number of features where all enter.
+        BadInput: E053 an unknown modality, a likelihood or coding it does not have, or a number of features where all
+            enter.
     """
-    for field, chosen in (("likelihoods", config.likelihoods), ("max_features", config.max_features)):
-        for name in chosen:
+    codings = config.preprocessing.codings
+    fields = {"likelihoods": tuple(config.likelihoods), "max_features": tuple(config.max_features)}
+    for field, names in (fields | {"codings": tuple(codings)}).items():
+        for name in names:
             if name not in _SPECS:
                 what = f"{field}: no modality {name!r}."
                 raise bad_input("E053", "config", what, f"name one of {', '.join(registered())}")
@@ -86,6 +107,11 @@ def check_config(config: FitConfig) -> None:
         if likelihood not in (possible := spec_of(name).likelihoods):
             what = f"likelihoods: {name} cannot have {likelihood}."
             raise bad_input("E053", "config", what, f"choose {' or '.join(possible)}")
+    for name, some in codings.items():
+        known = tuple(spec_of(name).codings)
+        if not some or not set(some) <= set(known):
+            what = f"codings: {name} cannot have {', '.join(some) or 'none'}."
+            raise bad_input("E053", "config", what, f"choose from {', '.join(known)}")
     for name in config.max_features:
         if spec_of(name).score is None:
             what = f"max_features: all {spec_of(name).features} of {name} enter its code."

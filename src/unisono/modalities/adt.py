@@ -10,14 +10,14 @@ from scipy import sparse
 
 from unisono.features.proteins import antigens, is_control, match_proteins, share_known
 from unisono.modalities.normalise import clr
-from unisono.modalities.spec import Floats, Known, ModalitySpec, Names
+from unisono.modalities.spec import Coding, Floats, Known, ModalitySpec, Names, equal_weights
 
 
 def _on_scale(counts: sparse.csr_matrix, total: Floats) -> sparse.csr_matrix:
     return clr(counts)
 
 
-def _normalised(counts: sparse.csr_matrix, total: Floats, weight: Floats, n_measured: Floats) -> sparse.csr_matrix:
+def _normalised(counts: sparse.csr_matrix, total: Floats, weights: Floats, n_measured: Floats) -> sparse.csr_matrix:
     return clr(counts, n_measured)
 
 
@@ -43,7 +43,7 @@ ADT = ModalitySpec(
     unit="per-cell CLR",
     colour="#e67e22",
     on_scale=_on_scale,
-    normalise=_normalised,
+    codings={"clr": Coding(_normalised, equal_weights)},
     likelihoods=("gaussian", "negative_binomial"),
     link="nonnegative",
     log_size=_log_size,

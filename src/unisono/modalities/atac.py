@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from unisono.config import PreprocessingConfig
 from unisono.features.peaks import share_of_peaks
 from unisono.modalities.normalise import peak_weight, scale_columns, tf_idf, times_seen
-from unisono.modalities.spec import Floats, ModalitySpec
+from unisono.modalities.spec import Coding, Floats, ModalitySpec
 
 
 def _is_open(counts: sparse.csr_matrix, total: Floats) -> sparse.csr_matrix:
     return (counts > 0).astype(np.float32)
 
 
-def _normalised(counts: sparse.csr_matrix, total: Floats, weight: Floats, n_measured: Floats) -> sparse.csr_matrix:
+def _normalised(counts: sparse.csr_matrix, total: Floats, weights: Floats, n_measured: Floats) -> sparse.csr_matrix:
     """Of a cell as long as all its peaks would make it, of which only some were measured."""
     length = np.sqrt(n_measured / counts.shape[1])
-    return tf_idf(counts, total, weight, length)
+    return tf_idf(counts, total, weights[0], length)
 
 
 def _terms(counts: sparse.csr_matrix, weight: Floats) -> sparse.csr_matrix:
@@ -25,8 +26,8 @@ def _terms(counts: sparse.csr_matrix, weight: Floats) -> sparse.csr_matrix:
     return scale_columns(_is_open(counts, weight), weight**2)
 
 
-def _weight(counts: sparse.csr_matrix, total: Floats) -> Floats:
-    return peak_weight(counts)
+def _weights(counts: sparse.csr_matrix, total: Floats, config: PreprocessingConfig) -> Floats:
+    return peak_weight(counts)[None]
 
 
 ATAC = ModalitySpec(
@@ -37,7 +38,7 @@ ATAC = ModalitySpec(
     unit="probability of being accessible",
     colour="#8e44ad",
     on_scale=_is_open,
-    normalise=_normalised,
+    codings={"tf_idf": Coding(_normalised, _weights)},
     likelihoods=("bernoulli",),
     link="logistic",
     log_size=None,
@@ -45,7 +46,6 @@ ATAC = ModalitySpec(
     aliases=("peaks", "peak", "chromatin", "chromatinaccessibility", "scatac"),
     score=times_seen,
     max_features=50_000,
-    weigh=_weight,
     is_centred=False,
     drops_depth=True,
     are_intervals=True,

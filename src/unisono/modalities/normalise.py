@@ -70,9 +70,61 @@ def gene_weight(values: sparse.csr_matrix) -> Float64[np.ndarray, " feature"]:
     return np.divide(1.0, np.sqrt(deviation), out=np.zeros_like(deviation), where=deviation > 1e-3)
 
 
+def power_of_share(
+    counts: sparse.csr_matrix, total: Float64[np.ndarray, " cell"], exponent: float
+) -> sparse.csr_matrix:
+    """(x / total) ** exponent of each cell; a cell without counts stays zero."""
+    inverse = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+    return _with_data(counts, np.power(counts.data * _per_entry(counts, inverse), np.float32(exponent)))
+
+
+def mean_share(counts: sparse.csr_matrix, total: Float64[np.ndarray, " cell"]) -> Float64[np.ndarray, " feature"]:
+    """Share of each feature in all counts of all cells, half a count added to it."""
+    seen = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
+    return np.asarray((seen + 0.5) / max(float(total.sum()), 1.0))
+
+
+def residual_weight(
+    counts: sparse.csr_matrix, total: Float64[np.ndarray, " cell"], exponent: float, overdispersion: float
+) -> Float64[np.ndarray, " feature"]:
+    """What makes residuals of `power_of_share`, but for a constant of each gene that centring takes out.
+
+    With x̃ the counts of a cell of mean depth n̄, of mean m and variance σ² = m + overdispersion · m² where cells are
+    alike, the residual (x̃^q − m^q) / (q m^(q−1) σ) has a variance near 1 there (delta method). q = 1 is Pearson's, 2/3
+    Anscombe's, of least skewness, and 1/2 that of the square root, whose variance is stable. Depth is divided out, so
+    that the constant part −m / (q σ) is the same in all cells and values stay sparse.
+
+    References:
+        Lause, Berens & Kobak, "Analytic Pearson residuals for normalization of single-cell RNA-seq UMI data", 2021;
+        McCullagh & Nelder, "Generalized linear models", 1989, section 2.4 (Anscombe residuals).
+    """
+    depth = float(total.mean())
+    mean = depth * mean_share(counts, total)
+    noise = np.sqrt(mean + overdispersion * mean**2)
+    return np.asarray(depth**exponent * mean ** (1.0 - exponent) / (exponent * noise))
+
+
 def scale_columns(values: sparse.csr_matrix, weight: Float64[np.ndarray, " feature"]) -> sparse.csr_matrix:
     """Each column times its weight."""
     return _with_data(values, values.data * weight.astype(np.float32)[values.indices])
+
+
+def limit_columns(values: sparse.csr_matrix, limit: Float64[np.ndarray, " feature"]) -> sparse.csr_matrix:
+    """Each column at most its limit, where it has a value."""
+    return _with_data(values, np.minimum(values.data, limit.astype(np.float32)[values.indices]))
+
+
+def sum_of_values(one: sparse.csr_matrix, other: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Values of the same entries, added."""
+    return _with_data(one, one.data + other.data)
+
+
+def total_variance(values: sparse.csr_matrix) -> float:
+    """Sum of the variances of all columns."""
+    mean, square = (
+        np.asarray(part.mean(axis=0), dtype=np.float64).ravel() for part in (values, values.multiply(values))
+    )
+    return float((square - mean**2).sum())
 
 
 def _per_entry(counts: sparse.csr_matrix, per_row: Float64[np.ndarray, " cell"]) -> Float32[np.ndarray, " entry"]:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.config import FitConfig, Likelihood
+from unisono.config import FitConfig, Likelihood, PreprocessingConfig
 from unisono.modalities.normalise import best
 from unisono.types import Link, MeasuredFeatures
 
@@ -45,9 +45,27 @@ def never_alike(names: Names) -> float:
     return 0.0
 
 
-def equal_weights(counts: sparse.csr_matrix, total: Floats) -> Floats:
+def equal_weights(counts: sparse.csr_matrix, total: Floats, config: PreprocessingConfig) -> Floats:
     """1 for each feature."""
-    return np.ones(counts.shape[1])
+    return np.ones((1, counts.shape[1]))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Coding:
+    """How counts become the values of which codes are made.
+
+    Functions take counts as cell x selected feature, and `total`, all counts of each cell.
+
+    Attributes:
+        normalise: values that enter the code; of `counts`, `total`, the parameters of features, and the number of
+            features that were measured in each cell: of all features, the share that `terms` gives to these.
+        learn: the parameters of features, parameter x feature, from training cells; of `counts`, `total` and the
+            config. The first row is the weight of each feature.
+    """
+
+    normalise: Callable[[sparse.csr_matrix, Floats, Floats, Floats], sparse.csr_matrix]
+    learn: Callable[[sparse.csr_matrix, Floats, PreprocessingConfig], Floats]
 
 
 @final
@@ -67,20 +85,20 @@ class ModalitySpec:
         unit: of predicted values.
         colour: hexadecimal, in every picture.
         on_scale: measured values on the scale of predictions; of `counts` and `total`.
-        normalise: values that enter the code; of `counts`, `total`, the weights of features, and the number of features
-            that were measured in each cell: of all features, the share that `terms` gives to these.
+        codings: by name, how counts become the values that enter the code.
+        candidates: names of the codings that a fit chooses from, unless `PreprocessingConfig.codings` names others, the
+            one to prefer first. None for all.
         likelihoods: of the counts: the default, then the others that `FitConfig.likelihoods` may name.
         link: from a linear readout of the codes to predicted values.
         log_size: log of the factor that carries expm1 of a value back to counts, one per cell; of the selected counts
             and `total`. None where values are log odds, which grow by the log depth of the cell.
         aliases: other names seen in files, in lower case without space, underscore and hyphen.
         id_columns: columns of var in which files keep a second name of the features, the most trusted first.
-        terms: what each entry adds to the size of a cell that `normalise` divides by, where that is not its count; of
+        terms: what each entry adds to the size of a cell that values are divided by, where that is not its count; of
             `counts` and the weights of features. `log_size`, where there is one, is then their mean over all features.
         score: how informative each feature is; only those with the best scores above 0 enter the code. None takes
             every feature.
         max_features: how many of them at most, unless `FitConfig.max_features` names another number; None for no limit.
-        weigh: weight of each selected feature; of `counts` and `total`.
         is_centred: whether normalised values are centred on the mean of the training cells.
         drops_depth: whether components that follow the depth of cells are dropped.
         match_names: column of a query for each known feature; of `Known`, the query's names, and their second names.
@@ -106,16 +124,16 @@ class ModalitySpec:
     unit: str
     colour: str
     on_scale: Callable[[sparse.csr_matrix, Floats], sparse.csr_matrix]
-    normalise: Callable[[sparse.csr_matrix, Floats, Floats, Floats], sparse.csr_matrix]
+    codings: Mapping[str, Coding]
     likelihoods: tuple[Likelihood, ...]
     link: Link
     log_size: Callable[[sparse.csr_matrix, Floats], NDArray[np.float32]] | None
+    candidates: tuple[str, ...] | None = None
     aliases: tuple[str, ...] = ()
     id_columns: tuple[str, ...] = ()
     terms: Callable[[sparse.csr_matrix, Floats], sparse.csr_matrix] | None = None
     score: Callable[[sparse.csr_matrix], Floats] | None = None
     max_features: int | None = None
-    weigh: Callable[[sparse.csr_matrix, Floats], Floats] = equal_weights
     is_centred: bool = True
     drops_depth: bool = False
     match_names: Callable[[Known, Names, Names | None], NDArray[np.intp]] = columns_by_name
@@ -136,6 +154,8 @@ class ModalitySpec:
             raise ValueError(
                 f"{self.name}: level {self.level}, {len(self.likelihoods)} likelihoods; expected ≥ 0 and ≥ 1"
             )
+        if not self.codings or not set(self.candidates or ()) <= set(self.codings):
+            raise ValueError(f"{self.name}: codings {', '.join(self.codings) or 'none'}, candidates {self.candidates}")
         is_binary = {likelihood == "bernoulli" for likelihood in self.likelihoods}
         if is_binary != {self.link == "logistic"} or is_binary != {self.log_size is None}:
             what = f"likelihoods {', '.join(self.likelihoods)}, link {self.link}"
@@ -149,6 +169,10 @@ class ModalitySpec:
     def likelihood(self, config: FitConfig) -> Likelihood:
         """The likelihood that a config chooses."""
         return config.likelihoods.get(self.name, self.likelihoods[0])
+
+    def coding_names(self, config: FitConfig) -> tuple[str, ...]:
+        """The codings that a config lets the fit choose from."""
+        return config.preprocessing.codings.get(self.name, self.candidates or tuple(self.codings))
 
     def select(self, counts: sparse.csr_matrix, config: FitConfig, measured: MeasuredFeatures) -> NDArray[np.intp]:
         """Positions of the features that make the code, in their original order.

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from unisono.config import LinearPathConfig
 from unisono.types import Modality
 
+_SMALLEST = 1e-12
+
 Codes = Mapping[Modality, Float[np.ndarray, "cell _"]]
 Has = Mapping[Modality, Bool[np.ndarray, " cell"]]
 
@@ -33,6 +35,20 @@ class LinearPath:
     encoders: Mapping[Modality, Float32[np.ndarray, "_ content"]]
     decoders: Mapping[Modality, Float32[np.ndarray, "content _"]]
     correlation: Float32[np.ndarray, " content"]
+
+    def vectors(
+        self, modality: Modality, x: Float[np.ndarray, "cell _"], max_correlation: float, bias_norm: float
+    ) -> Float[np.ndarray, "cell compared"]:
+        """Cells as unit vectors, whose inner products are their similarities before the first step of training.
+
+        Contents are weighted so that inner products are log density ratios, Σ ρ u v / (1 − ρ²), with a constant
+        appended; see `Architecture.max_correlation` and `Architecture.bias_norm`.
+        """
+        bounded = np.minimum(self.correlation, max_correlation).astype(np.float64)
+        slope = bounded / (1.0 - bounded**2)
+        weighted = (x @ self.encoders[modality]) * np.sqrt(slope / self.correlation)
+        vectors = np.column_stack([weighted, np.full(len(x), bias_norm * np.sqrt(slope.sum()))])
+        return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _SMALLEST))
 
     def without_decoders(self) -> LinearPath:
         """The same encoders, with decoders of zero."""

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unisono.config import FitConfig
+from unisono.config import FitConfig, PreprocessingConfig
 from unisono.messages import Finding, refuse
-from unisono.modalities import Known, ModalitySpec, spec_of
+from unisono.modalities import Coding, Known, spec_of
 from unisono.preprocessing.align import Alignment, align, aligned_counts, aligned_measured
 from unisono.preprocessing.gains import CellFactors, Gains
 from unisono.preprocessing.incomplete import Completion, fractions, imputed, noise_to_signal, shares
@@ -98,7 +98,8 @@ class Projection:
         fraction: of all training counts, by feature: what missing ones would have added to the total.
         mean_share: of a training cell's counts, the share of the features that its batch measured, mean over cells.
         term_fraction: the same of the modality's terms, by selected feature.
-        weight: of each selected feature in the code.
+        coding: how counts become values, by its name in the modality.
+        parameters: parameter x selected feature, by which the coding makes values; the first is the feature's weight.
         centre: mean of each selected feature after weighting; zeros where the modality is not centred.
         basis: selected feature x code, orthonormal columns.
         noise: variance of noise over that of signal, of each code; see `Completion`.
@@ -116,7 +117,8 @@ class Projection:
     fraction: NDArray[np.float64]
     mean_share: float
     term_fraction: NDArray[np.float64]
-    weight: NDArray[np.float64]
+    coding: str
+    parameters: NDArray[np.float64]
     centre: NDArray[np.float64]
     basis: NDArray[np.float32]
     noise: NDArray[np.float64]
@@ -173,15 +175,17 @@ class Projection:
 
     @classmethod
     def _weighted(cls, view: View, config: FitConfig) -> Projection:
-        """The projection up to the weights of features, without a basis."""
+        """The projection up to the parameters of features, without a basis, by the first coding of the config."""
         spec, measured = spec_of(view.modality), view.measured
+        name = spec.coding_names(config)[0]
+        coding = spec.codings[name]
         selected = spec.select(view.counts, config, measured)
         refuse(too_small(view, len(selected), view.modality))
         fraction = fractions(view.counts, measured)
         share = shares(fraction, measured)
         total = view.depth / share
         counts, of_selected = view.counts[:, selected], measured.take_features(selected)
-        weight = _weights(spec, counts, total, of_selected)
+        parameters = _parameters(coding, counts, total, of_selected, config.preprocessing)
         seen = np.bincount(view.counts.indices[view.counts.data > 0], minlength=len(view.features)).astype(np.float64)
         return cls(
             modality=view.modality,
@@ -191,8 +195,9 @@ class Projection:
             mean_share=float(share.mean()),
             term_fraction=fraction[selected]
             if spec.terms is None
-            else fractions(spec.terms(counts, weight), of_selected),
-            weight=weight,
+            else fractions(spec.terms(counts, parameters[0]), of_selected),
+            coding=name,
+            parameters=parameters,
             centre=np.zeros(len(selected)),
             basis=np.zeros((len(selected), 0), dtype=np.float32),
             noise=np.zeros(0),
@@ -325,7 +330,8 @@ class Projection:
     def values(self, counts: Counts, rows: slice = slice(None)) -> sparse.csr_matrix:
         """Normalised and weighted values of some cells, cell x selected feature: what the basis projects to codes."""
         n_measured = counts.term_share[rows] * len(self.selected)
-        values = spec_of(self.modality).normalise(counts.selected[rows], counts.total[rows], self.weight, n_measured)
+        normalise = spec_of(self.modality).codings[self.coding].normalise
+        values = normalise(counts.selected[rows], counts.total[rows], self.parameters, n_measured)
         return values if counts.factors is None else counts.factors.times(values, rows)
 
     def on_scale(self, view: View) -> sparse.csr_matrix:
@@ -426,16 +432,25 @@ def _inflation(measured: MeasuredFeatures) -> NDArray[np.float64]:
     return np.asarray(len(measured.row_of) / np.maximum(measured.n_cells, 1.0))
 
 
-def _weights(
-    spec: ModalitySpec, counts: sparse.csr_matrix, total: NDArray[np.float64], measured: MeasuredFeatures
+def _parameters(
+    coding: Coding,
+    counts: sparse.csr_matrix,
+    total: NDArray[np.float64],
+    measured: MeasuredFeatures,
+    config: PreprocessingConfig,
 ) -> NDArray[np.float64]:
-    """The weight of each feature, from the cells in which it was measured."""
+    """The parameters of each feature, from the cells in which it was measured; 0 where it was in none."""
     if measured.is_complete:
-        return spec.weigh(counts, total)
-    weight = np.zeros(counts.shape[1])
-    for cells, features in measured.blocks():
-        weight[features] = spec.weigh(counts[cells][:, features], total[cells])
-    return weight
+        return coding.learn(counts, total, config)
+    found = [
+        (features, coding.learn(counts[cells][:, features], total[cells], config))
+        for cells, features in measured.blocks()
+        if len(cells)
+    ]
+    parameters = np.zeros((len(found[0][1]), counts.shape[1]))
+    for features, part in found:
+        parameters[:, features] = part
+    return parameters
 
 
 def _total_variance(values: sparse.csr_matrix, measured: MeasuredFeatures) -> float:

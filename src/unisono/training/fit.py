@@ -27,6 +27,7 @@ from unisono.preprocessing.moment_alignment import MomentAlignment, fit_moment_a
 from unisono.preprocessing.preprocessor import Guide
 from unisono.preprocessing.row_hashes import row_hashes
 from unisono.training.checkpoint import load_checkpoint, save_checkpoint
+from unisono.training.codings import with_chosen_codings
 from unisono.training.guides import selected_guides
 from unisono.training.initial import initial_network, initial_predictor, linear_path, style_books
 from unisono.training.loop import Epoch, OnEpoch, Score, Training, train
@@ -70,14 +71,15 @@ def fit_cells(
 ) -> FittedModel:
     """Fit to validated cells: the stages in order, next to what an earlier model says of the cells, if one is given.
 
-    Split off the validation cells; preprocess; solve the linear path; train; let the validation cells select; where
-    cells are few, fit once more on all of them; calibrate; record.
+    Split off the validation cells; choose codings; preprocess; solve the linear path; train; let the validation cells
+    select; where cells are few, fit once more on all of them; calibrate; record.
     """
     run = run or Run()
     check_config(config)
     config = resolved(config, {m: len(cells.views[m].features) for m in cells.modalities})
     began, device = time.perf_counter(), choose_device(run.device)
     training_cells, validation_cells = split(cells, config)
+    named, config = config, with_chosen_codings(config, training_cells, validation_cells)
     guides = {} if init is None else init.guides({m: cells.views[m] for m in cells.modalities})
     views: Views = fit_views(training_cells, config, guides)
     validation = Validation(validation_cells, views, config) if validation_cells else None
@@ -94,7 +96,7 @@ def fit_cells(
         validation = None
     anchors = fit_anchors(predictor.network, views, selection, config)
     return FittedModel(
-        config=config,
+        config=named,
         predictor=predictor,
         anchors=anchors,
         depth_terms=selection.depth_terms,
