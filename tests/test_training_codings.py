@@ -81,22 +81,23 @@ def test_the_coding_is_one_by_which_validation_partners_are_likeliest(parts):
     losses = {name: losses_by_networks(CONFIG, name, training, validation) for name in RNA.codings}
     best, worst = (most(losses, key=lambda name: losses[name].mean()) for most in (min, max))
     gap = losses[worst] - losses[best]
-    assert gap.mean() > 1.1 * gap.std() / np.sqrt(len(gap))
+    assert gap.mean() > 1.6 * gap.std() / np.sqrt(len(gap))
     assert chosen(from_choices(CONFIG, worst, best), *parts) == (best,)
     assert chosen(from_choices(CONFIG, best, worst), *parts) == (best,)
 
 
-def test_a_loss_within_one_standard_error_of_the_least_is_as_good_and_the_first_of_these_is_taken():
+def test_a_loss_within_the_margin_of_the_least_is_as_good_and_the_first_of_these_is_taken():
     rng = np.random.default_rng(3)
     least = rng.normal(size=61)
     noise = rng.normal(size=61)
     noise = (noise - noise.mean()) / noise.std()
     near, far = (least + noise + gap / np.sqrt(61) for gap in (0.9, 1.1))
-    assert first_of_the_best([near, least]) == 0
-    assert first_of_the_best([far, least]) == 1
-    assert first_of_the_best([far, near, least]) == 1
-    assert first_of_the_best([least, near]) == 0
-    assert first_of_the_best([np.zeros(0), np.zeros(0)]) == 0
+    assert first_of_the_best([near, least], 1.0) == 0
+    assert first_of_the_best([far, least], 1.0) == 1
+    assert first_of_the_best([far, least], 1.2) == 0
+    assert first_of_the_best([far, near, least], 1.0) == 1
+    assert first_of_the_best([least, near], 1.0) == 0
+    assert first_of_the_best([np.zeros(0), np.zeros(0)], 1.0) == 0
 
 
 @pytest.mark.parametrize("order", [("scrambled", "log"), ("log", "scrambled")])

@@ -60,12 +60,14 @@ def with_chosen_codings(config: FitConfig, training: Cells, validation: Cells | 
 
     for m in several if folds else ():
         names = spec_of(m).coding_names(config)
-        chosen[m] = names[first_of_the_best([losses({**chosen, m: name}) for name in names])]
+        chosen[m] = names[
+            first_of_the_best([losses({**chosen, m: name}) for name in names], config.validation.coding_margin)
+        ]
     return with_codings(config, {m: (coding,) for m, coding in chosen.items()})
 
 
-def first_of_the_best(losses: Sequence[NDArray[np.float64]]) -> int:
-    """The first whose mean loss is at most one standard error above the least, by the paired differences of cells.
+def first_of_the_best(losses: Sequence[NDArray[np.float64]], margin: float) -> int:
+    """The first whose mean loss is at most so many standard errors above the least, by the paired differences of cells.
 
     Those that come first are to be preferred, and chance is not to decide against them.
 
@@ -76,7 +78,7 @@ def first_of_the_best(losses: Sequence[NDArray[np.float64]]) -> int:
         return 0
     best = min(losses, key=np.mean)
     gaps = [each - best for each in losses]
-    return next(n for n, gap in enumerate(gaps) if gap.mean() <= gap.std() / np.sqrt(len(gap)))
+    return next(n for n, gap in enumerate(gaps) if gap.mean() <= margin * gap.std() / np.sqrt(len(gap)))
 
 
 def _folds(config: FitConfig, training: Cells, validation: Cells | None) -> Iterator[tuple[Cells, Cells]]:
