@@ -137,8 +137,8 @@ def test_the_ridge_is_scikit_learns_on_the_same_codes_at_one_of_the_penalties(so
     predicted = np.maximum(ridge.predict(tested.x) @ loadings.T + intercept, 0)
     wanted = metrics.mean_pearson(on_scale(test_cells()[target], target), predicted)
     found = evaluate(model, test_cells())
-    assert found.value(source, target, "ridge_pearson") == pytest.approx(wanted, abs=1e-3)
-    assert abs(found.value(source, target, "pearson") - wanted) > 2e-3
+    assert found.value(source, target, "ridge_pearson") == pytest.approx(wanted, abs=5e-4)
+    assert abs(found.value(source, target, "pearson") - wanted) > 1e-3
     assert found.get(source, target, "ridge_pearson").chance == 0.0
 
 

@@ -100,7 +100,7 @@ def test_fewer_levels_are_never_narrower():
     thin, groups = whole.thinned(50), np.array(["any"])
     for coverage in (0.5, 0.8, 0.9, 0.95):
         full, coarse = (each.bounds(coverage, groups).factors for each in (whole, thin))
-        assert (coarse >= full).all()
+        assert (coarse - full).min() >= 0.0
         slack = whole.bounds(min(coverage + 0.03, 0.999), groups).factors
-        assert (coarse <= slack).all()
+        assert (coarse - slack).max() <= 0.0
     assert replace(thin, scores=whole.scores).scores.shape[1] == 4 * thin.scores.shape[1]

@@ -127,10 +127,12 @@ def seen_of(cells: Cells) -> dict[Modality, NDArray[np.uint64]]:
     return {m: np.sort(row_hashes(view.counts, view.features)) for m, view in cells.views.items()}
 
 
-def fit_views(cells: Cells, config: FitConfig, guides: Mapping[Modality, Guide]) -> dict[Modality, TrainingView]:
+def fit_views(
+    cells: Cells, config: FitConfig, guides: Mapping[Modality, Guide] | None = None
+) -> dict[Modality, TrainingView]:
     """Preprocess: fit the preprocessor of each modality, next to the guides, where these help."""
     views = {m: TrainingView.fit(cells, m, config) for m in in_order(cells.modalities)}
-    chosen = selected_guides(views, guides, cells, config)
+    chosen = selected_guides(views, guides or {}, cells, config)
     return views | {m: TrainingView.fit(cells, m, config, guide) for m, guide in chosen.items()}
 
 
