@@ -35,7 +35,8 @@ ALLOWED = {
         ("gene_weight", 1e-3), ("_regress", 1e-6), ("standardise_depth", 1e-9), ("cost_against", 1e-6),
         *((name, 1e-12) for name in (
             "_correlation", "_shrunken", "_inverse_root", "_balanced", "_unit", "_follows_depth", "_regress",
-            "loo_shrinkage", "shrinkage_factor", "scale", "bernoulli_loss", "_gaussian", "fit", "rescaled")),
+            "loo_shrinkage", "shrinkage_factor", "scale", "bernoulli_loss", "_gaussian", "fit", "rescaled",
+            "left_out_error", "scaled_to")),
         *((name, 1e-6) for name in ("fit", "_z_scored")),
     },
     "rounding": {("_factor", 1e-9), ("_order_statistics", 1e-9), ("_DIGITS", 12)},

@@ -63,7 +63,7 @@ def losses_by_networks(config, coding, training, validation):
     config = from_choices(config, coding)
     path = config.linear_path.model_copy(update={"max_repeats": 1})
     config = config.model_copy(update={"linear_path": path})
-    views = fit_views(training, config)
+    views = fit_views(training, config, {})
     predictor = start_of(views, 10**6, config, torch.device("cpu"))
     left, right = (
         infer.vectors(predictor.network, m, views[m].preprocessor.transform(validation.views[m]).x, 1.0)

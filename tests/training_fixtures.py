@@ -80,6 +80,6 @@ class Prepared:
 def prepare(cells: Cells, config: FitConfig) -> Prepared:
     """The stages of a fit before training."""
     training, validation_cells = split(cells, config)
-    views = fit_views(training, config)
+    views = fit_views(training, config, {})
     predictor = start_of(views, len(cells.names), config, CPU)
     return Prepared(config, views, np.unique(training.batch, return_inverse=True)[1], validation_cells, predictor)

@@ -92,8 +92,8 @@ class PreprocessingConfig(_Frozen):
 
     codings: dict[str, tuple[str, ...]] = {}
     """How counts of a modality become the values of which codes are made: by modality, names of those to choose from;
-    one is taken as it is. Those of the modality for one not named, which the config of a fitted model names. log → the
-    best of anscombe, root and blend: RNA→ADT of bmmc_cite 0.660, 0.694 → 0.679, 0.715, FOSCTTM 0.065 → 0.054."""
+    one is taken as it is. Those of the modality for one not named, which the config of a fitted model names. log → one
+    of blend, anscombe and root: RNA→ADT of bmmc 0.660 → 0.677, back 0.694 → 0.715, FOSCTTM 0.065 → 0.053, 0.055."""
     overdispersion: float = Field(0.01, ge=0)
     """Of counts, variance beyond Poisson over the squared mean, that residuals take for noise. 0, 0.01, 0.1: FOSCTTM of
     the linear path of bmmc 0.78, 0.77, 0.81 of that of logs, of teaseq 0.95, 0.96, 0.98."""
