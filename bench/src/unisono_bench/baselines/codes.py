@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 import unisono as un
-from unisono_bench.baselines.centred import BatchMoments
+from unisono_bench.baselines.centred import BatchMoments, Centred
 
 Codes = NDArray[np.float32]
 
@@ -60,7 +60,8 @@ class InputCodes:
         if view.modality == "atac":
             centre = np.zeros_like(centre)
         rng = np.random.default_rng([seed, un.modalities.spec_of(view.modality).level])
-        basis = _basis(view.modality, values, centre, n_codes, rng)
+        centred = Centred(values, centre[None], np.zeros(view.n_cells, dtype=np.intp))
+        basis = leading_basis(view.modality, centred, n_codes, rng)
         codes = _project(values, centre, basis)
         standardisation = un.preprocessing.Standardisation.fit(codes, view.batch, np.log1p(view.depth), PRIOR_CELLS)
         moments = BatchMoments.fit(values, view.batch)
@@ -150,18 +151,14 @@ def _inverse_document_frequency(view: un.View) -> NDArray[np.float64]:
     return np.divide(view.n_cells, seen, out=np.zeros_like(seen), where=seen > 0)
 
 
-def _basis(
-    modality: str,
-    values: sparse.csr_matrix,
-    centre: NDArray[np.float64],
-    n_codes: int,
-    rng: np.random.Generator,
-) -> NDArray[np.float32]:
-    if modality == "adt" and values.shape[1] <= n_codes:
-        return np.eye(values.shape[1], dtype=np.float32)
+def leading_basis(modality: str, values: Centred, n_codes: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Feature x code: the SVD, or the proteins themselves where there are no more of them than codes."""
+    shape = values.matrix.shape
+    if modality == "adt" and shape[1] <= n_codes:
+        return np.eye(shape[1], dtype=np.float32)
     n_dropped = 1 if modality == "atac" else 0
-    rank = min(n_codes + n_dropped, *(side - 1 for side in values.shape))
-    return un.preprocessing.truncated_svd(values, centre, rank, rng)[:, n_dropped:]
+    rank = min(n_codes + n_dropped, *(side - 1 for side in shape))
+    return values.basis(rank, rng)[:, n_dropped:]
 
 
 def _project(values: sparse.csr_matrix, centre: NDArray[np.float64], basis: NDArray[np.float32]) -> Codes:

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import unisono as un
+from unisono_bench.baselines.codes import Codes
 from unisono_bench.baselines.contrastive import fit_clip
 from unisono_bench.baselines.kernel import kernel_ridge, scaled_per_cell
 from unisono_bench.baselines.linear import fit_cca
@@ -63,7 +64,7 @@ def answers(sets: DataSets, training: Sequence[str], held: str, seed: int) -> It
     for name, (n_codes, fit_regressor) in REGRESSIONS.items():
         for source, target in (PAIR, PAIR[::-1]):
             subsets = {one: sets.features(one, target) for one in training}
-            found = predicted(sides[source], sides[target], query, n_codes, fit_regressor, seed)
+            found = predicted(sides[source].codes(n_codes), sides[target], query, fit_regressor, seed)
             yield from ({"method": name, **row} for row in figures.of_prediction(query, source, found, subsets))
     cells = sets.cells(training)
     for name, (place, fit_space, stops_early) in MATCHERS.items():
@@ -74,13 +75,20 @@ def answers(sets: DataSets, training: Sequence[str], held: str, seed: int) -> It
 
 
 def predicted(
-    source: Footing, target: Footing, query: Query, n_codes: int, fit_regressor: FitRegressor, seed: int
+    source: tuple[Codes, Codes], target: Footing, query: Query, fit_regressor: FitRegressor, seed: int
 ) -> pd.DataFrame:
     """Cell x feature that training and query measured, each block of features from the cells that measured it.
 
     Values are not clipped to the scale, as the query's level is not that of training.
+
+    Args:
+        source: codes of the training cells and of the query.
+        target: the training cells.
+        query: the cells.
+        fit_regressor: learns a block.
+        seed: of the fit.
     """
-    x, x_query = (codes[:, :n_codes] for codes in source.codes)
+    x, x_query = source
     view = target.view
     wanted = np.flatnonzero(np.isin(view.features, query.cells.views[view.modality].features))
     values = np.empty((len(x_query), len(wanted)), dtype=np.float32)

@@ -12,11 +12,9 @@ from scipy import sparse
 
 import unisono as un
 from unisono_bench.baselines.centred import Centred
-from unisono_bench.baselines.codes import PRIOR_CELLS, Codes
+from unisono_bench.baselines.codes import PRIOR_CELLS, Codes, leading_basis
 from unisono_bench.baselines.regression import Target
 from unisono_bench.studies.left_out.sets import PAIR, DataSets, Query
-
-MAX_CODES = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,21 +75,18 @@ class Footing:
         own = values.deviations()
         return values.scaled(np.divide(self.deviation, own, out=np.ones_like(own), where=own > 0))
 
-    @cached_property
-    def codes(self) -> tuple[Codes, Codes]:
-        """Of training and query: at most 300 components, leading ones first."""
+    def codes(self, n_codes: int) -> tuple[Codes, Codes]:
+        """Of training and query, by directions of training alone."""
         rng = np.random.default_rng([self.seed, un.modalities.spec_of(self.view.modality).level])
-        rank = min(MAX_CODES, *(side - 1 for side in self.training.matrix.shape))
-        basis = self.training.basis(rank, rng)
-        training, query = (values.times(basis).astype(np.float32) for values in (self.training, self.query))
-        return training, query
+        basis = leading_basis(self.view.modality, self.training, n_codes, rng)
+        return self.training.times(basis).astype(np.float32), self.query.times(basis).astype(np.float32)
 
     def standardised(self, n_codes: int) -> tuple[Codes, Codes]:
-        """Leading codes, each divided by √(its deviation · the largest one), as those of `InputCodes`."""
-        training, query = (codes[:, :n_codes] for codes in self.codes)
+        """Codes, each divided by √(its deviation · the largest one), as those of `InputCodes`."""
+        training, query = self.codes(n_codes)
         depth = np.zeros(len(training))
         scale = un.preprocessing.Standardisation.fit(training, self.view.batch, depth, PRIOR_CELLS).scale
-        return tuple((codes / scale).astype(np.float32) for codes in (training, query))
+        return (training / scale).astype(np.float32), (query / scale).astype(np.float32)
 
     def target(self, cells: NDArray[np.intp], features: NDArray[np.intp]) -> Target:
         """Values of training cells to learn, of features that all of them measured."""

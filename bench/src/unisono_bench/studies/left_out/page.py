@@ -12,6 +12,7 @@ from unisono_bench.studies.report import Row, Settings, figure_table, grouped, s
 from unisono_bench.unisono_method import NAME
 
 SINGLE = "best single source"
+SOURCE_FIGURES = ("pearson", "foscttm", "foscttm_of_posterior")
 MEAN = "mean"
 
 
@@ -67,49 +68,53 @@ def tell(results: Mapping[str, list[Row]], settings: Settings) -> str:
 
 
 def method_rows(rows: Iterable[Row]) -> list[Row]:
-    """Methods of all other data sets, and the best single source of Unisono and of centred CCA, with titles."""
+    """Methods of all other data sets, and the best single source of Unisono and of centred CCA, with titles.
+
+    Correlations of a single source are left out: they are over other features.
+    """
     rows = list(rows)
-    n_others = max(row["n_sets"] for row in rows)
-    found = [row for row in rows if row["n_sets"] == n_others]
+    found = [row for row in rows if row["n_sets"] == _n_others(rows)]
     for method in (NAME, "cca-centred"):
-        found += [{**row, "method": f"{method}, {SINGLE}"} for row in best_single(rows, method)]
+        single = [row for row in best_single(rows, method) if row["figure"] != "pearson"]
+        found += [{**row, "method": f"{method}, {SINGLE}"} for row in single]
     shown = [_shown(row) for row in found if row["features"] == SHARED and figure_of(row)]
-    order = list(dict.fromkeys(row["method"] for row in shown))
-    order.sort(key=lambda name: (not name.startswith(NAME), name.split(",")[0]))
-    shown.sort(key=lambda row: order.index(row["method"]))
-    held = list(dict.fromkeys(row["held out"] for row in shown))
+    methods = sorted({row["method"] for row in shown}, key=lambda name: (not name.startswith(NAME), name))
+    shown = sorted(_in_order(shown), key=lambda row: methods.index(row["method"]))
     means = [{**row, "held out": MEAN} for row in _over_held(shown, ("method",))]
-    return [row for name in held for row in shown if row["held out"] == name] + means
+    return [row for name in _held(rows) for row in shown if row["held out"] == name] + means
 
 
 def best_single(rows: Iterable[Row], method: str) -> list[Row]:
     """Of each held set and figure, the rows of the source that was best there on the mean over seeds: an oracle."""
     single = [row for row in rows if row["method"] == method and row["n_sets"] == 1 and row["features"] == SHARED]
+    known = [row for row in single if figure_of(row)]
     found: list[Row] = []
-    for of_figure in grouped(
-        (r for r in single if figure_of(r)), lambda r: (r["held"], r["figure"], r["source"])
-    ).values():
-        figure = figure_of(of_figure[0])
-        assert figure is not None
-        by_source = grouped(of_figure, lambda row: (row["training"],))
-        found += min(by_source.values(), key=lambda some: figure.badness(float(np.mean([r["value"] for r in some]))))
+    for some in grouped(known, lambda row: (row["held"], row["figure"], row["source"])).values():
+        found += _best(grouped(some, lambda row: (row["training"],)).values())
     return found
 
 
 def source_table(rows: Iterable[Row]) -> str:
-    """Markdown: the best single source of each held set and figure, and the union on the same features."""
-    rows = [row for row in rows if row["method"] == NAME]
-    n_others = max(row["n_sets"] for row in rows)
-    lines = ["| held out | figure | best source | features | alone | all others, same features |", "|" + " --- |" * 6]
-    for single in grouped(best_single(rows, NAME), lambda r: (r["held"], r["figure"], r["source"])).values():
-        first = single[0]
-        figure = figure_of(first)
+    """Markdown: what each source reaches alone, and all others, Unisono and the best baseline, on the same features."""
+    rows = list(rows)
+    single = [row for row in rows if (row["method"], row["n_sets"], row["features"]) == (NAME, 1, SHARED)]
+    single = [row for row in single if row["figure"] in SOURCE_FIGURES]
+    others = [row for row in rows if row["n_sets"] == _n_others(rows)]
+    held = _held(rows)
+    columns = ("held out", "figure", "source", "features", "alone", "all others", "best baseline of all others")
+    lines = [f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
+    of_source = grouped(single, lambda row: (row["held"], row["figure"], row["source"], row["training"])).values()
+    for own in sorted(of_source, key=lambda own: (held.index(own[0]["held"]), FIGURES.index(_figure(own[0])))):
+        first = own[0]
         features = first["training"] if first["figure"] == "pearson" else SHARED
-        union = [r for r in rows if r["n_sets"] == n_others and _key(r) == (*_key(first)[:-1], features)]
-        values = (spread([r["value"] for r in some], 3) for some in (single, union))
-        title = "" if figure is None else figure.title
-        cells = first["held"], title, first["training"], str(first.get("n_features", "")), *values
-        lines.append(f"| {' | '.join(cells)} |")
+        wanted = first["held"], first["figure"], first["source"], features
+        same = [r for r in others if (r["held"], r["figure"], r["source"], r["features"]) == wanted]
+        by_method = grouped(same, lambda row: (row["method"],))
+        union = by_method.pop((NAME,), [])
+        baseline = _best(by_method.values())
+        named = f"{_values(baseline)} {baseline[0]['method']}" if baseline else ""
+        cells = first["held"], _figure(first).title, first["training"], str(first.get("n_features", ""))
+        lines.append(f"| {' | '.join((*cells, _values(own), _values(union), named))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -119,20 +124,18 @@ def curve_rows(rows: Iterable[Row]) -> list[Row]:
     Every source is in as many choices of a number of sources as any other, so that the correlations of all numbers are
     over the same features: of each source, those that the held set measured too.
     """
-    own = [row for row in rows if row["method"] == NAME and figure_of(row)]
-    kept = [row for row in own if (row["features"] != SHARED) == (row["figure"] == "pearson")]
-    shown = [{**_shown(row), "sets": row["n_sets"]} for row in kept]
-    held = list(dict.fromkeys(row["held out"] for row in shown))
-    found: list[Row] = []
-    for name in held:
-        found += sorted((row for row in shown if row["held out"] == name), key=lambda row: int(row["sets"]))
+    rows = [row for row in rows if row["method"] == NAME and figure_of(row)]
+    kept = [row for row in rows if (row["features"] != SHARED) == (row["figure"] == "pearson")]
+    shown = _in_order({**_shown(row), "sets": row["n_sets"]} for row in kept)
+    shown.sort(key=lambda row: int(row["sets"]))
     means = [{**row, "held out": MEAN} for row in _over_held(shown, ("sets",))]
-    return found + sorted(means, key=lambda row: int(row["sets"]))
+    return [row for name in _held(rows) for row in shown if row["held out"] == name] + means
 
 
 def tell_ablation(results: Mapping[str, list[Row]], settings: Settings) -> str:
     """The page of the ablation."""
-    shown = [_shown(row) for row in results["rows"] if row["features"] == SHARED and figure_of(row)]
+    shown = _in_order(_shown(row) for row in results["rows"] if row["features"] == SHARED and figure_of(row))
+    shown = [row for some in grouped(shown, lambda row: (row["held out"], row["method"])).values() for row in some]
     return (
         f"Preset {settings.preset}, {settings.said} Models of all data sets but one, asked about that one; figures as "
         "on the [page of methods](left-out.md).\n\n## What is lost without a part\n\n"
@@ -189,8 +192,35 @@ def _over_held(shown: Iterable[Row], by: tuple[str, ...]) -> list[Row]:
     return found
 
 
-def _key(row: Row) -> tuple[str, ...]:
-    return row["held"], row["figure"], row["source"], row["target"], row["features"]
+def _in_order(shown: Iterable[Row]) -> list[Row]:
+    """Rows by their figures, in the order of tables."""
+    titles = [figure.title for figure in FIGURES]
+    return sorted(shown, key=lambda row: titles.index(row["figure"]))
+
+
+def _held(rows: Iterable[Row]) -> list[str]:
+    return sorted({row["held"] for row in rows})
+
+
+def _n_others(rows: Iterable[Row]) -> int:
+    return max(int(row["n_sets"]) for row in rows)
+
+
+def _figure(row: Row) -> Figure:
+    return next(figure for figure in FIGURES if (figure.name, figure.source) == (row["figure"], row["source"]))
+
+
+def _best(several: Iterable[list[Row]]) -> list[Row]:
+    """Of rows of one figure, those that are best on their mean; none of none."""
+    return min(several, key=lambda rows: _figure(rows[0]).badness(_mean(rows)), default=[])
+
+
+def _mean(rows: Iterable[Row]) -> float:
+    return float(np.mean([row["value"] for row in rows]))
+
+
+def _values(rows: Iterable[Row]) -> str:
+    return spread([row["value"] for row in rows], 3)
 
 
 _TEXT = """\
@@ -203,14 +233,14 @@ there; *cell type* how often the likeliest match is of the right one; coverage i
 
 _TEXT_METHODS = """\
 Unisono and baselines of all other data sets, and of the best single source, chosen figure by figure on the held-out set
-itself: an oracle. Baselines get a footing that is generous to them: every batch of training and query less its own
-mean, feature by feature, what a batch did not measure counting as its mean; regressions learn each feature from the
-cells that measured it. `cca-centred` moreover scales proteins to one deviation in all batches. `cca` alone takes the
-query as it is, less the mean of training."""
+itself: an oracle, whose correlations, over fewer features, are in the next table. Baselines get a footing that is
+generous to them: every batch of training and query less its own mean, feature by feature, what a batch did not measure
+counting as its mean; regressions learn each feature from the cells that measured it. `cca-centred` moreover scales
+proteins to one deviation in all batches. `cca` alone takes the query as it is, less the mean of training."""
 
 _TEXT_SOURCES = """\
-The best single source by figure, and a model of all other sets over the same features: those that this source and the
-held-out set measured."""
+What each source reaches alone, and Unisono and the best baseline of all other sets on the same features: those that
+this source and the held-out set measured. The best baseline is chosen on the held-out set itself."""
 
 _TEXT_CURVE = """\
 Unisono of every choice of one, two, three or all other sets. The correlations of one line are over the features of one
