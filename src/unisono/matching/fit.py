@@ -222,10 +222,10 @@ def partner_losses(scores: Scores, within: Labels | None = None, max_beta: float
     start = np.array([_START])
     beta = float(minimize(loss, x0=start, jac=True, method="L-BFGS-B", bounds=[(0.0, max_beta)]).x[0])
     labels = np.zeros(len(scores)) if within is None else within
-    is_rival = labels[:, None] == labels
-    rivals = np.where(is_rival, beta * scores, -np.inf)
-    both = (np.diag(log_softmax(rivals, axis=axis)) for axis in (0, 1))
-    return np.asarray(-sum(both) - 2.0 * np.log(is_rival.sum(axis=1)))
+    is_candidate = labels[:, None] == labels
+    candidates = np.where(is_candidate, beta * scores, -np.inf)
+    both = (np.diag(log_softmax(candidates, axis=axis)) for axis in (0, 1))
+    return np.asarray(-sum(both) - 2.0 * np.log(is_candidate.sum(axis=1)))
 
 
 def _loss_and_gradient(beta: Scores, similarity_pairs: Sequence[SimilarityPair]) -> tuple[float, Scores]:
