@@ -128,6 +128,7 @@ MESSAGES = (
     Message("E069", "A data set shares hardly any feature with the others.", "leave it out, or rename its features"),
     Message("I069", "Antibodies of one panel to one protein are added up where data sets are joined."),
     Message("W070", "Cells to be matched were measured unlike those of training.", "trust groups more than partners"),
+    Message("W071", "Cells hardly vary in what the model has learned.", "check tissue, species and names of features"),
 )
 """Every message there is, by number; the digits of one subject are shared by its error, warning and information."""
 

@@ -334,6 +334,19 @@ class Projection:
         values = normalise(counts.selected[rows], counts.total[rows], self.parameters, n_measured)
         return values if counts.factors is None else counts.factors.times(values, rows)
 
+    def variance_held(self, counts: Counts) -> tuple[float, float]:
+        """The fraction of the variance of some cells' values that lies in the space of the codes, and that by chance.
+
+        Of the features that were measured in the first cell. Directions at random would hold as large a fraction as
+        they are of all directions.
+        """
+        is_measured = counts.measured.rows[counts.measured.row_of[0]][self.selected]
+        values = self.values(counts).tocsc()[:, np.flatnonzero(is_measured)].toarray().astype(np.float64)
+        space = np.linalg.qr(self.basis[is_measured].astype(np.float64))[0]
+        total = float(values.var(axis=0).sum())
+        held = float((values @ space).var(axis=0).sum()) / max(total, _SMALLEST)
+        return held, space.shape[1] / max(int(is_measured.sum()), 1)
+
     def on_scale(self, view: View) -> sparse.csr_matrix:
         """As the function `on_scale`, by the fractions of training."""
         if view.measured.is_complete:
