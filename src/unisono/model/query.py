@@ -200,7 +200,7 @@ def new_batches(view: View, preprocessor: Preprocessor, source_name: str, record
 
 _MIN_CELLS = 20
 _MAX_CELLS = 500
-_MAX_BY_CHANCE = 0.25
+_MAX_BY_CHANCE = 0.18
 _MIN_LIFT = 1.6
 """Of the variance in the codes over chance. Genes under permuted names 1.4, mouse cortex asked of a model of human
 blood 1.3, human blood of one of cortex 0.6; single cell types of blood 2.0 to 11."""
