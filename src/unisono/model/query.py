@@ -22,6 +22,7 @@ from unisono.io.read import ReadOptions, inspect
 from unisono.messages import BadInput, Finding, bad_input, warn
 from unisono.modalities import spec_of
 from unisono.preprocessing.preprocessor import Preprocessor
+from unisono.preprocessing.subset import evenly_spread
 from unisono.types import Cells, Modality, View
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def of_another_kind(view: View, preprocessor: Preprocessor, source_name: str) ->
     """
     if spec_of(view.modality).is_binary or view.n_cells < _MIN_CELLS:
         return []
-    rows = np.unique(np.linspace(0, view.n_cells - 1, _MAX_CELLS).astype(np.intp))
+    rows = evenly_spread(view.n_cells, _MAX_CELLS)
     held, by_chance = preprocessor.projection.variance_held(preprocessor.projection.counts(view.take(rows)))
     if by_chance > _MAX_BY_CHANCE or held >= _MIN_LIFT * by_chance:
         return []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from unisono.config import PreprocessingConfig
+from unisono.preprocessing.subset import evenly_spread
 
 _MIN_VARIANCE = 1e-3
 """Added to the variance within clusters, in units of scaled codes, so that no code decides alone."""
@@ -107,7 +108,7 @@ class CodeClusters:
 
     def some(self, n_cells: int) -> NDArray[np.intp]:
         """Evenly spread ones of so many cells, as many as a selection needs."""
-        return np.unique(np.linspace(0, n_cells - 1, min(n_cells, self.n_cells)).astype(np.intp))
+        return evenly_spread(n_cells, self.n_cells)
 
     def nearest(self, x: Float[np.ndarray, "cell code"]) -> NDArray[np.intp]:
         """The cluster of each cell."""

@@ -9,6 +9,7 @@ from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 from unisono.config import KernelConfig
+from unisono.preprocessing.subset import evenly_spread
 
 _ROWS_AT_A_TIME = 8192
 
@@ -127,7 +128,7 @@ def left_out_error(
     x: Float32[np.ndarray, "cell source"], y: Float32[np.ndarray, "cell target"], config: KernelConfig
 ) -> float:
     """Squared error of a kernel ridge of `y` on `x` on cells that are left out one at a time, over that of the mean."""
-    chosen = np.unique(np.linspace(0, len(x) - 1, config.n_selecting).astype(np.intp))
+    chosen = evenly_spread(len(x), config.n_selecting)
     target = y[chosen].astype(np.float64)
     total = float(np.square(target - target.mean(axis=0)).sum())
     return _best_kernel(_z_scored(x[chosen])[0], target, config)[0] / max(total, 1e-12)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import gammainc
 
+from unisono.preprocessing.subset import evenly_spread
 from unisono.preprocessing.svd import truncated_svd
 
 Mask = NDArray[np.bool_]
@@ -246,7 +247,7 @@ def _log_values(counts: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def _spread(rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    return rows[np.unique(np.linspace(0, len(rows) - 1, _MAX_CELLS).astype(np.intp))]
+    return rows[evenly_spread(len(rows), _MAX_CELLS)]
 
 
 def _alike(found: Mask, n_seen: Floats) -> Iterator[list[int]]:

@@ -13,7 +13,7 @@ from unisono.config import FitConfig
 from unisono.inference.fitted_model import FittedModel
 from unisono.inference.predictor import Predictor
 from unisono.preprocessing.projection import on_scale
-from unisono.training.mini_batches import evenly_spread
+from unisono.preprocessing.subset import evenly_spread
 from unisono.types import Cells, Modality, Pair, View
 from unisono.uncertainty.conformal import Conformal
 

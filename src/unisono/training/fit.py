@@ -26,12 +26,13 @@ from unisono.nn.model import Network
 from unisono.preprocessing.moment_alignment import MomentAlignment, fit_moment_alignment
 from unisono.preprocessing.preprocessor import Guide
 from unisono.preprocessing.row_hashes import row_hashes
+from unisono.preprocessing.subset import evenly_spread
 from unisono.training.checkpoint import load_checkpoint, save_checkpoint
 from unisono.training.codings import with_chosen_codings
 from unisono.training.guides import selected_guides
 from unisono.training.initial import initial_network, initial_predictor, linear_path, style_books
 from unisono.training.loop import Epoch, OnEpoch, Score, Training, train
-from unisono.training.mini_batches import MiniBatches, TrainingView, Views, evenly_spread
+from unisono.training.mini_batches import MiniBatches, TrainingView, Views
 from unisono.training.selection import Selection, fit_intervals, initial_selection, select, selected, set_linear_weight
 from unisono.training.validation import Validation, not_validated, split
 from unisono.types import Cells, Modality, Pair

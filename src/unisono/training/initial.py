@@ -23,7 +23,8 @@ from unisono.nn.model import InitialWeights, Network
 from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.linear_path import LinearPath, fit_linear_path
 from unisono.preprocessing.projection import Counts, Projection
-from unisono.training.mini_batches import TrainingView, Views, evenly_spread, log_size, paired_rows
+from unisono.preprocessing.subset import evenly_spread
+from unisono.training.mini_batches import TrainingView, Views, log_size, paired_rows
 from unisono.types import Modality, Pair
 
 _MIN_FRACTION = 1e-4

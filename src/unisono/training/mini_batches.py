@@ -153,11 +153,6 @@ def paired_rows(views: Views, a: Modality, b: Modality) -> tuple[NDArray[np.intp
     return views[a].rows[both], views[b].rows[both]
 
 
-def evenly_spread(n: int, at_most: int) -> NDArray[np.intp]:
-    """Positions among n, all or as many as allowed, evenly spread."""
-    return np.unique(np.linspace(0, n - 1, at_most).astype(np.intp))
-
-
 def log_size(preprocessor: Preprocessor, counts: Counts) -> NDArray[np.float32]:
     """What normalisation divided by, logged; log total within the batch for a modality whose values are log odds."""
     log_sizes = spec_of(preprocessor.modality).log_sizes(counts.selected, counts.total, counts.term_share)

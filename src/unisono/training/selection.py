@@ -17,7 +17,8 @@ from unisono.modalities import spec_of
 from unisono.nn import infer
 from unisono.nn.model import Network
 from unisono.preprocessing.align import aligned_measured
-from unisono.training.mini_batches import Views, evenly_spread
+from unisono.preprocessing.subset import evenly_spread
+from unisono.training.mini_batches import Views
 from unisono.training.validation import Validation
 from unisono.types import Cells, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import Conformal
