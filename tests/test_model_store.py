@@ -17,6 +17,7 @@ from model_fixtures import late_model, small_model, test_cells
 from safetensors.numpy import load_file
 
 import unisono
+import unisono.pretrained
 from unisono.api import load
 from unisono.io.manifest import write_manifest
 
@@ -254,3 +255,45 @@ def test_the_search_for_unpickling_finds_each_way():
     source = "import pickle\nfrom joblib import load\ntorch.load(f)\nnp.load(f, allow_pickle=True)\neval('1')"
     assert unpicklings(source) == ["pickle", "joblib", "torch.load", "allow_pickle", "eval"]
     assert unpicklings("np.load(f, allow_pickle=False)\nsafetensors.numpy.load(f)") == []
+
+
+def test_a_compact_folder_is_half_as_large_and_predicts_to_three_digits(tmp_path):
+    model = small_model()
+    model.save(tmp_path / "whole")
+    model.save(tmp_path / "compact", compact=True)
+    size = {
+        name: sum((tmp_path / name / file).stat().st_size for file in ("arrays.safetensors", "weights.safetensors"))
+        for name in ("whole", "compact")
+    }
+    assert size["compact"] < 0.65 * size["whole"]
+    query = test_cells()["rna"]
+    found, wanted = (each.predict(query, "rna", "adt").X for each in (load(tmp_path / "compact"), model))
+    np.testing.assert_allclose(found, wanted, atol=5e-3 * np.abs(wanted).max())
+
+
+def test_numbers_beyond_half_precision_are_kept_whole(tmp_path):
+    network = small_model().fitted.predictor.network
+    path = tmp_path / "model"
+    with torch.no_grad():
+        kept = network.heads["rna"].loadings[0, 0].clone()
+        network.heads["rna"].loadings[0, 0] = 1e6
+        try:
+            small_model().save(path, compact=True)
+        finally:
+            network.heads["rna"].loadings[0, 0] = kept
+    assert load(path).fitted.predictor.network.heads["rna"].loadings[0, 0].item() == 1e6
+
+
+def test_a_model_that_comes_with_the_package_is_verified_and_fits_into_eight_mebibytes():
+    folder = unisono.pretrained.folder_of("human-blood-cite")
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 8 * 2**20
+    card = load("human-blood-cite").record.card
+    assert {each.name for each in card.data} == set(load("human-blood-cite").record.data_sets)
+    assert all(each.licence and each.accession and len(each.checksum) == 64 for each in card.data)
+    assert card.figures
+
+
+def test_a_folder_of_the_name_goes_before_the_model_that_comes_with_the_package(tmp_path, monkeypatch):
+    small_model().save(tmp_path / "human-blood-cite")
+    monkeypatch.chdir(tmp_path)
+    assert load("human-blood-cite").fitted.fingerprint == small_model().fitted.fingerprint
