@@ -29,7 +29,7 @@ from unisono.preprocessing.row_hashes import row_hashes
 from unisono.preprocessing.subset import evenly_spread
 from unisono.training.checkpoint import load_checkpoint, save_checkpoint
 from unisono.training.codings import with_chosen_codings
-from unisono.training.guides import selected_guides
+from unisono.training.guides import guided
 from unisono.training.initial import initial_network, initial_predictor, linear_path, style_books
 from unisono.training.loop import Epoch, OnEpoch, Score, Training, train
 from unisono.training.mini_batches import MiniBatches, TrainingView, Views
@@ -133,8 +133,7 @@ def fit_views(
 ) -> dict[Modality, TrainingView]:
     """Preprocess: fit the preprocessor of each modality, next to the guides, where these help."""
     views = {m: TrainingView.fit(cells, m, config) for m in in_order(cells.modalities)}
-    chosen = selected_guides(views, guides or {}, cells, config)
-    return views | {m: TrainingView.fit(cells, m, config, guide) for m, guide in chosen.items()}
+    return guided(views, guides or {}, cells, config)
 
 
 def start_of(views: Views, n_cells: int, config: FitConfig, device: torch.device) -> Predictor:

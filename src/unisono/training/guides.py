@@ -12,10 +12,10 @@ from unisono.training.mini_batches import TrainingView, Views, paired_rows
 from unisono.types import Cells, Modality
 
 
-def selected_guides(
+def guided(
     views: Views, guides: Mapping[Modality, Guide], cells: Cells, config: FitConfig
-) -> dict[Modality, Guide]:
-    """The guide of each modality at the weight under which it predicts the others best; without those of no weight.
+) -> dict[Modality, TrainingView]:
+    """The views, each next to its guide at the weight under which it predicts the others best; alone where that is 0.
 
     Args:
         views: of the cells, without guides.
@@ -23,15 +23,13 @@ def selected_guides(
         cells: the training cells.
         config: of the fit.
     """
-    found = {}
+    found = dict(views)
     for modality, guide in guides.items():
-        candidates = {0.0: views[modality]}
+        candidates = [views[modality]]
         for weight in config.preprocessing.guide_weights:
             if weight > 0:
-                candidates[weight] = TrainingView.fit(cells, modality, config, replace(guide, weight=weight))
-        best = min(candidates, key=lambda weight: _error(modality, candidates[weight], views, config))
-        if best > 0:
-            found[modality] = replace(guide, weight=best)
+                candidates.append(TrainingView.fit(cells, modality, config, replace(guide, weight=weight)))
+        found[modality] = min(candidates, key=lambda candidate: _error(modality, candidate, views, config))
     return found
 
 
