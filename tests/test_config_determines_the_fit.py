@@ -34,7 +34,7 @@ ALLOWED = {
         ("_MAX_FRACTION", 1e-6),
         ("gene_weight", 1e-3), ("_regress", 1e-6), ("standardise_depth", 1e-9), ("cost_against", 1e-6),
         *((name, 1e-12) for name in (
-            "_correlation", "_shrunken", "_inverse_root", "_balanced", "_unit", "_follows_depth", "_regress",
+            "_shrunken", "_inverse_root", "_balanced", "_unit", "_follows_depth", "_regress",
             "loo_shrinkage", "shrinkage_factor", "scale", "bernoulli_loss", "_gaussian", "fit", "rescaled",
             "left_out_error", "scaled_to")),
         *((name, 1e-6) for name in ("fit", "_z_scored")),
@@ -58,7 +58,7 @@ ALLOWED = {
         ("_SECONDS_BETWEEN_CHECKPOINTS", 5.0),
     },
     "streams of draws": {
-        ("_SEED", 31), ("_SEED", 37), ("_SEED", 41), ("linear_path", 23), ("_fitted_kernel", 29), ("split", 17),
+        ("_SEED", 31), ("_SEED", 37), ("_SEED", 41), ("linear_path", 23), ("_kernel", 29), ("split", 17),
         ("_train_epoch", 63), ("_train_epoch", 1_000_003), ("_folds", 47), ("_losses", 53),
     },
     "asked of a fitted model, not of its fit": {

@@ -61,8 +61,6 @@ def test_codes_are_the_expectation_under_factor_analysis():
     matrix, shift = completion.codes(~mask)
     np.testing.assert_allclose(x @ matrix + shift, filled @ b, atol=1e-5)
     assert (matrix[mask] == 0).all()
-    signal, offset = completion.signal(~mask)
-    np.testing.assert_allclose(completion.signal_of(x @ matrix + shift), x @ signal + offset, atol=1e-5)
 
 
 def test_codes_of_complete_cells_are_projected_by_the_basis_itself():

@@ -21,7 +21,7 @@ from unisono.io.read import Inspection, ReadOptions, inspect
 from unisono.io.union import inspect_all
 from unisono.io.unlabelled import with_unlabelled
 from unisono.messages import refuse, warn
-from unisono.modalities import spec_of
+from unisono.modalities import for_several_data_sets, spec_of
 from unisono.model import store
 from unisono.model.unisono import Unisono
 from unisono.progress import is_watched, shown
@@ -105,6 +105,8 @@ def fit(
     inspection, data_sets = inspect_all(mdata, options, names, source_name)
     cells = inspection.cells
     warn(inspection.findings)
+    if data_sets:
+        chosen = for_several_data_sets(chosen, cells.modalities)
     seen: tuple[Unlabelled, ...] = ()
     if unlabelled is not None:
         name = f"{source_name}, unlabelled"
@@ -149,12 +151,14 @@ def _intervals_across(
     fitted: FittedModel, cells: Cells, data_sets: Sequence[str], config: FitConfig, device: str
 ) -> dict[Pair, Conformal]:
     """Widths from each data set asked about by a model of the others; see `intervals_across`."""
-    names = np.asarray(sorted(data_sets, key=len, reverse=True))
-    starts = np.stack([np.char.startswith(cells.names, f"{name}/") for name in names])
-    data_set = np.where(starts.any(axis=0), names[starts.argmax(axis=0)], "")
-    known = cells.take(np.flatnonzero(data_set != ""))
+    data_set = np.array([name.partition("/")[0] for name in cells.names])
+    known = np.isin(data_set, data_sets)  # cells without labels may be of none
     return intervals_across(
-        fitted, known, data_set[data_set != ""], config, lambda c: fit_cells(c, config, Run(device))
+        fitted,
+        cells.take(np.flatnonzero(known)),
+        data_set[known],
+        config,
+        lambda c: fit_cells(c, config, Run(device)),
     )
 
 

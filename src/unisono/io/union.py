@@ -238,10 +238,13 @@ def data_set_names(names: Sequence[str] | None, n_data_sets: int) -> list[str]:
     """The names of data sets as they were given, or 'data 1', 'data 2' and so on.
 
     Raises:
-        BadInput: E053, they are too few, too many, or one occurs twice.
+        BadInput: E053, they are too few, too many, or one occurs twice or has a slash, which ends it in names of cells.
     """
     given = [f"data {i + 1}" for i in range(n_data_sets)] if names is None else [str(name) for name in names]
     if len(given) != n_data_sets or len(set(given)) < len(given) or not all(given):
         what = f"{len(given)} names ({', '.join(given[:5])}) for {n_data_sets} data sets."
         raise bad_input("E053", "names", what, "give each data set a name of its own")
+    if with_slash := [name for name in given if "/" in name]:
+        what = f"the name {with_slash[0]!r} has a slash, which stands between data set and cell."
+        raise bad_input("E053", "names", what, "give the data set a name without one")
     return given

@@ -83,6 +83,14 @@ def resolved(config: FitConfig, n_features: Mapping[Modality, int]) -> FitConfig
     )
 
 
+def for_several_data_sets(config: FitConfig, names: Iterable[Modality]) -> FitConfig:
+    """The config for several data sets as one: what it leaves open is chosen from what suits other laboratories."""
+    codings = {name: across for name in names if (across := spec_of(name).candidates_across) is not None}
+    return with_codings(
+        config, {name: some for name, some in codings.items() if name not in config.preprocessing.codings}
+    )
+
+
 def with_codings(config: FitConfig, codings: Mapping[Modality, tuple[str, ...]]) -> FitConfig:
     """The config with codings to choose from named for some modalities."""
     update = {"codings": {**config.preprocessing.codings, **codings}}

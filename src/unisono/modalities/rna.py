@@ -116,6 +116,7 @@ RNA = ModalitySpec(
         "blend": Coding(_blended, _blend),
     },
     candidates=("blend", "anscombe", "root"),
+    candidates_across=("log",),
     likelihoods=("negative_binomial",),
     link="nonnegative",
     log_size=_log_size,

@@ -88,6 +88,7 @@ class ModalitySpec:
         codings: by name, how counts become the values that enter the code.
         candidates: names of the codings that a fit chooses from, unless `PreprocessingConfig.codings` names others, the
             one to prefer first. None for all.
+        candidates_across: the same where several data sets are fitted as one; None for those of one data set.
         likelihoods: of the counts: the default, then the others that `FitConfig.likelihoods` may name.
         link: from a linear readout of the codes to predicted values.
         log_size: log of the factor that carries expm1 of a value back to counts, one per cell; of the selected counts
@@ -129,6 +130,7 @@ class ModalitySpec:
     link: Link
     log_size: Callable[[sparse.csr_matrix, Floats], NDArray[np.float32]] | None
     candidates: tuple[str, ...] | None = None
+    candidates_across: tuple[str, ...] | None = None
     aliases: tuple[str, ...] = ()
     id_columns: tuple[str, ...] = ()
     terms: Callable[[sparse.csr_matrix, Floats], sparse.csr_matrix] | None = None

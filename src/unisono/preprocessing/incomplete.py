@@ -94,10 +94,6 @@ class Completion:
         scale = 1.0 + self.noise
         return Affine((matrix * scale).astype(np.float32), (shift * scale - self.noise * self.mean).astype(np.float32))
 
-    def signal_of(self, codes: NDArray[np.floating]) -> NDArray[np.floating]:
-        """ẑ of codes that were found so."""
-        return np.asarray((codes + self.noise * self.mean) / (1.0 + self.noise))
-
     def unmeasured_part(self, is_measured: Mask) -> Float64[np.ndarray, "code code"]:
         """B_uᵀ B_u, what of a code comes from features that were not measured."""
         part = self.basis[~is_measured].astype(np.float64)

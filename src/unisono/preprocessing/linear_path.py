@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
 from unisono.config import LinearPathConfig
+from unisono.preprocessing.joint_gaussian import Codes, Completed, Has, Parts, completed, cross_covariance
 from unisono.types import Modality
 
 _SMALLEST = 1e-12
-
-Codes = Mapping[Modality, Float[np.ndarray, "cell _"]]
-Has = Mapping[Modality, Bool[np.ndarray, " cell"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +54,12 @@ class LinearPath:
 
 
 def fit_linear_path(
-    codes: Codes, has: Has, content_dim: int, config: LinearPathConfig, rng: np.random.Generator
+    codes: Codes,
+    has: Has,
+    content_dim: int,
+    config: LinearPathConfig,
+    rng: np.random.Generator,
+    parts: Parts | None = None,
 ) -> LinearPath:
     """Probabilistic CCA of batch-centred codes whose rows are the same cells in every modality.
 
@@ -69,36 +72,40 @@ def fit_linear_path(
         content_dim: dimensions of content; where the codes span fewer, the last ones are zero.
         config: shrinkage and folds.
         rng: draws the folds.
+        parts: of the modalities of which not all features were measured in all cells; covariances are then those of
+            codes completed by all modalities.
 
     References:
         Bach & Jordan, "A probabilistic interpretation of canonical correlation analysis", 2005.
         Kettenring, "Canonical analysis of several sets of variables", 1971 (MAXVAR, for three views).
     """
     n_dims = min(content_dim, *(codes[m].shape[1] for m in codes))
-    weights = _directions(codes, has, n_dims, config)
-    correlation = _cross_validated_correlation(codes, has, n_dims, config, rng)
+    whole = completed(codes, has, parts or {}, config)
+    weights = _directions(whole, has, n_dims, config)
+    correlation = _cross_validated_correlation(codes, has, n_dims, config, rng, parts or {})
     root = np.sqrt(correlation)
     missing = content_dim - n_dims
     encoders, decoders = {}, {}
     for m in codes:
-        variates = codes[m][has[m]] @ weights[m]
-        loadings = codes[m][has[m]].T @ variates / len(variates)
+        loadings = whole.covariance(m, has) @ weights[m]
         encoders[m] = _padded(weights[m] * root, missing)
         decoders[m] = np.ascontiguousarray(_padded(loadings * root, missing).T)
     padded = np.pad(correlation, (0, missing), constant_values=config.correlation_range[0])
     return LinearPath(encoders, decoders, padded.astype(np.float32))
 
 
-def _directions(codes: Codes, has: Has, n_dims: int, config: LinearPathConfig) -> dict[Modality, NDArray[np.float64]]:
+def _directions(
+    whole: Completed, has: Has, n_dims: int, config: LinearPathConfig
+) -> dict[Modality, NDArray[np.float64]]:
     """Code x dimension for each view, its variates of unit variance: leading generalised canonical directions."""
-    names = list(codes)
-    covariance = {m: _covariance(codes[m], codes[m], has[m]) for m in names}
+    codes, names = whole.codes, list(whole.codes)
+    covariance = {m: whole.covariance(m, has) for m in names}
     inverse_root = {m: _inverse_root(_shrunken(covariance[m], config.shrinkage)) for m in names}
     ends = np.cumsum([0] + [codes[m].shape[1] for m in names])
     block = {m: slice(ends[i], ends[i + 1]) for i, m in enumerate(names)}
     whitened = np.eye(ends[-1])
     for a, b in combinations(names, 2):
-        cross = _covariance(codes[a], codes[b], has[a] & has[b])
+        cross = cross_covariance(codes[a], codes[b], has[a] & has[b])
         part = inverse_root[a] @ cross @ inverse_root[b]
         whitened[block[a], block[b]], whitened[block[b], block[a]] = part, part.T
     values, vectors = np.linalg.eigh(whitened)
@@ -117,15 +124,20 @@ def _of_unit_variance(
 
 
 def _cross_validated_correlation(
-    codes: Codes, has: Has, n_dims: int, config: LinearPathConfig, rng: np.random.Generator
+    codes: Codes, has: Has, n_dims: int, config: LinearPathConfig, rng: np.random.Generator, parts: Parts
 ) -> NDArray[np.float64]:
-    """Correlation of each pair of variates on cells left out of the directions' fit, mean over pairs and folds."""
+    """Correlation of each pair of variates on cells left out of the directions' fit, mean over pairs and folds.
+
+    Of codes as they are: a variate of which few cells measured much correlates little, and weighs little in contents.
+    """
     n_cells = len(next(iter(has.values())))
+    max_repeats = 1 if parts else config.max_repeats  # completing takes most of the time
     correlations = []
-    for _ in range(min(config.max_repeats, -(-config.min_fold_cells // n_cells))):
+    for _ in range(min(max_repeats, -(-config.min_fold_cells // n_cells))):
         fold = rng.permutation(n_cells) % config.n_folds
         for left_out in range(config.n_folds):
-            weights = _directions(codes, {m: has[m] & (fold != left_out) for m in has}, n_dims, config)
+            learning = {m: has[m] & (fold != left_out) for m in has}
+            weights = _directions(completed(codes, learning, parts, config), learning, n_dims, config)
             for a, b in combinations(codes, 2):
                 rows = has[a] & has[b] & (fold == left_out)
                 if rows.sum() > 2:
@@ -135,11 +147,7 @@ def _cross_validated_correlation(
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     norm = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-    return np.asarray((a * b).sum(axis=0) / np.maximum(norm, 1e-12))
-
-
-def _covariance(left: NDArray[np.float64], right: NDArray[np.float64], rows: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.asarray(left[rows].T @ right[rows] / max(int(rows.sum()), 1))
+    return np.asarray((a * b).sum(axis=0) / np.maximum(norm, _SMALLEST))
 
 
 def _shrunken(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:

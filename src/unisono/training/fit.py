@@ -137,9 +137,14 @@ def fit_views(
 
 
 def start_of(views: Views, n_cells: int, config: FitConfig, device: torch.device) -> Predictor:
-    """The predictor before the first step, everything in closed form."""
+    """The predictor before the first step, everything in closed form.
+
+    Loadings of the linear path overfit where cells are few, or few of them measured some of the features.
+    """
     path = linear_path(views, config)
-    if n_cells < config.linear_path.min_cells_of_decoder:
+    if n_cells < config.linear_path.min_cells_of_decoder or not all(
+        v.counts.measured.is_complete for v in views.values()
+    ):
         path = path.without_decoders()
     return initial_predictor(initial_network(views, path, config).to(device), views, config)
 

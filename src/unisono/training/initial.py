@@ -20,12 +20,13 @@ from unisono.inference.predictor import Predictor, StyleBook
 from unisono.modalities import spec_of
 from unisono.nn import infer
 from unisono.nn.model import InitialWeights, Network
+from unisono.preprocessing.joint_gaussian import PartView, completed
 from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.linear_path import LinearPath, fit_linear_path
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.preprocessing.subset import evenly_spread
 from unisono.training.mini_batches import TrainingView, Views, log_size, paired_rows
-from unisono.types import Modality, Pair
+from unisono.types import Modality
 
 _MIN_FRACTION = 1e-4
 """Of cells in which a feature is seen, so that it has log odds; also of a mean value, so that it has a count."""
@@ -34,10 +35,32 @@ _MIN_COUNT = 1e-6
 
 def linear_path(views: Views, config: FitConfig) -> LinearPath:
     """Probabilistic CCA of the training cells."""
-    codes = {m: view.scatter(view.codes.x).astype(np.float64) for m, view in views.items()}
-    has = {m: view.has for m, view in views.items()}
+    codes, has, parts = _codes_and_parts(views, config)
     rng = np.random.default_rng([config.seed, 23])
-    return fit_linear_path(codes, has, config.architecture.content_dim, config.linear_path, rng)
+    return fit_linear_path(codes, has, config.architecture.content_dim, config.linear_path, rng, parts)
+
+
+def completed_codes(views: Views, config: FitConfig) -> dict[Modality, NDArray[np.float32]]:
+    """Codes of the cells of each view, where not all features were measured completed by the other modalities.
+
+    These are what a closed-form prediction learns. Wide modalities, see `max_completed_features`, are not completed.
+    """
+    codes, has, parts = _codes_and_parts(views, config)
+    whole = completed(codes, has, parts, config.linear_path)
+    found = {m: view.codes.x for m, view in views.items()}
+    for m in parts:
+        found[m] = np.empty_like(found[m])
+        found[m][views[m].rows[has[m]]] = whole.codes[m][has[m]]
+    return found
+
+
+def _codes_and_parts(
+    views: Views, config: FitConfig
+) -> tuple[dict[Modality, NDArray[np.float64]], dict[Modality, NDArray[np.bool_]], dict[Modality, PartView]]:
+    """Of all training cells, by modality: codes, whether cells have it, and what `completed` needs to know."""
+    codes = {m: view.scatter(view.codes.x).astype(np.float64) for m, view in views.items()}
+    parts = {m: view.part_view(config.linear_path.max_completed_features) for m, view in views.items()}
+    return codes, {m: view.has for m, view in views.items()}, {m: part for m, part in parts.items() if part is not None}
 
 
 def initial_network(views: Views, path: LinearPath, config: FitConfig) -> Network:
@@ -54,7 +77,8 @@ def initial_predictor(network: Network, views: Views, config: FitConfig) -> Pred
     the others would hide from the validation score how much the networks still learn, which alone predict there.
     """
     preprocessors = {m: view.preprocessor for m, view in views.items()}
-    terms = {(a, b): _initial_terms(views, a, b, config) for a, b in product(views, views)}
+    learned = completed_codes(views, config)
+    terms = {(a, b): _initial_terms(views, learned[b], a, b, config) for a, b in product(views, views)}
     if any(terms[pair].kernel is None for pair in permutations(views, 2)):
         terms = {pair: replace(own, kernel_weight=0.0) for pair, own in terms.items()}
     return Predictor(network, preprocessors, style_books(network, views, config), terms)
@@ -82,7 +106,10 @@ def _style_book(network: Network, view: TrainingView, n_style_cells: int) -> Sty
     return StyleBook(batches, means, known.offsets[rows], average, gains)
 
 
-def _initial_terms(views: Views, source: Modality, target: Modality, config: FitConfig) -> ClosedFormTerms:
+def _initial_terms(
+    views: Views, learned: NDArray[np.float32], source: Modality, target: Modality, config: FitConfig
+) -> ClosedFormTerms:
+    """Terms of the prediction of the target, whose codes to be learned are given."""
     rows = paired_rows(views, source, target)
     depth, scale = None, None
     if spec_of(target).is_binary:
@@ -92,40 +119,23 @@ def _initial_terms(views: Views, source: Modality, target: Modality, config: Fit
             views[source].codes.take(rows[0]), relative_depth, choice.depth_ridge, choice.min_pairs
         )
         scale = LogOddsShrinkage(*choice.initial_shrinkage).scale(views[target].n_seen)
-    kernel = _kernel(views, (source, target), rows, config)
-    baseline = _baseline(views, (source, target), rows, config)
+    x, y = views[source].codes.x[rows[0]], learned[rows[1]]
+    has_terms = source != target and len(x) >= config.kernel.min_pairs
+    kernel = _kernel(x, y, views[target], config) if has_terms and config.architecture.kernel else None
+    baseline = _baseline(x, y, config) if has_terms else None
     return ClosedFormTerms(kernel, config.kernel.initial_weight if kernel else 0.0, depth, scale, baseline)
 
 
-def _baseline(
-    views: Views, pair: Pair, rows: tuple[NDArray[np.intp], NDArray[np.intp]], config: FitConfig
-) -> LinearRidge | None:
-    """A ridge to compare predictions with; None within a modality, or where too few cells are paired."""
-    if pair[0] == pair[1] or len(rows[0]) < config.kernel.min_pairs:
-        return None
-    chosen = evenly_spread(len(rows[0]), config.kernel.max_cells)
-    x, y = views[pair[0]].codes.x[rows[0][chosen]], views[pair[1]].codes.x[rows[1][chosen]]
-    return LinearRidge.fit(x, y, config.kernel.baseline_penalties)
+def _baseline(x: NDArray[np.float32], y: NDArray[np.float32], config: FitConfig) -> LinearRidge:
+    """A ridge to compare predictions with."""
+    chosen = evenly_spread(len(x), config.kernel.max_cells)
+    return LinearRidge.fit(x[chosen], y[chosen], config.kernel.baseline_penalties)
 
 
-def _kernel(
-    views: Views, pair: Pair, rows: tuple[NDArray[np.intp], NDArray[np.intp]], config: FitConfig
-) -> KernelRidge | None:
-    """None within a modality, where kernels are switched off, or where too few cells are paired."""
-    if pair[0] == pair[1] or not config.architecture.kernel or len(rows[0]) < config.kernel.min_pairs:
-        return None
-    x, y = views[pair[0]].codes.x[rows[0]], views[pair[1]].codes.x[rows[1]]
-    n_own = views[pair[1]].preprocessor.projection.n_codes
-    kernel = _fitted_kernel(x, y, n_own, config)
-    if views[pair[1]].counts.measured.is_complete:
-        return kernel
-    for _ in range(config.kernel.imputation_passes):
-        kernel = _fitted_kernel(x, views[pair[1]].imputed(rows[1], kernel.predict(x)), n_own, config)
-    return kernel
-
-
-def _fitted_kernel(x: NDArray[np.float32], y: NDArray[np.float32], n_own: int, config: FitConfig) -> KernelRidge:
-    return KernelRidge.fit(x, y, config.kernel, np.random.default_rng([config.seed, 29]), n_own)
+def _kernel(x: NDArray[np.float32], y: NDArray[np.float32], target: TrainingView, config: FitConfig) -> KernelRidge:
+    """Selected by the codes of the target's own projection, without those of a guide."""
+    rng = np.random.default_rng([config.seed, 29])
+    return KernelRidge.fit(x, y, config.kernel, rng, target.preprocessor.projection.n_codes)
 
 
 def _initial_weights(view: TrainingView, path: LinearPath, config: FitConfig) -> InitialWeights:

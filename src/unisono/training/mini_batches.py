@@ -15,9 +15,10 @@ from unisono.modalities import spec_of
 from unisono.nn.objective import Batch, MeasuredCells, ViewBatch
 from unisono.preprocessing.composition import CodeClusters
 from unisono.preprocessing.gains import Gains
+from unisono.preprocessing.joint_gaussian import PartView
 from unisono.preprocessing.preprocessor import Guide, Preprocessor, StandardisedCodes
 from unisono.preprocessing.projection import Counts
-from unisono.types import Cells, Modality
+from unisono.types import Cells, MeasuredFeatures, Modality
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,22 +109,20 @@ class TrainingView:
         """Codes of the cells as the networks would read them if each had been left out of the projection's fit."""
         return np.asarray(self.codes.x * (1.0 - self.loo_shrinkage), dtype=np.float32)
 
-    def imputed(self, rows: NDArray[np.intp], predicted: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Codes of some cells in which features that were not measured have the values of predicted codes.
-
-        With c a code by `Completion` and ẑ its signal, that is c + B_uᵀ B_u (ĉ − ẑ).
-        """
-        projection, statistics = self.preprocessor.projection, self.preprocessor.standardisation
-        codes = self.codes.take(rows)
-        raw, expected = (
-            (x / codes.factor + codes.offset) * statistics.scale + statistics.mean for x in (codes.x, predicted)
-        )
-        own = slice(0, projection.n_codes)
-        gap = expected[:, own] - projection.completion.signal_of(raw[:, own])
-        measured = self.counts.measured.take_features(projection.selected).take(rows)
-        for is_measured, cells in measured.groups():
-            raw[cells, own] += gap[cells] @ projection.completion.unmeasured_part(is_measured)
-        return np.asarray((statistics.scaled(raw) - codes.offset) * codes.factor)
+    def part_view(self, max_features: int) -> PartView | None:
+        """The values of all training cells; None where all features were measured, or there are more than so many."""
+        projection, standardisation = self.preprocessor.projection, self.preprocessor.standardisation
+        measured = self.counts.measured.take_features(projection.selected)
+        if measured.is_complete or len(projection.selected) > max_features:
+            return None
+        values = projection.values(self.counts).toarray().astype(np.float64)
+        for name in np.unique(self.codes.batch):
+            rows = self.codes.batch == name
+            values[rows] -= values[rows].mean(axis=0)
+        rows = np.vstack([measured.rows, np.zeros_like(measured.rows[:1])])
+        row_of = np.where(self.has, measured.row_of[self.rows], len(measured.rows))
+        to_codes = projection.basis / standardisation.scale[: projection.n_codes]
+        return PartView(self.scatter(values), MeasuredFeatures(rows, row_of), to_codes)
 
     @cached_property
     def code_weight(self) -> NDArray[np.float32]:
