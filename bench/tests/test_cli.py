@@ -95,7 +95,7 @@ def test_run_prints_what_it_writes(folder, compared):
         ("run usual.h5mu -o x --methods mean --seeds 0", ("seeds",)),
         ("run none.h5mu -o x --methods mean", ("none.h5mu: no such file",)),
         ("run unusual.h5mu -o x --methods mean", ("E007", "gene stuff")),
-        ("study no-such", ("no study is called 'no-such'", "disentanglement, dogma, left-out")),
+        ("study no-such", ("no study is called 'no-such'", "disentanglement, dogma, few-shot, left-out")),
         ("study trust --data moon", ("does not know the data set 'moon'", "bmmc_cite")),
     ],
 )

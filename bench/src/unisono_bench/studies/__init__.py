@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from unisono_bench.studies import disentanglement, dogma, foreign, left_out, main_job, readout, transfer, trust
+from unisono_bench.studies import (
+    disentanglement,
+    dogma,
+    few_shot,
+    foreign,
+    left_out,
+    main_job,
+    readout,
+    transfer,
+    trust,
+)
 from unisono_bench.studies.report import Study
 
 STUDIES: dict[str, Study] = {
     "disentanglement": disentanglement.STUDY,
     "dogma": dogma.STUDY,
+    "few-shot": few_shot.STUDY,
     "left-out": left_out.STUDY,
     "left-out-ablation": left_out.ABLATION,
     "main-job": main_job.STUDY,
