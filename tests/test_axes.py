@@ -14,7 +14,7 @@ from unisono.config import FitConfig
 from unisono.metrics import foscttm, pearson_per_feature
 from unisono.metrics.ranking import areas_by_column
 from unisono.preprocessing.kernel_ridge import KernelRidge
-from unisono.preprocessing.preprocessor import Standardisation, shrinkage_factor
+from unisono.preprocessing.standardisation import Standardisation, shrinkage_factor
 from unisono.preprocessing.svd import truncated_svd
 from unisono.preprocessing.thinning import thin
 

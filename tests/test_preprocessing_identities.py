@@ -13,7 +13,7 @@ from unisono.modalities.normalise import clr, gene_weight, log1p_cp10k, multinom
 from unisono.preprocessing.align import Known, align, aligned_counts
 from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.linear_path import fit_linear_path
-from unisono.preprocessing.preprocessor import Standardisation, shrinkage_factor
+from unisono.preprocessing.standardisation import Standardisation, shrinkage_factor
 from unisono.preprocessing.svd import truncated_svd
 from unisono.preprocessing.thinning import thin
 from unisono.types import View

@@ -7,8 +7,9 @@ import pytest
 
 from unisono.config import FitConfig
 from unisono.datasets import Recipe, simulate_cells
-from unisono.preprocessing.preprocessor import Preprocessor, Standardisation, shrinkage_factor
+from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.preprocessing.projection import Projection
+from unisono.preprocessing.standardisation import Standardisation, shrinkage_factor
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from scipy.stats import f_oneway
 
 from unisono.config import PreprocessingConfig
 from unisono.preprocessing.composition import CodeClusters
-from unisono.preprocessing.preprocessor import Standardisation, shrinkage_factor
+from unisono.preprocessing.standardisation import Standardisation, shrinkage_factor
 
 BATCH = np.array(["p"] * 31 + ["q"] * 17 + ["r"] * 5)
 
