@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from unisono.config import LinearPathConfig
-from unisono.preprocessing.joint_gaussian import JointGaussian, PartView, completed
+from unisono.config import CompletionConfig, LinearPathConfig
+from unisono.preprocessing.joint_gaussian import Incomplete, JointGaussian, PartView, completed
 from unisono.preprocessing.linear_path import fit_linear_path
 from unisono.types import MeasuredFeatures
 
-CONFIG = LinearPathConfig(completion_noise=1e-6, completion_passes=300)
+CONFIG = CompletionConfig(noise=1e-6, passes=300)
 N_MEASURED = 150
 
 
@@ -79,7 +79,7 @@ def two_modalities(n_cells=4000, n_measured=400, seed=1):
 
 def test_completed_codes_are_what_the_other_modality_says_and_measured_ones_stay():
     codes, has, part, truth = two_modalities()
-    whole = completed(codes, has, {"adt": part}, CONFIG)
+    whole = completed(codes, has, Incomplete({"adt": part}, CONFIG))
     assert whole.codes["rna"] == pytest.approx(codes["rna"])
     np.testing.assert_allclose(whole.codes["adt"][:400], truth[:400], atol=1e-12)
     lost = part.to_codes[2:]
@@ -90,7 +90,7 @@ def test_completed_codes_are_what_the_other_modality_says_and_measured_ones_stay
 
 def test_without_holes_nothing_is_completed():
     codes, has, *_ = two_modalities()
-    assert completed(codes, has, {}, CONFIG).codes is codes
+    assert completed(codes, has, Incomplete({}, CONFIG)).codes is codes
 
 
 def test_cells_that_lack_the_modality_are_no_reason_to_forget_what_the_others_measured():
@@ -99,7 +99,7 @@ def test_cells_that_lack_the_modality_are_no_reason_to_forget_what_the_others_me
     rows = np.vstack([part.measured.rows, np.zeros((1, 4), dtype=bool)])
     row_of = np.where(has["adt"], part.measured.row_of, 2)
     part = PartView(part.values * has["adt"][:, None], MeasuredFeatures(rows, row_of), part.to_codes)
-    whole = completed(codes, has, {"adt": part}, CONFIG)
+    whole = completed(codes, has, Incomplete({"adt": part}, CONFIG))
     np.testing.assert_allclose(whole.codes["adt"][:400], truth[:400], atol=1e-12)
     assert np.abs(whole.codes["adt"][400:2000] @ part.to_codes[2:].T).mean() > 0.5
 
@@ -108,7 +108,7 @@ def test_directions_that_few_cells_measured_correlate_as_in_the_cells_that_did()
     """Of codes completed by themselves the last two directions would be lost in the first two."""
     codes, has, part, truth = two_modalities()
     rng = np.random.default_rng(0)
-    with_part = fit_linear_path(codes, has, 4, LinearPathConfig(), rng, {"adt": part})
+    with_part = fit_linear_path(codes, has, 4, LinearPathConfig(), rng, Incomplete({"adt": part}, CompletionConfig()))
     predicted = codes["rna"] @ with_part.encoders["rna"] @ with_part.decoders["adt"]
     alone = fit_linear_path(codes, has, 4, LinearPathConfig(), rng)
     by_itself = codes["rna"] @ alone.encoders["rna"] @ alone.decoders["adt"]

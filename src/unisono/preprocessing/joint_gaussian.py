@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float32, Float64, Shaped
 from numpy.typing import NDArray
 
-from unisono.config import LinearPathConfig
+from unisono.config import CompletionConfig
 from unisono.types import MeasuredFeatures, Modality
 
 _SMALLEST = 1e-12
@@ -33,7 +33,17 @@ class PartView:
     to_codes: Float[np.ndarray, "feature code"]
 
 
-Parts = Mapping[Modality, PartView]
+@dataclass(frozen=True, eq=False)
+class Incomplete:
+    """The modalities of which not all was measured, and how they are completed.
+
+    Attributes:
+        parts: by modality; none where all was measured.
+        config: noise and passes.
+    """
+
+    parts: Mapping[Modality, PartView]
+    config: CompletionConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +64,7 @@ class JointGaussian:
         values: Float64[np.ndarray, "cell column"],
         known: MeasuredFeatures,
         views: Sequence[slice],
-        config: LinearPathConfig,
+        config: CompletionConfig,
     ) -> JointGaussian:
         """Maximum likelihood, by expectation maximisation, with some noise in what is read.
 
@@ -70,7 +80,7 @@ class JointGaussian:
         groups = [(is_known, values[np.ix_(cells, is_known)], len(cells)) for is_known, cells in known.groups()]
         moments = [(is_known, part.T @ part, n_cells) for is_known, part, n_cells in groups]
         found = cls._of(np.diag((values**2).sum(axis=0) / np.maximum(known.n_cells, 1.0)), views, config)
-        for _ in range(config.completion_passes):
+        for _ in range(config.passes):
             total = np.zeros_like(found.covariance)
             for is_known, moment, n_cells in moments:
                 both = np.ix_(is_known, is_known)
@@ -85,12 +95,18 @@ class JointGaussian:
         return found
 
     @classmethod
-    def _of(cls, covariance: NDArray[np.float64], views: Sequence[slice], config: LinearPathConfig) -> JointGaussian:
+    def _of(cls, covariance: NDArray[np.float64], views: Sequence[slice], config: CompletionConfig) -> JointGaussian:
         """With noise in units of each view's mean variance."""
         variance, noise = np.diag(covariance), np.empty(len(covariance))
         for view in views:
-            noise[view] = config.completion_noise * max(float(variance[view].mean()), _SMALLEST)
+            noise[view] = config.noise * max(float(variance[view].mean()), _SMALLEST)
         return cls(covariance, noise)
+
+    def directions(self, rank: int) -> Float32[np.ndarray, "column rank"]:
+        """Leading eigenvectors of the covariance; the largest entry of each is positive."""
+        vectors = np.linalg.eigh(self.covariance)[1][:, ::-1][:, :rank]
+        signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(rank)])
+        return np.ascontiguousarray(vectors * signs, dtype=np.float32)
 
     def of_unknown(self, is_known: Bool[np.ndarray, " column"]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """From known columns to the expectation of the others, unknown x known; and their covariance about it."""
@@ -123,8 +139,8 @@ class Completed:
         return found
 
 
-def completed(codes: Codes, has: Has, parts: Parts, config: LinearPathConfig) -> Completed:
-    """Codes of all cells, those of `parts` completed by what the others say; the same codes where there are no parts.
+def completed(codes: Codes, has: Has, incomplete: Incomplete | None) -> Completed:
+    """Codes of all cells, of modalities of which not all was measured completed by what the others say.
 
     The completion of a view by itself, see `Completion`, is far too small where few cells measured a feature: a
     regression on such codes learns from all the cells in which the feature hardly moves. By the joint Gaussian it
@@ -133,11 +149,11 @@ def completed(codes: Codes, has: Has, parts: Parts, config: LinearPathConfig) ->
     Args:
         codes: modality → cell x code, centred; any values where the cell lacks the modality.
         has: modality → whether each cell has it.
-        parts: of the modalities of which not all was measured.
-        config: noise and passes.
+        incomplete: the modalities of which not all was measured; None for none.
     """
-    if not parts:
+    if incomplete is None or not incomplete.parts:
         return Completed(codes, {})
+    parts, config = incomplete.parts, incomplete.config
     cells = np.flatnonzero(np.any(list(has.values()), axis=0))
     columns = {m: (parts[m].values if m in parts else codes[m])[cells].astype(np.float64) for m in codes}
     measured = {m: parts[m].measured if m in parts else _whole_or_none(has[m], codes[m].shape[1]) for m in codes}
@@ -182,3 +198,14 @@ def cross_covariance(
 ) -> NDArray[np.float64]:
     """Of centred codes over some cells, left code x right code."""
     return np.asarray(left[rows].T @ right[rows] / max(int(rows.sum()), 1), dtype=np.float64)
+
+
+def centred_by_batch(
+    values: NDArray[np.floating], batch: Shaped[np.ndarray, " cell"], measured: MeasuredFeatures
+) -> Float64[np.ndarray, "cell feature"]:
+    """Values less the mean of their batch; 0 where a batch did not measure them."""
+    found = values.astype(np.float64)
+    for name in np.unique(batch):
+        rows = batch == name
+        found[rows] -= found[rows].mean(axis=0)
+    return np.asarray(found * measured.rows[measured.row_of])

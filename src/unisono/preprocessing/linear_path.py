@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
 from unisono.config import LinearPathConfig
-from unisono.preprocessing.joint_gaussian import Codes, Completed, Has, Parts, completed, cross_covariance
+from unisono.preprocessing.joint_gaussian import Codes, Completed, Has, Incomplete, completed, cross_covariance
 from unisono.types import Modality
 
 _SMALLEST = 1e-12
@@ -59,7 +59,7 @@ def fit_linear_path(
     content_dim: int,
     config: LinearPathConfig,
     rng: np.random.Generator,
-    parts: Parts | None = None,
+    incomplete: Incomplete | None = None,
 ) -> LinearPath:
     """Probabilistic CCA of batch-centred codes whose rows are the same cells in every modality.
 
@@ -72,17 +72,16 @@ def fit_linear_path(
         content_dim: dimensions of content; where the codes span fewer, the last ones are zero.
         config: shrinkage and folds.
         rng: draws the folds.
-        parts: of the modalities of which not all features were measured in all cells; covariances are then those of
-            codes completed by all modalities.
+        incomplete: the modalities of which not all was measured; covariances are those of completed codes.
 
     References:
         Bach & Jordan, "A probabilistic interpretation of canonical correlation analysis", 2005.
         Kettenring, "Canonical analysis of several sets of variables", 1971 (MAXVAR, for three views).
     """
     n_dims = min(content_dim, *(codes[m].shape[1] for m in codes))
-    whole = completed(codes, has, parts or {}, config)
+    whole = completed(codes, has, incomplete)
     weights = _directions(whole, has, n_dims, config)
-    correlation = _cross_validated_correlation(codes, has, n_dims, config, rng, parts or {})
+    correlation = _cross_validated_correlation(codes, has, n_dims, config, rng, incomplete)
     root = np.sqrt(correlation)
     missing = content_dim - n_dims
     encoders, decoders = {}, {}
@@ -124,20 +123,25 @@ def _of_unit_variance(
 
 
 def _cross_validated_correlation(
-    codes: Codes, has: Has, n_dims: int, config: LinearPathConfig, rng: np.random.Generator, parts: Parts
+    codes: Codes,
+    has: Has,
+    n_dims: int,
+    config: LinearPathConfig,
+    rng: np.random.Generator,
+    incomplete: Incomplete | None,
 ) -> NDArray[np.float64]:
     """Correlation of each pair of variates on cells left out of the directions' fit, mean over pairs and folds.
 
     Of codes as they are: a variate of which few cells measured much correlates little, and weighs little in contents.
     """
     n_cells = len(next(iter(has.values())))
-    max_repeats = 1 if parts else config.max_repeats  # completing takes most of the time
+    max_repeats = 1 if incomplete and incomplete.parts else config.max_repeats  # completing takes most of the time
     correlations = []
     for _ in range(min(max_repeats, -(-config.min_fold_cells // n_cells))):
         fold = rng.permutation(n_cells) % config.n_folds
         for left_out in range(config.n_folds):
             learning = {m: has[m] & (fold != left_out) for m in has}
-            weights = _directions(completed(codes, learning, parts, config), learning, n_dims, config)
+            weights = _directions(completed(codes, learning, incomplete), learning, n_dims, config)
             for a, b in combinations(codes, 2):
                 rows = has[a] & has[b] & (fold == left_out)
                 if rows.sum() > 2:

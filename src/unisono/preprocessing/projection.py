@@ -16,6 +16,7 @@ from unisono.modalities import Coding, Known, spec_of
 from unisono.preprocessing.align import Alignment, align, aligned_counts, aligned_measured
 from unisono.preprocessing.gains import CellFactors, Gains
 from unisono.preprocessing.incomplete import Completion, fractions, imputed, noise_to_signal, shares
+from unisono.preprocessing.joint_gaussian import JointGaussian, centred_by_batch
 from unisono.preprocessing.svd import truncated_svd
 from unisono.preprocessing.thinning import thin
 from unisono.preprocessing.unmeasured import Reference
@@ -211,15 +212,26 @@ class Projection:
     def _with_basis(
         self, values: sparse.csr_matrix, mean: NDArray[np.float64], counts: Counts, config: FitConfig
     ) -> Projection:
-        """The projection with the leading directions of the values, found again where some values are expectations."""
+        """The projection with the leading directions of the values.
+
+        Where not all was measured, they are those of a Gaussian of all features, or, of very many features, found again
+        with the expectations of values that were not.
+        """
         choice, measured = config.preprocessing, counts.measured.take_features(self.selected)
         rank = min(config.n_codes, values.shape[0] - 1, values.shape[1])
         found, total = replace(self, noise=np.ones(rank)), _total_variance(values, measured)
+        by_gaussian: NDArray[np.float32] | None = None
+        if not measured.is_complete and values.shape[1] <= config.completion.max_features:
+            centred = centred_by_batch(values.toarray(), counts.batch, measured)
+            joint = JointGaussian.fit(centred, measured, [slice(0, values.shape[1])], config.completion)
+            by_gaussian = joint.directions(rank)
         for number in range(1 if measured.is_complete else 1 + choice.imputation_passes):
-            rng = np.random.default_rng([config.seed, spec_of(self.modality).level])
-            added = tuple(imputed(values, mean, self.centre, measured, found.completion if number else None))
-            size = rank, rng, choice.svd_passes, choice.svd_oversampling
-            basis = truncated_svd(values, self.centre, *size, added=added)
+            basis = by_gaussian
+            if basis is None:
+                rng = np.random.default_rng([config.seed, spec_of(self.modality).level])
+                added = tuple(imputed(values, mean, self.centre, measured, found.completion if number else None))
+                size = rank, rng, choice.svd_passes, choice.svd_oversampling
+                basis = truncated_svd(values, self.centre, *size, added=added)
             start = found.mean_code if number else (mean - self.centre) @ basis
             found = replace(found, basis=basis, mean_code=np.asarray(start, dtype=np.float32))
             codes = found._codes_of(values, counts)

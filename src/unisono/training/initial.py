@@ -20,7 +20,7 @@ from unisono.inference.predictor import Predictor, StyleBook
 from unisono.modalities import spec_of
 from unisono.nn import infer
 from unisono.nn.model import InitialWeights, Network
-from unisono.preprocessing.joint_gaussian import PartView, completed
+from unisono.preprocessing.joint_gaussian import Incomplete, completed
 from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.linear_path import LinearPath, fit_linear_path
 from unisono.preprocessing.projection import Counts, Projection
@@ -35,32 +35,33 @@ _MIN_COUNT = 1e-6
 
 def linear_path(views: Views, config: FitConfig) -> LinearPath:
     """Probabilistic CCA of the training cells."""
-    codes, has, parts = _codes_and_parts(views, config)
+    codes, has, incomplete = _codes(views, config)
     rng = np.random.default_rng([config.seed, 23])
-    return fit_linear_path(codes, has, config.architecture.content_dim, config.linear_path, rng, parts)
+    return fit_linear_path(codes, has, config.architecture.content_dim, config.linear_path, rng, incomplete)
 
 
 def completed_codes(views: Views, config: FitConfig) -> dict[Modality, NDArray[np.float32]]:
-    """Codes of the cells of each view, where not all features were measured completed by the other modalities.
+    """Codes of the cells of each view, completed by the other modalities where not all was measured: see `completed`.
 
-    These are what a closed-form prediction learns. Wide modalities, see `max_completed_features`, are not completed.
+    These are what a closed-form prediction learns.
     """
-    codes, has, parts = _codes_and_parts(views, config)
-    whole = completed(codes, has, parts, config.linear_path)
+    codes, has, incomplete = _codes(views, config)
+    whole = completed(codes, has, incomplete)
     found = {m: view.codes.x for m, view in views.items()}
-    for m in parts:
+    for m in incomplete.parts:
         found[m] = np.empty_like(found[m])
         found[m][views[m].rows[has[m]]] = whole.codes[m][has[m]]
     return found
 
 
-def _codes_and_parts(
+def _codes(
     views: Views, config: FitConfig
-) -> tuple[dict[Modality, NDArray[np.float64]], dict[Modality, NDArray[np.bool_]], dict[Modality, PartView]]:
-    """Of all training cells, by modality: codes, whether cells have it, and what `completed` needs to know."""
+) -> tuple[dict[Modality, NDArray[np.float64]], dict[Modality, NDArray[np.bool_]], Incomplete]:
+    """Of all training cells, by modality: codes, whether cells have it, and where not all was measured."""
     codes = {m: view.scatter(view.codes.x).astype(np.float64) for m, view in views.items()}
-    parts = {m: view.part_view(config.linear_path.max_completed_features) for m, view in views.items()}
-    return codes, {m: view.has for m, view in views.items()}, {m: part for m, part in parts.items() if part is not None}
+    parts = {m: view.part_view(config.completion.max_features) for m, view in views.items()}
+    incomplete = Incomplete({m: part for m, part in parts.items() if part is not None}, config.completion)
+    return codes, {m: view.has for m, view in views.items()}, incomplete
 
 
 def initial_network(views: Views, path: LinearPath, config: FitConfig) -> Network:

@@ -15,7 +15,7 @@ from unisono.modalities import spec_of
 from unisono.nn.objective import Batch, MeasuredCells, ViewBatch
 from unisono.preprocessing.composition import CodeClusters
 from unisono.preprocessing.gains import Gains
-from unisono.preprocessing.joint_gaussian import PartView
+from unisono.preprocessing.joint_gaussian import PartView, centred_by_batch
 from unisono.preprocessing.preprocessor import Guide, Preprocessor, StandardisedCodes
 from unisono.preprocessing.projection import Counts
 from unisono.types import Cells, MeasuredFeatures, Modality
@@ -115,10 +115,7 @@ class TrainingView:
         measured = self.counts.measured.take_features(projection.selected)
         if measured.is_complete or len(projection.selected) > max_features:
             return None
-        values = projection.values(self.counts).toarray().astype(np.float64)
-        for name in np.unique(self.codes.batch):
-            rows = self.codes.batch == name
-            values[rows] -= values[rows].mean(axis=0)
+        values = centred_by_batch(projection.values(self.counts).toarray(), self.codes.batch, measured)
         rows = np.vstack([measured.rows, np.zeros_like(measured.rows[:1])])
         row_of = np.where(self.has, measured.row_of[self.rows], len(measured.rows))
         to_codes = projection.basis / standardisation.scale[: projection.n_codes]
