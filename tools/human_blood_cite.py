@@ -86,7 +86,6 @@ LIMITS = (
     "human blood and marrow: cells of another tissue, which vary little in what it has learned (W071), get no proteins "
     "worth reading",
     "values are CLR over the union of the panels: their order among cells is told better than their level",
-    "proteins that one of the small data sets alone measured are told worse than by a model of that set alone",
     "the four data sets are small (9,517 cells), from few healthy donors, and filtered to some genes",
     "matching single cells across laboratories is right for about one in a hundred; cell types are matched far better",
     "figures are of models of four of five sets asked about the fifth, preset fast, one seed, with intervals that were "

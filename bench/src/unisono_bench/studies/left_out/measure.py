@@ -13,17 +13,24 @@ from unisono_bench.studies.left_out.sets import DataSets
 from unisono_bench.studies.report import Row, Settings
 from unisono_bench.unisono_method import ABLATIONS, NAME, changed
 
-PARTS = (
-    "no-instance-norm",
-    "no-style",
-    "no-contrastive",
-    "no-linear-path",
-    "no-gains",
-    "no-linear-floor",
-    "no-kernel-member",
-    "no-thinning",
-)
-"""Of Unisono, switched off one at a time; see `ABLATIONS`."""
+PARTS: dict[str, Mapping[str, Any]] = {
+    **{
+        part: ABLATIONS[part]
+        for part in (
+            "no-instance-norm",
+            "no-style",
+            "no-contrastive",
+            "no-linear-path",
+            "no-gains",
+            "no-linear-floor",
+            "no-kernel-member",
+            "no-thinning",
+        )
+    },
+    "no-completion": {"completion": {"max_features": 0}},
+}
+"""Of Unisono, switched off one at a time: those of all benchmarks, see `ABLATIONS`, and what unions alone have: that
+panels are completed by a joint Gaussian."""
 
 
 def everything(settings: Settings) -> dict[str, list[Row]]:
@@ -55,7 +62,7 @@ def everything_of(sets: DataSets, settings: Settings) -> list[Row]:
 
 def ablation_of(sets: DataSets, settings: Settings) -> list[Row]:
     """As `ablation`, of data sets that have been read."""
-    methods: dict[str, Mapping[str, Any]] = {NAME: {}, **{f"{NAME}-{part}": ABLATIONS[part] for part in PARTS}}
+    methods = {NAME: {}, **{f"{NAME}-{part}": changes for part, changes in PARTS.items()}}
     rows: list[Row] = []
     for seed in range(settings.n_seeds):
         for held in sets.names:
