@@ -13,6 +13,7 @@ from unisono.training.validation import (
     Validation,
     ValidationScores,
     not_validated,
+    split,
     training_findings,
     validation_size,
 )
@@ -184,6 +185,21 @@ def test_the_closed_form_is_better_than_chance(prepared):
 def test_of_fewer_than_ten_validation_cells_nothing_is_told(prepared):
     assert len(chance_of(prepared, silenced(prepared.predictor), 10)) == 1
     assert chance_of(prepared, silenced(prepared.predictor), 9) == []
+
+
+def test_validation_cells_are_no_more_than_the_limit_and_each_batch_has_its_share():
+    cells = simulated(n_cells=240, n_genes=19, n_peaks=23, n_proteins=7)
+    view = cells.views["rna"]
+    batch = np.where(np.arange(240) < 120, "half", np.where(np.arange(240) < 200, "third", "sixth"))
+    cells = Cells({"rna": replace(view, batch=batch), "adt": replace(cells.views["adt"], batch=batch)})
+    for seed in range(3):
+        limits = {"fraction": 0.2, "min_cells": 5, "max_cells": 12}
+        training, validation = split(cells, small_config(seed=seed, validation=limits))
+        names, n_cells = np.unique(validation.batch, return_counts=True)
+        assert dict(zip(names, n_cells, strict=True)) == {"half": 6, "third": 4, "sixth": 2}
+        assert len(training.names) == 228
+    free = split(cells, small_config(validation={"fraction": 0.2, "min_cells": 5}))[1]
+    assert len(free.names) == 48
 
 
 @pytest.mark.parametrize(("n_paired", "is_told"), [(3, True), (23, True), (24, None), (31, False)])

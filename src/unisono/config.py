@@ -237,6 +237,9 @@ class ValidationConfig(_Frozen):
     """At least as many, as long as `max_fraction` allows. Untested."""
     max_fraction: float = Field(0.2, gt=0, lt=1)
     """At most this fraction. Untested."""
+    max_cells: int = Field(4000, ge=1)
+    """At most as many, of each batch its share. Bounds the cost, which grows with their square, as each is ranked among
+    all of its batch."""
     drop_below: int = Field(5, ge=1)
     """With fewer cells than this to spare there are none. Untested."""
     n_features: int = Field(300, ge=1)

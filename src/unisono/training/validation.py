@@ -32,6 +32,8 @@ _FEW = 50
 def split(cells: Cells, config: FitConfig) -> tuple[Cells, Cells | None]:
     """Training and validation cells: the latter drawn at random from those with two modalities or more.
 
+    Where they are as many as the config allows, each batch has its share of them.
+
     None where the config asks for none, or too few could be spared.
     """
     order = np.random.default_rng([config.seed, 17]).permutation(len(cells.names))
@@ -39,14 +41,26 @@ def split(cells: Cells, config: FitConfig) -> tuple[Cells, Cells | None]:
     n_validation = validation_size(len(paired), config)
     if n_validation == 0:
         return cells, None
+    if n_validation == config.validation.max_cells:
+        paired = _batches_in_turns(paired, cells.batch)
     chosen = np.sort(paired[:n_validation])
     return cells.take(np.setdiff1d(np.arange(len(order)), chosen)), cells.take(chosen)
+
+
+def _batches_in_turns(order: NDArray[np.intp], batch: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Cells in an order of which every beginning holds each batch at its share, as nearly as whole cells can."""
+    place = np.empty(len(order))
+    for name in np.unique(batch[order]):
+        own = np.flatnonzero(batch[order] == name)
+        place[own] = (np.arange(len(own)) + 0.5) / len(own)
+    return order[np.argsort(place, kind="stable")]
 
 
 def validation_size(n_paired: int, config: FitConfig) -> int:
     """How many of the cells with two modalities or more become validation cells."""
     choice = config.validation
-    n_cells = int(min(max(choice.fraction * n_paired, choice.min_cells), choice.max_fraction * n_paired))
+    wanted = max(choice.fraction * n_paired, choice.min_cells)
+    n_cells = int(min(wanted, choice.max_fraction * n_paired, choice.max_cells))
     return 0 if choice.fraction == 0 or n_cells < choice.drop_below else n_cells
 
 
