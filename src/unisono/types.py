@@ -384,17 +384,24 @@ class Prediction:
         spread: NDArray[np.float32] = np.sqrt(squares / np.float32(len(self.draws)))
         return spread
 
-    def interval(self, rows: slice = slice(None)) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def interval(
+        self, rows: slice = slice(None), spread: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Lower and upper ends of the intervals of some cells, cell x feature.
 
         The lower end is at least 0, unless the link is `identity`.
+
+        Args:
+            rows: the cells, all by default.
+            spread: that of these cells, if it is known already.
 
         Raises:
             ValueError: the prediction was made without bounds or without draws.
         """
         if self.bounds is None:
             raise ValueError(f"prediction of {self.target}: made without intervals")
-        values, half = self.dense(rows), self.bounds.half_width(self.spread(rows), rows)
+        values = self.dense(rows)
+        half = self.bounds.half_width(self.spread(rows) if spread is None else spread, rows)
         lower = values - half
         return lower if self.link == "identity" else np.maximum(lower, 0.0), values + half
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from unisono.io.write import write_atomically
 from unisono.modalities import spec_of
@@ -17,8 +15,6 @@ from unisono.types import Prediction
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-Rows = Callable[[slice], NDArray[np.float32]]
 
 SPREAD = "spread"
 """Layer of the standard deviation over draws."""
@@ -44,9 +40,9 @@ def prediction_to_anndata(prediction: Prediction) -> AnnData:
     Where it is known how far cells lie from those of training, that is `obs["unisono_novelty"]`.
     """
     table = _without_values(prediction)
-    for name, rows_of in _matrices(prediction):
-        values = np.empty(prediction.shape, dtype=np.float32)
-        _fill(values, rows_of, CHUNK)
+    found = {name: np.empty(prediction.shape, dtype=np.float32) for name in _names(prediction)}
+    _fill(found, prediction, CHUNK)
+    for name, values in found.items():
         if name is None:
             table.X = values
         else:
@@ -94,22 +90,15 @@ def _write(prediction: Prediction, path: Path, chunk: int) -> None:
     with h5py.File(path, "r+") as file:
         if "X" in file:
             del file["X"]
-        for name, rows_of in _matrices(prediction):
-            place = "X" if name is None else f"layers/{name}"
-            _fill(_dataset(file, place, prediction.shape, chunk), rows_of, chunk)
+        places = {name: "X" if name is None else f"layers/{name}" for name in _names(prediction)}
+        datasets = {name: _dataset(file, place, prediction.shape, chunk) for name, place in places.items()}
+        _fill(datasets, prediction, chunk)
 
 
-def _matrices(prediction: Prediction) -> Iterator[tuple[str | None, Rows]]:
-    """X (None) and each layer that there is, with what makes some of its rows."""
-    yield None, prediction.dense
-    if prediction.draws is not None:
-        yield SPREAD, prediction.spread
-    if prediction.bounds is not None:
-        yield from ((name, partial(_end, prediction, end)) for end, name in enumerate(ENDS))
-
-
-def _end(prediction: Prediction, end: int, rows: slice) -> NDArray[np.float32]:
-    return prediction.interval(rows)[end]
+def _names(prediction: Prediction) -> list[str | None]:
+    """X (None) and each layer that there is."""
+    spread = [SPREAD] if prediction.draws is not None else []
+    return [None, *spread, *(ENDS if prediction.bounds is not None else ())]
 
 
 def _dataset(file: Any, name: str, shape: tuple[int, int], chunk: int) -> Any:
@@ -118,11 +107,18 @@ def _dataset(file: Any, name: str, shape: tuple[int, int], chunk: int) -> Any:
     return values
 
 
-def _fill(values: Any, rows_of: Rows, chunk: int) -> None:
-    """Write into `values`, an array in memory or in a file, some rows at a time."""
-    for start in range(0, len(values), chunk):
-        rows = slice(start, min(start + chunk, len(values)))
-        values[rows] = rows_of(rows)
+def _fill(found: Mapping[str | None, Any], prediction: Prediction, chunk: int) -> None:
+    """Write X and the layers, arrays in memory or in a file, some rows of all of them at a time."""
+    n_cells = prediction.shape[0]
+    for start in range(0, n_cells, chunk):
+        rows = slice(start, min(start + chunk, n_cells))
+        found[None][rows] = prediction.dense(rows)
+        spread = None if prediction.draws is None else prediction.spread(rows)
+        if spread is not None:
+            found[SPREAD][rows] = spread
+        if prediction.bounds is not None:
+            for name, end in zip(ENDS, prediction.interval(rows, spread), strict=True):
+                found[name][rows] = end
 
 
 def _storage(shape: tuple[int, int], chunk: int) -> dict[str, object]:
