@@ -164,20 +164,33 @@ def completed(codes: Codes, has: Has, incomplete: Incomplete | None) -> Complete
     joint = JointGaussian.fit(values, known, list(views.values()), config)
     result, spreads = {m: np.array(codes[m], dtype=np.float64) for m in codes}, {}
     for m, part in parts.items():
-        n_own = part.to_codes.shape[1]
-        spread = np.zeros((n_own, n_own))
+        n_codes = part.to_codes.shape[1]
+        spread = np.zeros((n_codes, n_codes))
         for is_known, rows in known.groups():
             own = rows[has[m][cells[rows]]]
             if len(own) and not is_known[views[m]].all():
-                gain, about = joint.of_unknown(is_known)
-                expected = values[own]
-                expected[:, ~is_known] = expected[:, is_known] @ gain.T
-                result[m][cells[own], :n_own] = expected[:, views[m]] @ part.to_codes
-                is_own = np.isin(np.flatnonzero(~is_known), np.arange(len(is_known))[views[m]])
-                lacking = part.to_codes[~is_known[views[m]]]
-                spread += len(own) * lacking.T @ about[np.ix_(is_own, is_own)] @ lacking
+                x, about = _expected(joint, values[own], is_known, views[m], part.to_codes)
+                result[m][cells[own], :n_codes] = x
+                spread += len(own) * about
         spreads[m] = spread / max(int(has[m].sum()), 1)
     return Completed(result, spreads)
+
+
+def _expected(
+    joint: JointGaussian,
+    values: Float64[np.ndarray, "cell column"],
+    is_known: Bool[np.ndarray, " column"],
+    view: slice,
+    to_codes: Float[np.ndarray, "feature code"],
+) -> tuple[Float64[np.ndarray, "cell code"], Float64[np.ndarray, "code code"]]:
+    """Codes of one view of cells of which the same columns are known, and the covariance about them."""
+    gain, about = joint.of_unknown(is_known)
+    whole = values.copy()
+    whole[:, ~is_known] = values[:, is_known] @ gain.T
+    is_of_view = np.zeros_like(is_known)
+    is_of_view[view] = True
+    own, lacking = is_of_view[~is_known], to_codes[~is_known[view]]
+    return whole[:, view] @ to_codes, lacking.T @ about[np.ix_(own, own)] @ lacking
 
 
 def _whole_or_none(has: Bool[np.ndarray, " cell"], n_codes: int) -> MeasuredFeatures:
