@@ -20,6 +20,7 @@ import unisono
 import unisono.pretrained
 from unisono.api import load
 from unisono.io.manifest import write_manifest
+from unisono.messages import BadInput
 
 FILES = (
     "config.json",
@@ -282,6 +283,11 @@ def test_numbers_beyond_half_precision_are_kept_whole(tmp_path):
         finally:
             network.heads["rna"].loadings[0, 0] = kept
     assert load(path).fitted.predictor.network.heads["rna"].loadings[0, 0].item() == 1e6
+
+
+def test_a_name_that_is_no_folder_and_no_model_is_refused_with_the_names_of_models():
+    with pytest.raises(BadInput, match=r"E001 human-blod: no such folder\. Fix: .* package: human-blood-cite"):
+        load("human-blod")
 
 
 def test_a_model_that_comes_with_the_package_is_verified_and_fits_into_eight_mebibytes():

@@ -192,5 +192,4 @@ def load(path: str | Path, *, device: str = "auto") -> Unisono:
         >>> un.load("human-blood-cite").modalities
         ('rna', 'adt')
     """
-    shipped = None if Path(path).exists() else pretrained.folder_of(path)
-    return Unisono(store.load(shipped or path, choose_device(device)))
+    return Unisono(store.load(pretrained.folder_of(path), choose_device(device)))

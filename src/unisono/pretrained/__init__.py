@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from unisono.inference.record import Record
+from unisono.messages import bad_input
 
 FOLDER = Path(__file__).parent
 
@@ -16,9 +17,18 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(place.parent.name for place in FOLDER.glob("*/manifest.json")))
 
 
-def folder_of(name: str | Path) -> Path | None:
-    """The folder of a model that comes with the package; None where none is called so."""
-    return FOLDER / str(name) if str(name) in names() else None
+def folder_of(path: str | Path) -> Path:
+    """The folder that is there, or else that of the model which comes with the package and is called so.
+
+    Raises:
+        BadInput: E001, neither.
+    """
+    if Path(path).exists():
+        return Path(path)
+    if str(path) in names():
+        return FOLDER / str(path)
+    remedy = f"check the path, or name a model that comes with the package: {', '.join(names())}"
+    raise bad_input("E001", str(path), "no such folder.", remedy)
 
 
 def models() -> pd.DataFrame:
