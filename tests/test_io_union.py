@@ -160,7 +160,7 @@ def test_merged_peaks_are_the_union_of_intervals_base_by_base():
     np.testing.assert_array_equal(found, covered)
 
 
-@pytest.mark.parametrize("names", [["a"], ["a", "a"], ["a", ""], ["a", "b", "c"]])
+@pytest.mark.parametrize("names", [["a"], ["a", "a"], ["a", ""], ["a", "b", "c"], ["a", "a/b"]])
 def test_names_that_do_not_name_the_data_sets_are_refused(names):
     with pytest.raises(BadInput, match="E053"):
         data_set_names(names, 2)

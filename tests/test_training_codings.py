@@ -15,7 +15,8 @@ from training_fixtures import simulated, small_config
 
 import unisono as un
 from unisono import modalities
-from unisono.modalities import RNA, Coding, register, resolved, spec_of
+from unisono.config import FitConfig
+from unisono.modalities import RNA, Coding, for_several_data_sets, register, resolved, spec_of, with_codings
 from unisono.nn import infer
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.training import codings
@@ -168,3 +169,10 @@ def test_a_model_keeps_its_coding_and_a_query_is_read_by_it(tmp_path):
     np.testing.assert_array_equal(predicted[1], predicted[0])
     np.testing.assert_array_equal(predicted[2], predicted[0])
     assert np.abs(predicted[3] - predicted[0]).max() > 1e-3
+
+
+def test_genes_of_several_data_sets_are_coded_as_logs_unless_the_config_names_codings():
+    several = for_several_data_sets(FitConfig(), ("rna", "adt"))
+    assert several.preprocessing.codings == {"rna": ("log",)}
+    named = with_codings(FitConfig(), {"rna": ("root", "blend")})
+    assert for_several_data_sets(named, ("rna", "adt")) == named

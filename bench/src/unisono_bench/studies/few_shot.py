@@ -1,6 +1,6 @@
 """A few cells of a new laboratory: a fit from scratch against one that starts from a model of the other data sets.
 
-Every data set is the new one in turn. A model of all others is asked about it zero-shot; then n of its cells, drawn
+Three data sets are the new one in turn. A model of all others is asked about it zero-shot; then n of its cells, drawn
 anew for each seed, are fitted from scratch, and with `init`. Test cells are the same for every n of a seed.
 """
 
@@ -28,7 +28,6 @@ NEW = ("bmmc_cite", "pbmc_panel224_cite", "teaseq_cite")
 N_CELLS = (50, 100, 250, 500)
 TEST_FRACTION, MAX_TEST_CELLS = 0.3, 1000
 ZERO_SHOT, SCRATCH, INIT = "zero-shot", "from scratch", "init"
-WAYS = (ZERO_SHOT, SCRATCH, INIT)
 FIGURES = ("RNA→ADT", "ADT→RNA", "FOSCTTM")
 
 
