@@ -254,6 +254,7 @@ def test_aliases_colours_and_labels_tell_modalities_apart():
         ({"likelihoods": ()}, "0 likelihoods"),
         ({"codings": {}}, "codings none"),
         ({"candidates": ("log",)}, "codings log1p, candidates"),
+        ({"candidates_across": ("log",)}, "codings log1p, candidates"),
         ({"link": "logistic"}, "go together"),
         ({"log_size": None}, "go together"),
         ({"likelihoods": ("bernoulli",)}, "go together"),

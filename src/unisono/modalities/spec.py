@@ -156,8 +156,9 @@ class ModalitySpec:
             raise ValueError(
                 f"{self.name}: level {self.level}, {len(self.likelihoods)} likelihoods; expected ≥ 0 and ≥ 1"
             )
-        if not self.codings or not set(self.candidates or ()) <= set(self.codings):
-            raise ValueError(f"{self.name}: codings {', '.join(self.codings) or 'none'}, candidates {self.candidates}")
+        candidates = (*(self.candidates or ()), *(self.candidates_across or ()))
+        if not self.codings or not set(candidates) <= set(self.codings):
+            raise ValueError(f"{self.name}: codings {', '.join(self.codings) or 'none'}, candidates {candidates}")
         is_binary = {likelihood == "bernoulli" for likelihood in self.likelihoods}
         if is_binary != {self.link == "logistic"} or is_binary != {self.log_size is None}:
             what = f"likelihoods {', '.join(self.likelihoods)}, link {self.link}"
