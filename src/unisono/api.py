@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from unisono.io.fingerprint import fingerprint
 from unisono.io.places import CountsAt, Layer, X
 from unisono.io.read import Inspection, ReadOptions, inspect
 from unisono.io.union import inspect_all
-from unisono.io.unlabelled import with_unlabelled
+from unisono.io.unlabelled import in_one_batch, with_unlabelled
 from unisono.messages import refuse, warn
 from unisono.modalities import for_several_data_sets, spec_of
 from unisono.model import store
@@ -28,6 +29,7 @@ from unisono.progress import is_watched, shown
 from unisono.training.across import intervals_across
 from unisono.training.fit import Run, fit_cells, seen_of
 from unisono.training.loop import OnEpoch
+from unisono.training.self_training import self_trained
 from unisono.training.validation import training_findings
 from unisono.types import Annotation, Cells, Pair
 from unisono.uncertainty.conformal import Conformal
@@ -80,9 +82,10 @@ def fit(
         checkpoint: folder for checkpoints, written every few seconds; None for none.
         resume: resume from that checkpoint if it exists; the weights end up the same to the bit.
         source_name: what messages call the data, usually a file name.
-        unlabelled: cells without labels, such as the query to come: they enter the terms within a modality, and
-            their pairing is ignored. Figures on these cells are then transductive, as the model's record and every
-            later evaluation state.
+        unlabelled: cells without labels, such as the query to come; their pairing is ignored. Those of one modality
+            enter the terms within it. Where there are two, a first fit matches them one to one, and a second takes the
+            matches for pairs: for a new donor this gains more than anything else, and takes twice the time. Figures on
+            these cells are then transductive, as the model's record and every later evaluation state.
         init: a model to start from, fitted to other cells, such as `load("human-blood-cite")`: what it says of a cell
             stands next to the cell's own code. With 50 or 100 cells of your own it is worth a fifth as many again in
             prediction, and as many again in matching.
@@ -108,32 +111,35 @@ def fit(
     warn(inspection.findings)
     if data_sets:
         chosen = for_several_data_sets(chosen, cells.modalities)
-    seen: tuple[Unlabelled, ...] = ()
+    joined, seen = cells, None
     if unlabelled is not None:
         name = f"{source_name}, unlabelled"
         query = inspect(unlabelled, replace(options, need=1), name)
-        queried = query.cells
+        queried = query.cells if batch_key else in_one_batch(query.cells)
         warn(query.findings)
         n_cells = {m: queried.views[m].n_cells for m in queried.modalities if m in cells.views}
-        seen = (Unlabelled(how="fit", fingerprint=fingerprint(queried), n_cells=n_cells),)
-        cells = with_unlabelled(cells, queried, name)
-    refuse(training_findings(cells, chosen, source_name))
+        seen = Unlabelled(how="fit", fingerprint=fingerprint(query.cells), n_cells=n_cells)
+        joined = with_unlabelled(cells, queried, name)
+    refuse(training_findings(joined, chosen, source_name))
     is_shown = is_watched() if progress is None else progress
     display = (
         shown(_decided(inspection, chosen, device), chosen.max_epochs, on_epoch) if is_shown else nullcontext(on_epoch)
     )
+    fit_to = partial(
+        fit_cells,
+        config=chosen,
+        batch_key=batch_key,
+        modalities=modalities,
+        init=None if init is None else init.fitted,
+    )
     with display as reported:
-        fitted = fit_cells(
-            cells,
-            chosen,
-            Run(device, reported, checkpoint, resume),
-            batch_key=batch_key,
-            modalities=modalities,
-            unlabelled=seen,
-            init=None if init is None else init.fitted,
-        )
+        run = Run(device, reported, checkpoint, resume)
+        if seen is None:
+            fitted = fit_to(cells, run=run)
+        else:
+            fitted = self_trained(cells, joined, seen, fit_to, chosen, run, name)
         if len(data_sets) > 2 and chosen.uncertainty.across_data_sets:
-            fitted = replace(fitted, intervals=_intervals_across(fitted, cells, data_sets, chosen, device))
+            fitted = replace(fitted, intervals=_intervals_across(fitted, cells, chosen, device))
     how = {
         "layers": dict(inspection.places),
         "is_rounded": round_counts,
@@ -148,16 +154,12 @@ def fit(
     return model
 
 
-def _intervals_across(
-    fitted: FittedModel, cells: Cells, data_sets: Sequence[str], config: FitConfig, device: str
-) -> dict[Pair, Conformal]:
+def _intervals_across(fitted: FittedModel, cells: Cells, config: FitConfig, device: str) -> dict[Pair, Conformal]:
     """Widths from each data set asked about by a model of the others; see `intervals_across`."""
-    data_set = np.array([name.partition("/")[0] for name in cells.names])
-    known = np.isin(data_set, data_sets)  # cells without labels may be of none
     return intervals_across(
         fitted,
-        cells.take(np.flatnonzero(known)),
-        data_set[known],
+        cells,
+        np.array([name.partition("/")[0] for name in cells.names]),
         config,
         lambda c: fit_cells(c, config, Run(device)),
     )

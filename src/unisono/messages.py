@@ -129,6 +129,7 @@ MESSAGES = (
     Message("I069", "Antibodies of one panel to one protein are added up where data sets are joined."),
     Message("W070", "Cells to be matched were measured unlike those of training.", "trust groups more than partners"),
     Message("W071", "Cells hardly vary in what the model has learned.", "check tissue, species and names of features"),
+    Message("W072", "Cells without labels were not matched, and are used one modality at a time."),
 )
 """Every message there is, by number; the digits of one subject are shared by its error, warning and information."""
 

@@ -88,9 +88,8 @@ def read_test(
     cells = query_cells(test, model.fitted.preprocessors, model.record, source_name, options)
     own, found = fingerprint(cells), trained_on(model.fitted, cells, source_name)
     for each in model.record.unlabelled:
-        n_cells = ", ".join(f"{n:,} {m}" for m, n in each.n_cells.items())
         same = "these very cells" if each.fingerprint == own else "perhaps these among them"
-        what = f"the model has seen unlabelled cells ({each.how}: {n_cells}; {same}): scores are transductive."
+        what = f"the model has seen unlabelled cells ({each.what}; {same}): scores are transductive."
         found.append(Finding("W064", source_name, what, "compare with a model that has not, on the same cells"))
     warn(found)
     return cells, found

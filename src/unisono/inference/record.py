@@ -28,6 +28,7 @@ class Unlabelled(BaseModel):
         how: `fit`, given to the fit in addition to the training cells; or `adapt`, adapted to later.
         fingerprint: SHA-256 over names, batches and counts.
         n_cells: by modality.
+        n_matched: how many of them a first fit matched to one of another modality, as pairs to learn from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +36,13 @@ class Unlabelled(BaseModel):
     how: Literal["fit", "adapt"]
     fingerprint: str
     n_cells: dict[str, int]
+    n_matched: int = 0
+
+    @property
+    def what(self) -> str:
+        """How many cells, and what became of them."""
+        counted = ", ".join(f"{n:,} {m}" for m, n in self.n_cells.items())
+        return f"{self.how}: {counted}{f', {self.n_matched:,} matched' if self.n_matched else ''}"
 
 
 class RecordedFinding(BaseModel):

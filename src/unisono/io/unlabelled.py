@@ -19,6 +19,14 @@ _MIN_COVERED = 0.95
 """Share of the training features that cells without labels must have: a missing one would be learnt as a zero."""
 
 
+_BATCH = "unlabelled"
+
+
+def in_one_batch(unlabelled: Cells) -> Cells:
+    """The same cells as of one batch that training does not have, where neither names any."""
+    return Cells({m: view.in_one_batch(_BATCH) for m, view in unlabelled.views.items()})
+
+
 def with_unlabelled(training: Cells, unlabelled: Cells, source_name: str) -> Cells:
     """Training cells, and each unlabelled view as cells that have one modality alone, whatever their names say.
 

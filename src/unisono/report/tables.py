@@ -292,7 +292,7 @@ def provenance(report: EvaluationReport) -> list[tuple[str, str]]:
     if report.scores.label_key is not None:
         rows.append(("Cell types read from", f"obs column {report.scores.label_key}"))
     for each in record.unlabelled:
-        rows.append(("Cells seen without labels", f"{_counts(each.n_cells)} ({each.how})"))
+        rows.append(("Cells seen without labels", each.what))
     return rows
 
 

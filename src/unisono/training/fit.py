@@ -34,7 +34,7 @@ from unisono.training.initial import initial_network, initial_predictor, linear_
 from unisono.training.loop import Epoch, OnEpoch, Score, Training, train
 from unisono.training.mini_batches import MiniBatches, TrainingView, Views
 from unisono.training.selection import Selection, fit_intervals, initial_selection, select, selected, set_linear_weight
-from unisono.training.validation import Validation, not_validated, split
+from unisono.training.validation import NO_NAMES, Names, Validation, not_validated, split
 from unisono.types import Cells, Modality, Pair
 from unisono.uncertainty.novelty import Novelty
 
@@ -68,9 +68,12 @@ def fit_cells(
     batch_key: str | None = None,
     modalities: Mapping[str, Modality] | None = None,
     unlabelled: tuple[Unlabelled, ...] = (),
+    matched: Names = NO_NAMES,
     init: FittedModel | None = None,
 ) -> FittedModel:
     """Fit to validated cells: the stages in order, next to what an earlier model says of the cells, if one is given.
+
+    Cells called `matched` are pairs to learn from, but none to validate on.
 
     Split off the validation cells; choose codings; preprocess; solve the linear path; train; let the validation cells
     select; where cells are few, fit once more on all of them; calibrate; record.
@@ -79,7 +82,7 @@ def fit_cells(
     check_config(config)
     config = resolved(config, {m: len(cells.views[m].features) for m in cells.modalities})
     began, device = time.perf_counter(), choose_device(run.device)
-    training_cells, validation_cells = split(cells, config)
+    training_cells, validation_cells = split(cells, config, matched)
     named, config = config, with_chosen_codings(config, training_cells, validation_cells)
     guides = {} if init is None else init.guides({m: cells.views[m] for m in cells.modalities})
     views: Views = fit_views(training_cells, config, guides)
@@ -90,7 +93,9 @@ def fit_cells(
     selection = select(predictor, views, validation, config) if validation else initial_selection(predictor, config)
     predictor = selected(predictor, views, selection)
     final = _final_scores(predictor, training.best_epoch, validation, run)
-    findings = validation.at_chance(predictor, config.seed) if validation else not_validated(cells, config, "model")
+    findings = (
+        validation.at_chance(predictor, config.seed) if validation else not_validated(cells, config, "model", matched)
+    )
     intervals = fit_intervals(predictor, validation.cells, config) if validation else {}
     if validation and len(cells.names) < config.refit_below:
         predictor, views = _refitted(cells, guides, selection, training.best_epoch, config, device, run)

@@ -28,16 +28,20 @@ _PERMUTATIONS = 30
 _PERMUTED_CELLS = 500
 _FEW = 50
 
+Names = NDArray[np.str_]
+NO_NAMES: Names = np.empty(0, dtype=str)
 
-def split(cells: Cells, config: FitConfig) -> tuple[Cells, Cells | None]:
+
+def split(cells: Cells, config: FitConfig, matched: Names = NO_NAMES) -> tuple[Cells, Cells | None]:
     """Training and validation cells: the latter drawn at random from those with two modalities or more.
 
     Where they are as many as the config allows, each batch has its share of them.
 
-    None where the config asks for none, or too few could be spared.
+    None where the config asks for none, or too few could be spared. Cells whose modalities were matched, not measured
+    together, validate nothing.
     """
     order = np.random.default_rng([config.seed, 17]).permutation(len(cells.names))
-    paired = order[_has_two(cells)[order]]
+    paired = order[_has_two(cells, matched)[order]]
     n_validation = validation_size(len(paired), config)
     if n_validation == 0:
         return cells, None
@@ -76,9 +80,9 @@ def _too_small(view: View, config: FitConfig, where: str) -> list[Finding]:
     return too_small(view, len(selected), where)
 
 
-def not_validated(cells: Cells, config: FitConfig, source_name: str) -> list[Finding]:
-    """W044 where too few cells have two modalities, so that nothing is validated."""
-    n_paired, choice = int(_has_two(cells).sum()), config.validation
+def not_validated(cells: Cells, config: FitConfig, source_name: str, matched: Names = NO_NAMES) -> list[Finding]:
+    """W044 where too few cells have two modalities, so that nothing is validated; see `split`."""
+    n_paired, choice = int(_has_two(cells, matched).sum()), config.validation
     if choice.fraction == 0 or validation_size(n_paired, config) > 0:
         return []
     n_needed = int(np.ceil(choice.drop_below / choice.max_fraction))
@@ -87,9 +91,10 @@ def not_validated(cells: Cells, config: FitConfig, source_name: str) -> list[Fin
     return [Finding("W044", source_name, what, "give more cells that were measured in both")]
 
 
-def _has_two(cells: Cells) -> NDArray[np.bool_]:
+def _has_two(cells: Cells, matched: Names) -> NDArray[np.bool_]:
+    """Which cells were measured in two modalities or more."""
     n_views = np.sum([cells.rows[m] >= 0 for m in cells.modalities], axis=0)
-    return np.asarray(n_views > 1)
+    return np.asarray((n_views > 1) & ~np.isin(cells.names.astype(str), matched))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from unisono_bench.studies import (
     readout,
     transfer,
     trust,
+    unlabelled,
 )
 from unisono_bench.studies.report import Study
 
@@ -27,4 +28,5 @@ STUDIES: dict[str, Study] = {
     "readout": readout.STUDY,
     "transfer": transfer.STUDY,
     "trust": trust.STUDY,
+    "unlabelled": unlabelled.STUDY,
 }

@@ -48,7 +48,8 @@ def fit(
     preset: PresetName = "default",
     config: ConfigFile = None,
     unlabelled: Annotated[
-        Path | None, typer.Option(metavar="QUERY", help="Cells without labels to learn from too (transductive).")
+        Path | None,
+        typer.Option(metavar="QUERY", help="Cells without labels to learn from too; two modalities are matched."),
     ] = None,
     init: Annotated[
         Path | None, typer.Option(metavar="MODEL", help="A model to start from; a folder, or the name of one.")
