@@ -54,7 +54,8 @@ ALLOWED = {
     },
     "cells or entries at a time; the result is the same": {
         ("_CELLS_AT_A_TIME", 8192), ("_CELLS_AT_A_TIME", 4096), ("_CELLS_OF_A_JACOBIAN", 512),
-        ("_ROWS_AT_A_TIME", 16384), ("_ROWS_AT_A_TIME", 8192), ("_BLOCK_ENTRIES", 22), ("_STRIDE", 8), ("_largest", 4),
+        ("_ROWS_AT_A_TIME", 16384), ("_ROWS_AT_A_TIME", 8192), ("_BLOCK_ENTRIES", 22), ("_STRIDE", 16), ("_MARGIN", 4.0), ("_TIED", 4), ("_ROWS_AT_A_TIME", 1024),
+        ("_ENTRIES_AT_A_TIME", 20),
         ("_SECONDS_BETWEEN_CHECKPOINTS", 5.0),
     },
     "streams of draws": {

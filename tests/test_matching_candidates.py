@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
-from unisono.matching import nearest
+from unisono.matching import candidates, nearest
 
 
 def vectors(n_left, n_right, dim=5, seed=0):
@@ -36,6 +37,31 @@ def test_candidates_are_the_k_best_of_both_directions(n_left, n_right, k):
     graph = nearest(left, right, k)
     assert (stored(graph) == reference_mask(left, right, k)).all()
     np.testing.assert_allclose(graph.toarray()[stored(graph)], (left @ right.T)[stored(graph)], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_candidates_are_exact_where_many_cells_are_one_and_the_same(share):
+    """Thresholds of a sample are then reached by more cells than can be held."""
+    left, right = vectors(800, 900, dim=4)
+    for side in (left, right):
+        side[: int(share * len(side))] = side[0]
+    graph, scores = nearest(left, right, 9), left.astype(np.float64) @ right.T
+    mask = stored(graph)
+    for found, value in ((mask, scores), (mask.T, scores.T)):
+        least = np.sort(value, axis=1)[:, -9]
+        assert (found.sum(axis=1) >= 9).all()
+        assert found[value > least[:, None] + 1e-5].all()
+    if share == 0:
+        assert (mask == reference_mask(left, right, 9)).all()
+
+
+def test_the_largest_of_a_row_are_those_of_its_sorted_values():
+    rng = np.random.default_rng(4)
+    values = rng.integers(1, 6, size=(30, 40)) * (rng.random((30, 40)) < 0.6)
+    graph = sparse.csr_matrix(values.astype(np.float64))
+    for k in (1, 3, 50):
+        chosen = candidates.largest_in_rows(graph, k)
+        assert (chosen == (candidates.rank_in_row(graph) < k)).all()
 
 
 def test_block_size_changes_no_bit():

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
+from unisono.matching.log_sum import log_sum_of_similar
 from unisono.matching.sinkhorn import MatchingProblem, solve
 from unisono.types import Modality, Pair
-
-_CELLS_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +75,8 @@ class Anchors:
 
     def potential(self, right: Float[np.ndarray, "cell dim"]) -> Float[np.ndarray, " cell"]:
         """Potential b of right cells, in nats: minus the log of their mean density ratio to the left anchors."""
-        potential = np.empty(len(right))
-        for start in range(0, len(right), _CELLS_AT_A_TIME):
-            some = slice(start, start + _CELLS_AT_A_TIME)
-            scores = self.beta * (right[some] @ self.left.T).astype(np.float64)
-            potential[some] = np.log(len(self.left)) - logsumexp(scores + self.left_potential, axis=1)
-        return potential
+        log_total = log_sum_of_similar(right, self.left, self.beta, self.left_potential)
+        return np.asarray(np.log(len(self.left)) - log_total)
 
 
 def mean_potential(

@@ -18,6 +18,8 @@ Vectors = Float[NDArray[np.float32], "_ _"]
 Labels = Shaped[NDArray[np.str_], " _"]
 """Group of each cell."""
 Rows = Int[NDArray[np.intp], " _"]
+Counts = Int[np.ndarray, " row"]
+Floats = Float[np.ndarray, " _"]
 
 DEFAULT_K = MatchingConfig().n_candidates
 MAX_ENTRIES_PER_ROW = 1000
@@ -25,8 +27,14 @@ MAX_ENTRIES_PER_ROW = 1000
 
 _BLOCK_ENTRIES = 2**22
 """Similarities held at a time: 16 MB of float32; larger blocks are slower."""
-_STRIDE = 8
-"""Every eighth column is sampled for the threshold above which a row is sorted."""
+_STRIDE = 16
+"""Every sixteenth cell of the other side is sampled for the threshold above which similarities are looked at."""
+_ROWS_AT_A_TIME = 1024
+"""Rows of a sparse graph that are laid out as a table."""
+_MARGIN = 4.0
+"""Standard deviations by which more cells are looked at than are wanted, so that hardly a cell finds too few."""
+_TIED = 4
+"""A cell has ties where so many times more of the sample reach its threshold than were meant to."""
 
 
 def blocks(n_left: int, n_right: int, within: tuple[Labels, Labels] | None) -> Iterator[tuple[Rows, Rows]]:
@@ -73,7 +81,7 @@ def nearest(
         k: neighbours from either side; min(200, n) if None.
         cap: most entries per row. The best stay, and among them first those that are a right cell's best,
             so that a right cell loses its last edge only where more than `cap` right cells have one best left cell.
-        block_entries: similarities held at a time; bounds memory, does not change the result.
+        block_entries: similarities looked at together; does not change the result.
 
     Returns:
         left x right CSR of scores, sorted by column within a row, no row empty; a score of 0 is stored.
@@ -85,9 +93,7 @@ def nearest(
     k = DEFAULT_K if k is None else k
     if min(k, cap) < 1:
         raise ValueError(f"k={k}, cap={cap}: expected at least 1 neighbour")
-    ahead = _best(left, right, k, block_entries)
-    back = _best(right, left, k, block_entries)
-    graph = _union(ahead, back, left, right)
+    graph = _union(left, right, k, block_entries)
     if np.diff(graph.indptr).max() <= cap:
         return graph
     return keep(graph, rank_in_row(graph, first=_is_best_of_column(graph)) < cap)
@@ -106,52 +112,112 @@ def _check(left: Vectors, right: Vectors) -> None:
         raise ValueError(f"left has {left.shape[1]} dimensions, right {right.shape[1]}; both must come from one model")
 
 
+def _union(left: Vectors, right: Vectors, k: int, block_entries: int) -> sparse.csr_matrix:
+    """The graph of `nearest` before rows are capped.
+
+    Every similarity is computed once. Each cell has a threshold, from a sample of the other side, that somewhat more
+    than k of the others pass; pairs that pass that of either cell are held, and the k best are found among them. Cells
+    that fewer than k pass are looked at once more, by themselves.
+    """
+    thresholds = _thresholds(left, right, k, block_entries), _thresholds(right, left, k, block_entries)
+    held, least_left = _held(left, right, *thresholds, k, block_entries)
+    transposed = held.T.tocsr()
+    least_right = kth_largest(transposed.data, np.diff(transposed.indptr), k, thresholds[1])
+    del transposed
+    is_kept = held.data >= np.repeat(least_left, np.diff(held.indptr))
+    is_kept |= held.data >= least_right[held.indices]
+    graph = keep(held, is_kept)
+    del held, is_kept
+    odd_left, odd_right = (np.flatnonzero(np.isinf(least)) for least in (least_left, least_right))
+    if len(odd_left) or len(odd_right):
+        ahead, back = _best(left[odd_left], right, k, block_entries), _best(right[odd_right], left, k, block_entries)
+        rows = np.concatenate([row_of_entries(graph), np.repeat(odd_left, ahead.shape[1]), back.ravel()])
+        columns = np.concatenate([graph.indices, ahead.ravel(), np.repeat(odd_right, back.shape[1])])
+        graph = sparse.csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=graph.shape)
+    graph.data = inner_products(left, right, row_of_entries(graph), graph.indices)
+    return graph
+
+
+def _thresholds(query: Vectors, reference: Vectors, k: int, block_entries: int) -> NDArray[np.float32]:
+    """For each query cell a similarity that k references pass, and hardly more than are needed to be sure of it.
+
+    −∞ where the sample is too small to tell; ∞ where more would pass than can be held, as similarities are tied.
+    """
+    sample = np.ascontiguousarray(reference[::_STRIDE])
+    n = int(k / _STRIDE + _MARGIN * np.sqrt(k / _STRIDE)) + 2
+    if n >= len(sample):
+        return np.full(len(query), -np.inf, dtype=np.float32)
+    found = np.empty(len(query), dtype=np.float32)
+    size = max(1, block_entries // len(sample))
+    for start in range(0, len(query), size):
+        some = slice(start, start + size)
+        similarity = query[some] @ sample.T
+        threshold = np.partition(similarity, -n, axis=1)[:, -n]
+        is_tied = np.count_nonzero(similarity >= threshold[:, None], axis=1) > _TIED * n
+        found[some] = np.where(is_tied, np.inf, threshold)
+    return found
+
+
+def _held(
+    left: Vectors,
+    right: Vectors,
+    of_left: NDArray[np.float32],
+    of_right: NDArray[np.float32],
+    k: int,
+    block_entries: int,
+) -> tuple[sparse.csr_matrix, NDArray[np.float32]]:
+    """Pairs that are among the k best of their left cell or pass the threshold of their right one.
+
+    With the similarity of the k-th best of each left cell, ∞ where fewer pass its threshold.
+    """
+    n_left, n_right = len(left), len(right)
+    least, counts, columns, values = np.empty(n_left, dtype=np.float32), np.zeros(n_left, dtype=np.int64), [], []
+    size = max(1, block_entries // n_right)
+    for start in range(0, n_left, size):
+        some = slice(start, start + size)
+        similarity = left[some] @ right.T
+        passes = similarity >= of_right
+        passes |= similarity >= of_left[some, None]
+        n_passing = np.count_nonzero(passes, axis=1)
+        entries = np.flatnonzero(passes)
+        row = np.repeat(np.arange(len(n_passing)), n_passing)
+        column, value = (entries - row * n_right).astype(np.int32), similarity.ravel()[entries]
+        least[some] = kth_largest(value, n_passing, k, of_left[some])
+        is_held = (value >= least[some][row]) | (value >= of_right[column])
+        counts[some] = np.bincount(row[is_held], minlength=len(n_passing))
+        columns.append(column[is_held])
+        values.append(value[is_held])
+    parts = np.concatenate(values), np.concatenate(columns), np.concatenate([[0], np.cumsum(counts)])
+    return sparse.csr_matrix(parts, shape=(n_left, n_right)), least
+
+
+def kth_largest(values: Floats, counts: Counts, k: int, threshold: Floats | float = -np.inf) -> NDArray[np.floating]:
+    """Of each row its k-th largest value, where that is at its threshold or above it; ∞ where none is.
+
+    Args:
+        values: of all rows, one row after the other.
+        counts: values of each row.
+        k: 1 or more.
+        threshold: of each row; values below may be incomplete.
+    """
+    found, ends = np.empty(len(counts), dtype=values.dtype), np.concatenate([[0], np.cumsum(counts)])
+    for start in range(0, len(counts), _ROWS_AT_A_TIME):
+        some = slice(start, start + _ROWS_AT_A_TIME)
+        own = counts[some]
+        table = np.full((len(own), max(k, int(own.max(initial=0)))), -np.inf, dtype=values.dtype)
+        table[np.arange(table.shape[1]) < own[:, None]] = values[ends[start] : ends[start + len(own)]]
+        found[some] = np.partition(table, -k, axis=1)[:, -k]
+    return np.where((found >= threshold) & np.isfinite(found), found, values.dtype.type(np.inf))
+
+
 def _best(query: Vectors, reference: Vectors, k: int, block_entries: int) -> NDArray[np.intp]:
     """Positions of the best references, query x min(k, n), in no order."""
-    n = len(reference)
-    if k >= n:
-        return np.broadcast_to(np.arange(n), (len(query), n))
-    size = max(1, block_entries // n)
+    k, size = min(k, len(reference)), max(1, block_entries // len(reference))
     best = np.empty((len(query), k), dtype=np.intp)
     for start in range(0, len(query), size):
         similarity = query[start : start + size] @ reference.T
-        best[start : start + size] = _largest(similarity, k)
+        best[start : start + size] = np.argpartition(similarity, len(reference) - k, axis=1)[:, len(reference) - k :]
     return best
-
-
-def _largest(similarity: NDArray[np.float32], k: int) -> NDArray[np.intp]:
-    """Columns of the k largest of each row: those above a threshold from a sample of columns, then the best of these.
-
-    Exact, at a tenth of the cost of sorting whole rows. A row in which fewer than k pass the threshold is kept whole.
-    """
-    n = similarity.shape[1]
-    in_sample = int(k / _STRIDE + 4 * np.sqrt(k / _STRIDE)) + 2
-    sample = np.ascontiguousarray(similarity[:, ::_STRIDE])
-    if in_sample >= sample.shape[1]:
-        return np.argpartition(similarity, n - k, axis=1)[:, n - k :]
-    threshold = np.partition(sample, -in_sample, axis=1)[:, -in_sample]
-    passes = similarity >= threshold[:, None]
-    passes[passes.sum(axis=1) < k] = True
-    rows, columns = np.divmod(np.flatnonzero(passes), n)
-    counts = np.bincount(rows, minlength=len(similarity))
-    rank = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
-    shortlist = np.full((len(similarity), counts.max()), -np.inf, dtype=np.float32)
-    shortlist[rows, rank] = similarity[passes]
-    positions = np.zeros(shortlist.shape, dtype=np.intp)
-    positions[rows, rank] = columns
-    best = np.argpartition(shortlist, -k, axis=1)[:, -k:]
-    return np.take_along_axis(positions, best, axis=1)
-
-
-def _union(ahead: NDArray[np.intp], back: NDArray[np.intp], left: Vectors, right: Vectors) -> sparse.csr_matrix:
-    n_right = len(right)
-    forward = np.arange(len(left))[:, None] * n_right + ahead
-    reverse = back * n_right + np.arange(n_right)[:, None]
-    keys = np.sort(np.concatenate([forward.ravel(), reverse.ravel()]))
-    rows, columns = np.divmod(keys[np.append(True, keys[1:] != keys[:-1])], n_right)
-    indptr = np.searchsorted(rows, np.arange(len(left) + 1))
-    scores = inner_products(left, right, rows, columns)
-    return sparse.csr_matrix((scores, columns, indptr), shape=(len(left), n_right))
 
 
 def inner_products(
@@ -188,6 +254,17 @@ def rank_in_row(graph: sparse.csr_matrix, first: Bool[np.ndarray, " entry"] | No
     rank = np.empty(len(order), dtype=np.intp)
     rank[order] = np.arange(len(order)) - graph.indptr[:-1].astype(np.intp)[rows]
     return rank
+
+
+def largest_in_rows(graph: sparse.csr_matrix, k: int) -> Bool[np.ndarray, " entry"]:
+    """Which stored entries are among the k largest of their row; of equal ones the first."""
+    counts = np.diff(graph.indptr)
+    least = np.repeat(np.where(counts > k, kth_largest(graph.data, counts, k), -np.inf), counts)
+    is_above, is_tied = graph.data > least, graph.data == least
+    n_above, n_tied_before = (np.concatenate([[0], np.cumsum(mask)]) for mask in (is_above, is_tied))
+    places_left = k - np.diff(n_above[graph.indptr])
+    rank = n_tied_before[:-1] - np.repeat(n_tied_before[graph.indptr[:-1]], counts)
+    return np.asarray(is_above | (is_tied & (rank < np.repeat(places_left, counts))))
 
 
 def keep(graph: sparse.csr_matrix, entries: Bool[np.ndarray, " entry"]) -> sparse.csr_matrix:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from unisono.matching.candidates import Labels, Rows, blocks, keep, rank_in_row, row_of_entries
+from unisono.matching.candidates import Labels, Rows, blocks, keep, largest_in_rows, row_of_entries
 from unisono.matching.similarity import Similarity
 from unisono.matching.sinkhorn import MatchingProblem, sinkhorn
 from unisono.matching.unmatched import unmatched_probability
@@ -76,7 +76,7 @@ def _soft(match_posterior: MatchPosterior, max_partners: int) -> MatchPosterior:
         raise ValueError(f"max_partners={max_partners}: expected at least 1")
     probabilities = match_posterior.probabilities
     if np.diff(probabilities.indptr).max(initial=0) > max_partners:
-        probabilities = keep(probabilities, rank_in_row(probabilities) < max_partners)
+        probabilities = keep(probabilities, largest_in_rows(probabilities, max_partners))
     return MatchPosterior(_normalised(probabilities), match_posterior.p_unmatched)
 
 
@@ -126,7 +126,7 @@ def _cost(probability: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _best_in_row(graph: sparse.csr_matrix) -> NDArray[np.intp]:
     """The column of the largest value of each row; no row may be empty."""
-    return np.asarray(graph.indices[rank_in_row(graph) == 0], dtype=np.intp)
+    return np.asarray(graph.indices[largest_in_rows(graph, 1)], dtype=np.intp)
 
 
 def _value_at(graph: sparse.csr_matrix, columns: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
 from unisono.matching.candidates import Rows
+from unisono.matching.log_sum import log_sum_of_similar
 from unisono.matching.similarity import Similarity
 from unisono.matching.sinkhorn import MatchingProblem, solve
 
 MAX_CELLS = 2000
 """Cells of a side that are scaled against each other; of more, a sample of this size."""
 
-_CELLS_AT_A_TIME = 4096
 _SEED = 31
 
 
@@ -53,24 +53,9 @@ def unmatched_probability(
     found = solve(MatchingProblem(log_ratio, *masses, left_slack=np.inf, right_slack=np.inf))
     left, right = similarity.vectors
     return (
-        _in_slack(left, right[columns], log_odds + found.right, similarity.beta),
-        _in_slack(right, left[rows], log_odds + found.left, similarity.beta),
+        expit(-log_sum_of_similar(left, right[columns], similarity.beta, log_odds + found.right)),
+        expit(-log_sum_of_similar(right, left[rows], similarity.beta, log_odds + found.left)),
     )
-
-
-def _in_slack(
-    cells: Float[np.ndarray, "cell dim"],
-    others: Float[np.ndarray, "other dim"],
-    potential: Float[np.ndarray, " other"],
-    beta: float,
-) -> Float[np.ndarray, " cell"]:
-    """The fraction of each cell's mass that others of these potentials leave unmatched."""
-    found = np.empty(len(cells))
-    for start in range(0, len(cells), _CELLS_AT_A_TIME):
-        some = slice(start, start + _CELLS_AT_A_TIME)
-        log_ratio = beta * (cells[some] @ others.T).astype(np.float64)
-        found[some] = expit(-logsumexp(log_ratio + potential, axis=1))
-    return found
 
 
 def _drawn(n_cells: int) -> Rows:
