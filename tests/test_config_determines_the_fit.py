@@ -53,7 +53,7 @@ ALLOWED = {
         ("_START", 5.0), ("_POINTS_PER_DECADE", 3), ("_LOG_PRECISION", 0.02), ("_search", 3),
     },
     "cells or entries at a time; the result is the same": {
-        ("_CELLS_AT_A_TIME", 8192), ("_CELLS_AT_A_TIME", 4096), ("_CELLS_OF_A_JACOBIAN", 512),
+        ("_CELLS_AT_A_TIME", 8192), ("_CELLS_OF_A_JACOBIAN", 512),
         ("_ROWS_AT_A_TIME", 16384), ("_ROWS_AT_A_TIME", 8192), ("_BLOCK_ENTRIES", 22), ("_STRIDE", 16), ("_MARGIN", 4.0), ("_TIED", 4), ("_ROWS_AT_A_TIME", 1024),
         ("_ENTRIES_AT_A_TIME", 20),
         ("_SECONDS_BETWEEN_CHECKPOINTS", 5.0),
