@@ -50,12 +50,12 @@ ALLOWED = {
     "when an iteration or a search ends, and where it starts": {
         ("_MAX_STEPS", 50), ("_PRECISION", 1e-10), ("MAX_STEPS", 200), ("TOLERANCE", 1e-4), ("_STRIDE", 10),
         ("_ITERATIONS", 50), ("_ITERATIONS", 100),
-        ("_START", 5.0), ("_POINTS_PER_DECADE", 3), ("_LOG_PRECISION", 0.02), ("_search", 3),
+        ("_START", 5.0), ("_POINTS_PER_DECADE", 3), ("_LOG_PRECISION", 0.05), ("_FIT_STEPS", 100), ("_search", 3),
     },
     "cells or entries at a time; the result is the same": {
         ("_CELLS_AT_A_TIME", 8192), ("_CELLS_OF_A_JACOBIAN", 512),
         ("_ROWS_AT_A_TIME", 16384), ("_ROWS_AT_A_TIME", 8192), ("_BLOCK_ENTRIES", 22), ("_STRIDE", 16), ("_MARGIN", 4.0), ("_TIED", 4), ("_ROWS_AT_A_TIME", 1024),
-        ("_ENTRIES_AT_A_TIME", 20),
+        ("_ENTRIES_AT_A_TIME", 20), ("_ENTRIES_AT_A_TIME", 22),
         ("_SECONDS_BETWEEN_CHECKPOINTS", 5.0),
     },
     "streams of draws": {

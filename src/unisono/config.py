@@ -411,6 +411,8 @@ class FitConfig(_Frozen):
     """Evaluations on validation cells without progress before training stops. Untested."""
     epochs_per_evaluation: int = Field(2, ge=1)
     """Epochs between two evaluations on validation cells. Bounds the cost."""
+    max_cells_per_epoch: int = Field(30_000, ge=2)
+    """Most cells of an epoch; of more, so many are drawn anew for each. Bounds the cost."""
     batch_size: int = Field(512, ge=2)
     """Cells of a step. Untested."""
     min_steps_per_epoch: int = Field(4, ge=1)

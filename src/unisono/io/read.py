@@ -238,11 +238,12 @@ def _constant_features(source: Source, view: View) -> list[Finding]:
     counts, n_cells = view.counts, view.n_cells
     n_seen = np.bincount(counts.indices, minlength=counts.shape[1])
     is_constant = n_seen == 0
-    if (n_seen == n_cells).any():
-        values = counts.astype(np.float64)
+    everywhere = np.flatnonzero(n_seen == n_cells)
+    if len(everywhere):
+        values = counts[:, everywhere].astype(np.float64)
         sums = np.asarray(values.sum(axis=0)).ravel()
-        squares = np.asarray(values.multiply(values).sum(axis=0)).ravel()
-        is_constant |= (n_seen == n_cells) & (squares * n_cells <= sums**2)
+        squares = np.asarray(values.power(2).sum(axis=0)).ravel()
+        is_constant[everywhere] = squares * n_cells <= sums**2
     if not is_constant.any() or is_constant.all() or n_cells < 2:
         return []
     first = ", ".join(view.features[is_constant][:3])

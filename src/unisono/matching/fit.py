@@ -17,7 +17,9 @@ from unisono.matching.sinkhorn import MatchingProblem, sinkhorn
 _DEFAULTS = MatchingConfig()
 
 _POINTS_PER_DECADE = 3
-_LOG_PRECISION = 0.02
+_LOG_PRECISION = 0.05
+_FIT_STEPS = 100
+"""Scaling steps of a fit: where more are needed, the likelihood hardly depends on them."""
 _SMALLEST = 1e-300
 
 
@@ -106,7 +108,9 @@ class _Likelihood:
         """Σ log posterior of the true partners."""
         log_ratio = beta * self.content.data.astype(np.float64) + weight * self.depth
         graph = sparse.csr_matrix((log_ratio, self.content.indices, self.content.indptr), shape=self.content.shape)
-        probability = sinkhorn(MatchingProblem.one_to_one(graph)).probabilities.data[self.is_partner]
+        probability = sinkhorn(MatchingProblem.one_to_one(graph), max_steps=_FIT_STEPS).probabilities.data[
+            self.is_partner
+        ]
         return float(np.log(np.maximum(probability, _SMALLEST)).sum())
 
 

@@ -41,13 +41,14 @@ def tf_idf(
     logarithm would make two halves nearly twice the whole.
     """
     factor = np.divide(1e4, total, out=np.zeros_like(total), where=total > 0)
-    fraction = np.minimum(counts.data, 1)
-    logs = np.log1p(np.maximum(counts.data, 1) * _per_entry(counts, factor))
-    values = fraction * logs * weight.astype(np.float32)[counts.indices]
-    weighted = _with_data(counts, values)
-    norm = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1), dtype=np.float64).ravel())
+    values = np.maximum(counts.data, 1) * _per_entry(counts, factor)
+    np.log1p(values, out=values)
+    values *= np.minimum(counts.data, 1)
+    values *= weight.astype(np.float32)[counts.indices]
+    norm = np.sqrt(_with_data(counts, np.square(values)) @ np.ones(counts.shape[1]))
     inverse = np.divide(1.0 if length is None else length, norm, out=np.zeros_like(norm), where=norm > 0)
-    return _with_data(weighted, weighted.data * _per_entry(weighted, inverse))
+    values *= _per_entry(counts, inverse)
+    return _with_data(counts, values)
 
 
 def peak_weight(counts: sparse.csr_matrix) -> Float64[np.ndarray, " feature"]:

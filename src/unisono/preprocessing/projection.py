@@ -185,7 +185,8 @@ class Projection:
         fraction = fractions(view.counts, measured)
         share = shares(fraction, measured)
         total = view.depth / share
-        counts, of_selected = view.counts[:, selected], measured.take_features(selected)
+        counts = view.counts if len(selected) == len(view.features) else view.counts[:, selected]
+        of_selected = measured.take_features(selected)
         parameters = _parameters(coding, counts, total, of_selected, config.preprocessing)
         seen = np.bincount(view.counts.indices[view.counts.data > 0], minlength=len(view.features)).astype(np.float64)
         return cls(

@@ -11,6 +11,8 @@ from scipy import sparse
 _MIN_FEATURES = 5
 """Features with counts that a cell needs, so that its number is its own."""
 
+_ROWS_AT_A_TIME = 8192
+
 Hashes = NDArray[np.uint64]
 
 
@@ -20,10 +22,14 @@ def row_hashes(counts: sparse.csr_matrix, features: NDArray[np.str_]) -> Hashes:
     Equal counts have equal numbers; others meet with probability 2^-64.
     """
     weights = np.array([_of_name(str(name)) for name in features], dtype=np.uint64)
-    products = counts.data.astype(np.uint64) * weights[counts.indices]
-    ends = np.concatenate([[np.uint64(0)], np.cumsum(products, dtype=np.uint64)])
-    sums = ends[counts.indptr[1:]] - ends[counts.indptr[:-1]]
-    return np.where(np.diff(counts.indptr) >= _MIN_FEATURES, sums, np.uint64(0)).astype(np.uint64)
+    found = np.zeros(counts.shape[0], dtype=np.uint64)
+    for start in range(0, len(found), _ROWS_AT_A_TIME):
+        ends = counts.indptr[start : start + _ROWS_AT_A_TIME + 1]
+        entries = slice(ends[0], ends[-1])
+        products = counts.data[entries].astype(np.uint64) * weights[counts.indices[entries]]
+        sums = np.concatenate([[np.uint64(0)], np.cumsum(products, dtype=np.uint64)])[ends - ends[0]]
+        found[start : start + _ROWS_AT_A_TIME] = np.where(np.diff(ends) >= _MIN_FEATURES, np.diff(sums), np.uint64(0))
+    return found
 
 
 def _of_name(name: str) -> int:

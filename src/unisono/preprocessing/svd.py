@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import linalg, sparse
 
 from unisono.config import PreprocessingConfig
 
@@ -53,8 +53,7 @@ def truncated_svd(
     smaller = min(matrix.shape)
     if rank > smaller:
         raise ValueError(f"rank {rank} of a matrix with {matrix.shape[0]} rows and {matrix.shape[1]} columns")
-    matrix = matrix.astype(np.float32)
-    transposed = matrix.T.tocsr()
+    matrix = matrix.astype(np.float32, copy=False)
     centre = centre.astype(np.float32)
 
     def times(block: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -64,19 +63,24 @@ def truncated_svd(
         return product
 
     def transposed_times(block: NDArray[np.float32]) -> NDArray[np.float32]:
-        product = np.asarray(transposed @ block - np.outer(centre, block.sum(axis=0)))
+        product = np.asarray(matrix.T @ block - np.outer(centre, block.sum(axis=0)))
         for part in added:
             product += part.right @ (part.left.T @ block[part.rows])
         return product
 
     width = min(rank + n_extra, smaller)
-    block = np.linalg.qr(times(rng.standard_normal((matrix.shape[1], width), dtype=np.float32)))[0]
+    block = _orthonormal(times(rng.standard_normal((matrix.shape[1], width), dtype=np.float32)))
     krylov = [block]
     for _ in range(n_passes - 1):
-        block = np.linalg.qr(times(transposed_times(block)))[0]
+        block = _orthonormal(times(transposed_times(block)))
         krylov.append(block)
-    space = np.linalg.qr(np.concatenate(krylov, axis=1))[0]
+    space = _orthonormal(np.concatenate(krylov, axis=1))
     rows = np.linalg.svd(transposed_times(space).T, full_matrices=False)[2]
     vectors = rows[:rank].T
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
     return np.ascontiguousarray(vectors * signs)
+
+
+def _orthonormal(block: Float32[np.ndarray, "row _"]) -> Float32[np.ndarray, "row _"]:
+    """A basis of its columns; in single precision throughout, which numpy's own does not keep."""
+    return np.asarray(linalg.qr(block, mode="economic", overwrite_a=True, check_finite=False)[0])

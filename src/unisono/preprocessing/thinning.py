@@ -13,8 +13,7 @@ def thin(counts: sparse.csr_matrix, rate: Float64[np.ndarray, " cell"], rng: np.
     Zeros that arise stay stored: the pattern is shared with `counts`, which is not changed.
     """
     per_entry = np.repeat(rate.astype(np.float32), np.diff(counts.indptr))
-    kept = counts.data.copy()
-    single = counts.data == 1
-    kept[single] = rng.random(int(single.sum()), dtype=np.float32) < per_entry[single]
-    kept[~single] = rng.binomial(counts.data[~single], per_entry[~single])
+    kept = (rng.random(len(per_entry), dtype=np.float32) < per_entry).astype(counts.dtype)  # right for counts of 1
+    more = np.flatnonzero(counts.data != 1)
+    kept[more] = rng.binomial(counts.data[more], per_entry[more])
     return sparse.csr_matrix((kept, counts.indices, counts.indptr), shape=counts.shape)

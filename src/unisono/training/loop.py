@@ -140,7 +140,8 @@ def _optimiser(network: Network, config: FitConfig) -> torch.optim.AdamW:
     decayed = [p for name, p in network.named_parameters() if name.endswith("weight")]
     free = [p for name, p in network.named_parameters() if not name.endswith("weight")]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+    is_fused = network.log_scale.device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=is_fused)
 
 
 def _step(training: Training, loss: torch.Tensor, config: FitConfig) -> None:
@@ -156,8 +157,9 @@ def _step(training: Training, loss: torch.Tensor, config: FitConfig) -> None:
 def _average(training: Training, window: float) -> None:
     """Move the running mean towards the weights; over a window of so many steps, fewer at the start."""
     weight = 1.0 / min(training.n_steps, window)
-    for mean, value in zip(training.averaged.parameters(), training.network.parameters(), strict=True):
-        mean.lerp_(value, weight)
+    means: list[torch.Tensor] = list(training.averaged.parameters())
+    values: list[torch.Tensor] = list(training.network.parameters())
+    torch._foreach_lerp_(means, values, weight)
 
 
 def _copied(network: Network) -> dict[str, torch.Tensor]:

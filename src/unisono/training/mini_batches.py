@@ -93,6 +93,13 @@ class TrainingView:
             shrinkage = np.hstack([shrinkage, np.zeros_like(counts.guided[0])])
         return cls(preprocessor, counts, codes, cells.rows[preprocessor.modality], shrinkage)
 
+    def take(self, cells: NDArray[np.intp]) -> TrainingView:
+        """Of some of the training cells, in the order given."""
+        rows = self.rows[cells]
+        own = rows[rows >= 0]
+        renumbered = np.where(rows >= 0, np.cumsum(rows >= 0) - 1, -1)
+        return replace(self, counts=self.counts.take(own), codes=self.codes.take(own), rows=renumbered)
+
     @property
     def has(self) -> NDArray[np.bool_]:
         """Whether each training cell has the modality."""
@@ -177,24 +184,33 @@ class MiniBatches:
     @property
     def steps_per_epoch(self) -> int:
         """As many as the batch size gives; where cells are few `min_steps_per_epoch`, if each has enough cells."""
-        n_cells, config = len(self._technical), self._config
+        config = self._config
+        n_cells = min(len(self._technical), config.max_cells_per_epoch)
         at_least = min(config.min_steps_per_epoch, n_cells // config.min_cells_per_step)
         return max(-(-n_cells // config.batch_size), at_least)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """One pass over the cells: thinned anew, features sampled anew, each member in an order of its own."""
+        """One pass over the cells: thinned anew, features sampled anew, each member in an order of its own.
+
+        Of very many cells, over some that are drawn anew.
+        """
         rng = np.random.default_rng([self._config.seed, number])
-        features = {m: self._sampled_features(view, rng) for m, view in self._views.items()}
-        columns = {m: self._lasting[m] | self._drawn_columns(view, features[m], rng) for m, view in self._views.items()}
-        orders = [_order(self._technical, rng) for _ in range(self._config.n_members)]
+        n_cells, at_most = len(self._technical), self._config.max_cells_per_epoch
+        drawn = np.arange(n_cells) if n_cells <= at_most else np.sort(rng.permutation(n_cells)[:at_most])
+        views = self._views if n_cells <= at_most else {m: view.take(drawn) for m, view in self._views.items()}
+        technical = self._technical[drawn]
+        features = {m: self._sampled_features(view, rng) for m, view in views.items()}
+        columns = {m: self._drawn_columns(view, features[m], rng) for m, view in views.items()}
+        orders = [_order(technical, rng) for _ in range(self._config.n_members)]
         steps = [np.array_split(order, self.steps_per_epoch) for order in orders]
         for step in zip(*steps, strict=True):
             cells = np.stack(step)
-            permuted = np.stack([_permuted(self._technical[row], rng) for row in cells])
-            index = torch.as_tensor(cells, device=self._device)
+            permuted = np.stack([_permuted(technical[row], rng) for row in cells])
+            local, index = (torch.as_tensor(rows, device=self._device) for rows in (cells, drawn[cells]))
+            own = {m: {name: column[local] for name, column in columns[m].items()} for m in views}
             yield Batch(
-                views={m: self._view_batch(m, features[m], columns[m], index) for m in self._views},
-                technical=torch.as_tensor(self._technical[cells], device=self._device),
+                views={m: self._view_batch(m, features[m], own[m], index) for m in views},
+                technical=torch.as_tensor(technical[cells], device=self._device),
                 permuted=torch.as_tensor(permuted, device=self._device),
             )
 
@@ -252,11 +268,13 @@ class MiniBatches:
         }
 
     def _view_batch(
-        self, modality: Modality, sampled: NDArray[np.intp], columns: Mapping[str, torch.Tensor], index: torch.Tensor
+        self, modality: Modality, sampled: NDArray[np.intp], drawn: Mapping[str, torch.Tensor], index: torch.Tensor
     ) -> ViewBatch:
+        """Of the cells of a step, what the epoch drew for them and what stays the same."""
         view, measured = self._views[modality], self._measured[modality]
         return ViewBatch(
-            **{name: column[index] for name, column in columns.items()},
+            **drawn,
+            **{name: column[index] for name, column in self._lasting[modality].items()},
             features=torch.as_tensor(view.preprocessor.projection.selected[sampled], device=self._device),
             code_weight=self._tensor(view.code_weight),
             measured=None if measured is None else measured.take(index, torch.as_tensor(sampled, device=self._device)),

@@ -23,6 +23,9 @@ from unisono.training.validation import Validation
 from unisono.types import Cells, Modality, Pair, Prediction, View
 from unisono.uncertainty.conformal import Conformal
 
+_ENTRIES_AT_A_TIME = 2**22
+"""Errors of cells and features that are looked at together; the result is the same."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -107,7 +110,7 @@ def _similarity_pair(
     network: Network, validation: Validation, a: Modality, b: Modality, config: FitConfig
 ) -> SimilarityPair | None:
     """Similarities of validation cells by the networks and by the linear path; None where there are too few."""
-    rows_a, rows_b = (rows[: config.validation.n_pairs_of_linear_weight] for rows in validation.cells.paired(a, b))
+    rows_a, rows_b = _some_pairs(validation, (a, b), config.validation.n_pairs_of_linear_weight)
     if len(rows_a) < config.kernel.min_pairs:
         return None
     x_a, x_b = validation.codes[a].x[rows_a], validation.codes[b].x[rows_b]
@@ -116,6 +119,13 @@ def _similarity_pair(
         for weight in (0.0, 1.0)
     )
     return SimilarityPair(by_networks, by_linear_path, validation.codes[a].batch[rows_a])
+
+
+def _some_pairs(validation: Validation, pair: Pair, at_most: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of evenly spread pairs of validation cells, whose file may be sorted by batch."""
+    rows_a, rows_b = validation.cells.paired(*pair)
+    chosen = evenly_spread(len(rows_a), at_most)
+    return rows_a[chosen], rows_b[chosen]
 
 
 def _best_kernel_weight(predictor: Predictor, validation: Validation, pair: Pair, config: FitConfig) -> float:
@@ -135,7 +145,7 @@ def _best_shrinkage(
 ) -> LogOddsShrinkage | None:
     """The shrinkage under which validation cells are the most likely, over some cells and some features."""
     (source, target), choice = pair, config.validation
-    rows, rows_target = (rows[: choice.n_shrinkage_cells] for rows in validation.cells.paired(source, target))
+    rows, rows_target = _some_pairs(validation, pair, choice.n_shrinkage_cells)
     if len(rows) < config.kernel.min_pairs:
         return None
     n_features = len(predictor.preprocessors[target].projection.features)
@@ -172,7 +182,7 @@ def _with_terms(predictor: Predictor, pair: Pair, terms: ClosedFormTerms) -> Pre
 def _temperatures(
     network: Network, validation: Validation, a: Modality, b: Modality, config: FitConfig
 ) -> tuple[float, DepthTerm]:
-    rows_a, rows_b = (rows[: config.validation.n_pairs] for rows in validation.cells.paired(a, b))
+    rows_a, rows_b = _some_pairs(validation, (a, b), config.validation.n_pairs)
     if len(rows_a) < config.kernel.min_pairs:
         beta = config.matching.initial_beta
         return beta, DepthTerm(beta=beta, weight=0.0, r=0.0)
@@ -224,12 +234,17 @@ def _widths(
 ) -> Conformal:
     """Widths of one direction; features that were not measured have infinite ones."""
     projection = predictor.preprocessors[measured.modality].projection
-    columns = projection.align(measured).columns
-    is_there = columns >= 0
-    truth = projection.on_scale(measured).tocsc()[:, columns[is_there]].toarray()
-    error = np.full(prediction.shape, np.inf, dtype=np.float32)
-    error[:, is_there] = truth - prediction.dense()[:, is_there]
-    known = aligned_measured(measured.measured, projection.align(measured))
-    for is_measured, cells in known.groups():
-        error[np.ix_(cells, is_there & ~is_measured)] = np.nan
-    return Conformal.fit(error, prediction.spread(), groups, min_cells)
+    alignment = projection.align(measured)
+    truth, known = projection.on_scale(measured).tocsc(), aligned_measured(measured.measured, alignment)
+    size = max(1, _ENTRIES_AT_A_TIME // max(1, measured.n_cells))
+    parts = []
+    for start in range(0, len(alignment.columns), size):
+        features = np.arange(start, min(start + size, len(alignment.columns)))
+        columns, own = alignment.columns[features], prediction.take_features(features)
+        is_there = columns >= 0
+        error = np.full(own.shape, np.inf, dtype=np.float32)
+        error[:, is_there] = truth[:, columns[is_there]].toarray() - own.dense()[:, is_there]
+        for is_measured, cells in known.take_features(features).groups():
+            error[np.ix_(cells, is_there & ~is_measured)] = np.nan
+        parts.append(Conformal.fit(error, own.spread(), groups, min_cells))
+    return Conformal.joined(parts)

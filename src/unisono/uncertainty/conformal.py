@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,6 +77,12 @@ class Conformal:
             rows += [groups == name for name in names]
         kept = np.stack([_order_statistics(scores[mask]) for mask in rows])
         return cls(scale, tuple(names), tuple(int(mask.sum()) for mask in rows), kept)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Conformal]) -> Conformal:
+        """The widths of all features from those of consecutive ones, learned from the same cells."""
+        scale = np.concatenate([part.scale for part in parts])
+        return replace(parts[0], scale=scale, scores=np.concatenate([part.scores for part in parts], axis=2))
 
     def bounds(self, coverage: float, groups: NDArray[np.str_]) -> Bounds:
         """The widths of intervals of some cells.

@@ -190,7 +190,8 @@ def _canonical(matrix: sparse.csr_matrix, source: Source, place: str) -> tuple[s
 
 def _narrow(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     top = matrix.data.max() if matrix.nnz else 0
-    return matrix.astype(np.int64 if top > np.iinfo(np.int32).max else np.int32, copy=False)
+    data = matrix.data.astype(np.int64 if top > np.iinfo(np.int32).max else np.int32, copy=False)
+    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape, copy=False)
 
 
 def _rounded(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
