@@ -61,6 +61,13 @@ def instance_norm(
     return centred * torch.rsqrt(variance)[..., None], mean, 0.5 * torch.log(variance)
 
 
+def instance_normalised(
+    tokens: Float[Tensor, "member cell channel token"],
+) -> Float[Tensor, "member cell channel token"]:
+    """As `instance_norm`, without what was removed, by the kernel of layer normalisation without parameters."""
+    return functional.layer_norm(tokens, tokens.shape[-1:], eps=_EPSILON)
+
+
 def adaptive_instance_norm(
     tokens: Float[Tensor, "member cell channel token"],
     shift: Float[Tensor, "member cell channel"],
@@ -71,8 +78,7 @@ def adaptive_instance_norm(
     References:
         Huang & Belongie, "Arbitrary style transfer in real-time with adaptive instance normalization", 2017, eq. 8.
     """
-    normalised, _, _ = instance_norm(tokens)
-    return normalised * torch.exp(log_scale)[..., None] + shift[..., None]
+    return torch.addcmul(shift[..., None], instance_normalised(tokens), torch.exp(log_scale)[..., None])
 
 
 class Posterior(NamedTuple):
@@ -126,7 +132,7 @@ class ContentEncoder(nn.Module):
     def _normalised(self, h: Float[Tensor, "member cell width"]) -> Float[Tensor, "member cell width"]:
         if not self._shape.instance_norm:
             return h
-        return instance_norm(tokens_of(h, self._shape.n_channels))[0].flatten(2)
+        return instance_normalised(tokens_of(h, self._shape.n_channels)).flatten(2)
 
 
 class StyleEncoder(nn.Module):
