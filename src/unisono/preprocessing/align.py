@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -72,12 +74,41 @@ def align(
     spec = spec_of(modality)
     if spec.are_intervals and not _is_one_set(exact, found, known.names):
         return _overlapping(known.names, found, source_name, expected)
-    columns = _by_spelling(spec, known, found, view_ids) if (exact < 0).any() else exact
+    columns = exact
+    if (exact < 0).any():
+        names = known.names, known.ids, found, view_ids, sorted(known.aliases.items())
+        columns = _by_spelling(_Question(_digest(*names), spec, known, found, view_ids)).copy()
     return Alignment(columns, (exact >= 0) & (columns == exact), None, len(found) - int((columns >= 0).sum()))
 
 
-def _by_spelling(spec: ModalitySpec, known: Known, found: Names, ids: Names | None) -> NDArray[np.intp]:
-    """Columns as the modality finds them; where more are found without what stands before or behind all names, so."""
+@dataclass(frozen=True)
+class _Question:
+    """Names to be found in others, told apart by a digest of both."""
+
+    digest: bytes
+    spec: ModalitySpec
+    known: Known = field(compare=False)
+    found: Names = field(compare=False)
+    ids: Names | None = field(compare=False)
+
+
+def _digest(*names: object) -> bytes:
+    digest = hashlib.blake2b()
+    for each in names:
+        if isinstance(each, np.ndarray):
+            digest.update(f"{each.dtype} {len(each)};".encode() + np.ascontiguousarray(each).tobytes())
+        else:
+            digest.update(f"{each};".encode())
+    return digest.digest()
+
+
+@lru_cache(maxsize=8)
+def _by_spelling(question: _Question) -> NDArray[np.intp]:
+    """Columns as the modality finds them; where more are found without what stands before or behind all names, so.
+
+    Kept, as the same query is aligned when it is checked and when it is read.
+    """
+    spec, known, found, ids = question.spec, question.known, question.found, question.ids
     columns = spec.match_names(known, found, ids)
     cut, known_cut = without_affixes(found), without_affixes(known.names)
     if cut is None and known_cut is None:
