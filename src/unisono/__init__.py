@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unisono.evaluation.scores import evaluate
     from unisono.io.fingerprint import fingerprint
     from unisono.io.matching import Matching
+    from unisono.io.tables import read_factored
     from unisono.messages import BadInput, InputWarning
     from unisono.model.unisono import Unisono
     from unisono.pretrained import models
@@ -46,6 +47,7 @@ __all__ = [
     "preprocessing",
     "read",
     "read_cells",
+    "read_factored",
     "splits",
     "tl",
 ]
@@ -80,6 +82,7 @@ _HOMES = {
     "models": "unisono.pretrained",
     "read": "unisono.reading",
     "read_cells": "unisono.reading",
+    "read_factored": "unisono.io.tables",
 }
 
 

@@ -312,6 +312,10 @@ class Bounds:
         return np.asarray(self.factors[self.group[rows]] * np.hypot(spread, self.scale), dtype=np.float32)
 
 
+_ENTRIES_AT_A_TIME = 2**24
+"""Predicted values that are held to find the highest."""
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """Predicted values of one modality, kept as codes x loadings.
@@ -411,6 +415,37 @@ class Prediction:
         if self.link == "logistic":
             return _logistic(values)
         return np.maximum(values, 0.0, out=values) if self.link == "nonnegative" else values
+
+    def top(self, n: int, rows: NDArray[np.intp] | slice = slice(None)) -> pd.DataFrame:
+        """The n features that are predicted furthest above their mean in some cells, highest first.
+
+        Values are computed for some cells and features at a time, so that the whole is never held.
+
+        Args:
+            n: features to name, 1 or more; all where there are not so many.
+            rows: the cells, such as those of a cluster.
+
+        Returns:
+            By feature, `mean` over these cells and `above`, by how much it exceeds the mean over all cells, both on the
+            scale of the target.
+
+        Raises:
+            ValueError: n is below 1, or there are no cells.
+        """
+        chosen = np.arange(len(self.cells))[rows]
+        if n < 1 or not len(chosen):
+            raise ValueError(f"top {n} features of {len(chosen)} cells: expected 1 or more of both")
+        mean, of_all = np.empty(len(self.features)), np.empty(len(self.features))
+        size = max(1, _ENTRIES_AT_A_TIME // len(self.cells))
+        for start in range(0, len(self.features), size):
+            some = slice(start, start + size)
+            values = self.take_features(some).dense()
+            mean[some], of_all[some] = values[chosen].mean(axis=0), values.mean(axis=0)
+        above = mean - of_all
+        best = np.argsort(-above, kind="stable")[:n]
+        return pd.DataFrame(
+            {"mean": mean[best], "above": above[best]}, index=pd.Index(self.features[best].astype(object))
+        )
 
     def take_features(self, columns: slice | NDArray[np.intp]) -> Prediction:
         """The prediction of some of the features."""

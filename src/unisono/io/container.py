@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,6 +187,19 @@ def require_sound_zarr(folder: Path) -> None:
             findings = [finding for modality in modalities for finding in _missing_chunks(folder, modality)]
     refuse(findings)
     warn(findings)
+
+
+def require_whole_zarr(folder: Path, arrays: Sequence[str]) -> None:
+    """That a zarr folder holds no pickles, and no chunk file of these arrays and of its names is missing.
+
+    Raises:
+        BadInput: E004 chunks missing, E047 values stored as pickles.
+    """
+    with standardised(folder):
+        _refuse_pickles(folder)
+        places = [folder / name for name in arrays if _is_array(folder / name)]
+        found = [_missing(folder, place, gaps, "zeros") for place in places if (gaps := _absent_chunks(place))]
+        refuse([*found, *_missing_chunks(folder, folder)])
 
 
 def _refuse_pickles(folder: Path) -> None:

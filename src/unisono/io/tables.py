@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 import pandas as pd
 
-from unisono.io.write import write_atomically
+from unisono.io.container import require_whole_zarr, standardised
+from unisono.io.write import ZARR, write_atomically, write_folder_atomically
+from unisono.messages import bad_input
 from unisono.modalities import spec_of
-from unisono.types import Prediction
+from unisono.types import Link, Prediction
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,6 +31,12 @@ NOVELTY = "unisono_novelty"
 
 CHUNK = 4096
 """Cells made dense at a time; the last bit of a product may depend on it."""
+
+_ZARR = ".zarr"
+_ZARR_ROWS = 2048
+"""Rows of a chunk of a zarr folder, each of which is a file of 4 MiB before compression."""
+
+_CODES, _LOADINGS, _INTERCEPT = "unisono_codes", "unisono_loadings", "unisono_intercept"
 
 _ROWS, _COLUMNS = 512, 512
 """Shape of a compressed block in the file: 1 MiB of float32, what HDF5 keeps in its cache."""
@@ -51,7 +61,7 @@ def prediction_to_anndata(prediction: Prediction) -> AnnData:
 
 
 def write_prediction(prediction: Prediction, path: str | Path, *, force: bool, chunk: int = CHUNK) -> None:
-    """Write what `prediction_to_anndata` gives as .h5ad, making `chunk` cells dense at a time.
+    """Write what `prediction_to_anndata` gives as .h5ad, or as a folder .zarr, making `chunk` cells dense at a time.
 
     Raises:
         BadInput: E055 the file exists and `force` is False, E056 no folder to write to.
@@ -59,7 +69,80 @@ def write_prediction(prediction: Prediction, path: str | Path, *, force: bool, c
     """
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}, expected 1 or more cells")
-    write_atomically(path, lambda temporary: _write(prediction, temporary, chunk), force=force)
+    if Path(path).suffix == _ZARR:
+        fill = partial(_write_zarr, _without_values(prediction), lambda group: _write_values(group, prediction, chunk))
+        write_folder_atomically(path, fill, force=force, kind=ZARR)
+    else:
+        write_atomically(path, lambda temporary: _write(prediction, temporary, chunk), force=force)
+
+
+def write_factored(prediction: Prediction, path: str | Path, *, force: bool) -> None:
+    """Write a prediction as codes and loadings, a thousandth of its values, as .h5ad or a folder .zarr.
+
+    value = link(codes · loadings + intercept): codes in `obsm`, loadings in `varm`, the intercept in `var`, the link in
+    `uns`. `read_factored` gives the prediction back, and its values where they are asked for.
+
+    Raises:
+        BadInput: E055 the file exists and `force` is False, E056 no folder to write to, E053 the prediction has draws
+            or intervals, which are of single values.
+    """
+    if prediction.draws is not None or prediction.bounds is not None:
+        what = "spread and intervals are of single values, which a factored prediction does not hold."
+        raise bad_input("E053", str(path), what, "leave out draws and intervals, or --factored")
+    table = _without_values(prediction)
+    table.obsm[_CODES], table.varm[_LOADINGS] = prediction.codes, prediction.loadings
+    table.var[_INTERCEPT] = prediction.intercept
+    table.uns["unisono"]["link"] = prediction.link
+    if Path(path).suffix == _ZARR:
+        write_folder_atomically(path, partial(_write_zarr, table, lambda group: None), force=force, kind=ZARR)
+    else:
+        write_atomically(path, table.write_h5ad, force=force)
+
+
+def read_factored(path: str | Path) -> Prediction:
+    """The prediction of `write_factored`: `dense(rows)`, `take_features(columns)` and `top` compute what is asked for.
+
+    Raises:
+        BadInput: E001 no such file, E002 it is no factored prediction, E003 its parts do not belong together.
+    """
+    import anndata
+
+    path = Path(path)
+    if not path.exists():
+        raise bad_input("E001", str(path), "does not exist.", "check the path")
+    if path.is_dir():
+        require_whole_zarr(path, [f"obsm/{_CODES}", f"varm/{_LOADINGS}", f"var/{_INTERCEPT}"])
+    try:
+        with standardised(path):
+            table = anndata.read_zarr(path) if path.is_dir() else anndata.read_h5ad(path)
+        about = dict(table.uns["unisono"])
+        parts = table.obsm[_CODES], table.varm[_LOADINGS], table.var[_INTERCEPT].to_numpy()
+        source, target, link = (str(about[name]) for name in ("source", "target", "link"))
+    except (KeyError, OSError, ValueError, TypeError) as error:
+        what = "is no factored prediction."
+        raise bad_input("E002", str(path), what, "write one: unisono predict ... --factored") from error
+    codes, loadings, intercept = (np.asarray(part, dtype=np.float32) for part in parts)
+    if link not in get_args(Link) or not all(np.isfinite(part).all() for part in (codes, loadings, intercept)):
+        raise bad_input("E003", str(path), "its link is unknown, or a number is not finite.", "predict once more")
+    if codes.ndim != 2 or loadings.ndim != 2 or codes.shape[1] != loadings.shape[1]:
+        what = f"codes are {codes.shape}, loadings {loadings.shape}: not of one prediction."
+        raise bad_input("E003", str(path), what, "predict once more")
+    known = {"source", "target", "scale", "link", "via"}
+    return Prediction(
+        source=source,
+        target=target,
+        cells=table.obs_names.to_numpy(dtype=str),
+        features=table.var_names.to_numpy(dtype=str),
+        codes=codes,
+        loadings=loadings,
+        intercept=intercept,
+        link=cast(Link, link),
+        via=str(about["via"]) if "via" in about else None,
+        novelty=table.obs[NOVELTY].to_numpy(dtype=np.float32) if NOVELTY in table.obs else None,
+        obs=table.obs.drop(columns=NOVELTY, errors="ignore"),
+        var=table.var.drop(columns=_INTERCEPT),
+        origin={name: value for name, value in about.items() if name not in known},
+    )
 
 
 def _without_values(prediction: Prediction) -> AnnData:
@@ -93,6 +176,29 @@ def _write(prediction: Prediction, path: Path, chunk: int) -> None:
         places = {name: "X" if name is None else f"layers/{name}" for name in _names(prediction)}
         datasets = {name: _dataset(file, place, prediction.shape, chunk) for name, place in places.items()}
         _fill(datasets, prediction, chunk)
+
+
+def _write_zarr(table: AnnData, fill: Callable[[Any], None], folder: Path) -> None:
+    """Write a table as zarr, and what fills its group after it."""
+    import zarr
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the version of the format
+        table.write_zarr(folder)
+        fill(zarr.open_group(folder, mode="r+", use_consolidated=False))
+        zarr.consolidate_metadata(folder)
+
+
+def _write_values(group: Any, prediction: Prediction, chunk: int) -> None:
+    """X and the layers of a prediction into the group of its table."""
+    shape = prediction.shape
+    chunks = min(max(shape[0], 1), chunk, _ZARR_ROWS), min(max(shape[1], 1), _COLUMNS)
+    found = {}
+    for name in _names(prediction):
+        place = "X" if name is None else f"layers/{name}"
+        found[name] = group.create_array(place, shape=shape, dtype="float32", chunks=chunks, overwrite=True)
+        found[name].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    _fill(found, prediction, chunk)
 
 
 def _names(prediction: Prediction) -> list[str | None]:

@@ -16,6 +16,10 @@ from unisono.messages import bad_input
 MANIFEST = "manifest.json"
 """What makes a folder a model folder of ours."""
 
+MODEL, ZARR = "model folder", "zarr folder"
+"""Kinds of folders that are replaced by their like."""
+_MARKS = {MODEL: (MANIFEST,), ZARR: (".zgroup", "zarr.json")}
+
 Writer = Callable[[Path], None]
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -73,13 +77,13 @@ def write_json(path: Path, document: object) -> None:
     write_atomically(path, write, force=True)
 
 
-def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
+def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool, kind: str = MODEL) -> None:
     """Call `writer` with a new temporary folder next to `path`, and rename it to `path` once all of it is on disk.
 
-    With `force` an old model folder is renamed aside first and deleted last; one that is not ours is never touched.
+    With `force` an old folder of the same kind is renamed aside first and deleted last; another is never touched.
 
     Raises:
-        BadInput: E055, E056, see `refuse_existing`; E055 also for a target that is not a model folder.
+        BadInput: E055, E056, see `refuse_existing`; E055 also for a target that is not a folder of that kind.
         OSError: the disk is full; the message names the target and how much had been written.
     """
 
@@ -87,7 +91,7 @@ def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool) ->
         folder.mkdir()
         writer(folder)
 
-    _write_and_rename(refuse_existing_folder(path, force), write, force, _swap)
+    _write_and_rename(refuse_existing_folder(path, force, kind), write, force, _swap)
 
 
 def _write_and_rename(target: Path, writer: Writer, force: bool, rename: Callable[[Path, Path], None]) -> None:
@@ -104,13 +108,13 @@ def _write_and_rename(target: Path, writer: Writer, force: bool, rename: Callabl
     _sync(target.parent)
 
 
-def refuse_existing_folder(path: str | Path, force: bool) -> Path:
-    """As `refuse_existing`, for a model folder: with `force` too, a folder that is none is never replaced (E055)."""
+def refuse_existing_folder(path: str | Path, force: bool, kind: str = MODEL) -> Path:
+    """As `refuse_existing`, for a folder of a kind: with `force`, too, no other is ever replaced (E055)."""
     target = refuse_existing(path, force)
     is_free = not os.path.lexists(target)
-    is_ours = target.is_dir() and not target.is_symlink() and (target / MANIFEST).is_file()
+    is_ours = target.is_dir() and not target.is_symlink() and any((target / mark).is_file() for mark in _MARKS[kind])
     if not (is_free or is_ours):
-        what = f"not a model folder (it has no {MANIFEST}), so it is not replaced."
+        what = f"not a {kind} (it has no {_MARKS[kind][0]}), so it is not replaced."
         raise bad_input("E055", str(target), what, "give another name, or remove it yourself")
     return target
 

@@ -51,15 +51,18 @@ def predict(
     ] = None,
     via: Annotated[str | None, typer.Option(help="A third modality to pass through, as atac via rna to adt.")] = None,
     draws: Annotated[int, typer.Option(help="Posterior draws behind layers['spread']; 32 with --via.", min=0)] = 0,
+    factored: Annotated[
+        bool, typer.Option("--factored", metavar="", help="Write codes and loadings, not values: un.read_factored.")
+    ] = False,
     layer: QueryLayer = None,
     round_counts: RoundCounts = False,
     aliases: Aliases = None,
     device: Device = "auto",
     force: ForceAll = False,
 ) -> None:
-    """Predict one modality of each query cell from another; writes .h5ad."""
+    """Predict one modality of each query cell from another; writes .h5ad or .zarr."""
     refuse_existing(out, force)
-    from unisono.io.tables import write_prediction
+    from unisono.io.tables import write_factored, write_prediction
 
     sides = kind_named(source), kind_named(target)
     fitted, cells = model_and_cells(model, query, device, aliases, sides[0])
@@ -78,7 +81,10 @@ def predict(
         round_counts=round_counts or None,
         source_name=label_of(query),
     )
-    write_prediction(prediction, out, force=force)
+    if factored:
+        write_factored(prediction, out, force=force)
+    else:
+        write_prediction(prediction, out, force=force)
     say(f"{prediction.shape[0]:,} cells x {prediction.shape[1]:,} {sides[1]} features written to {out}")
 
 
