@@ -17,7 +17,8 @@ from io_fixtures import DATA, as_bytes, codes, counts, only, refusal, snapshot, 
 from scipy import sparse
 from scipy.io import mmwrite
 
-from unisono.io.open import open_data
+from unisono.datasets import simulate
+from unisono.io.open import as_mudata, open_data
 from unisono.io.places import CountsAt
 from unisono.io.read import ReadOptions, inspect
 from unisono.messages import BadInput, InputWarning
@@ -464,3 +465,24 @@ def test_raw_counts_stay_with_the_part_they_are_of(tmp_path):
     np.testing.assert_array_equal(cells.views["rna"].counts.toarray(), RNA)
     np.testing.assert_array_equal(cells.views["adt"].counts.toarray(), ADT)
     assert cells.views["adt"].features.tolist() == NAMES[GENES:]
+
+
+def test_of_several_modalities_only_the_one_asked_about_is_read_and_cells_keep_their_columns(tmp_path):
+    parts = dict(simulate(n_cells=23, n_genes=31, n_peaks=17, n_proteins=5, seed=1).mod)
+    parts["adt"] = parts["adt"][4:].copy()
+    mdata = as_mudata(parts)
+    mdata.obs["site"], mdata.obs["rna:batch"] = [f"s{i % 3}" for i in range(23)], "b1"
+    mdata.write_h5mu(tmp_path / "three.h5mu")
+    whole, one = (open_data(tmp_path / "three.h5mu", only=kind)[0] for kind in (None, "adt"))
+    assert len(whole.mod) == 3
+    assert list(one.mod) == ["adt"]
+    assert (one["adt"].X != whole["adt"].X).nnz == 0
+    assert list(one.obs_names) == list(whole["adt"].obs_names)
+    assert list(one.obs.columns) == ["site"]
+    assert list(one.obs["site"]) == list(whole.obs.loc[one.obs_names, "site"])
+
+
+def test_all_is_read_where_no_modality_is_known_to_be_the_one_asked_about(tmp_path):
+    parts = dict(simulate(n_cells=23, n_genes=31, n_peaks=17, n_proteins=5, seed=1).mod)
+    as_mudata({"rna": parts["rna"], "strange": parts["adt"]}).write_h5mu(tmp_path / "named.h5mu")
+    assert list(open_data(tmp_path / "named.h5mu", only="adt")[0].mod) == ["rna", "strange"]

@@ -147,12 +147,12 @@ def label_of(words: list[str]) -> str:
     return files.name if isinstance(files, Path) else " ".join(f"{name}={path.name}" for name, path in files.items())
 
 
-def cells_in(words: list[str], modality: str | None = None) -> MuData:
-    """The cells of files, with warnings of what could be wrong about the reading."""
+def cells_in(words: list[str], modality: str | None = None, only: str | None = None) -> MuData:
+    """The cells of files, with warnings of what could be wrong about the reading; `only` as of `open_data`."""
     from unisono.io.open import open_data
     from unisono.messages import warn
 
-    mdata, findings = open_data(files_in(words), modality)
+    mdata, findings = open_data(files_in(words), modality, only)
     warn(findings)
     return mdata
 
@@ -176,10 +176,15 @@ def known_as(model: Any, path: Path | None) -> Any:
 def model_and_cells(
     model: Path, cells: list[str], device: str, aliases: Path | None = None, modality: str | None = None
 ) -> tuple[Unisono, MuData]:
-    """The model of a folder, with the aliases of a file if one is given, and the cells of files."""
+    """The model of a folder, with the aliases of a file if one is given, and the cells of files.
+
+    Of a file of several modalities only that one is read, if one is named.
+    """
     from unisono.api import load
 
-    return known_as(load(model, device=device), aliases), cells_in(cells, modality)
+    fitted = known_as(load(model, device=device), aliases)
+    only = None if fitted.record.modalities else modality  # whose names are then the user's own
+    return fitted, cells_in(cells, modality, only)
 
 
 def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:

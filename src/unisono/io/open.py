@@ -33,12 +33,13 @@ Files = str | Path | Mapping[str, str | Path]
 """One file or folder, or modality → file."""
 
 
-def open_data(files: Files, modality: str | None = None) -> tuple[MuData, list[Finding]]:
+def open_data(files: Files, modality: str | None = None, only: str | None = None) -> tuple[MuData, list[Finding]]:
     """Read into memory what users have: .h5mu, .h5ad, zarr, 10x .h5, a folder with matrix.mtx, or a table of text.
 
     Args:
         files: one path, or a path for each modality by its name.
         modality: what an AnnData without feature types holds, where one path is given.
+        only: the modality that is asked about: of an .h5mu that holds it the others are not read.
 
     Returns:
         The modalities, and what was noticed: W and I alone.
@@ -48,7 +49,7 @@ def open_data(files: Files, modality: str | None = None) -> tuple[MuData, list[F
             that is not read, E007 an unknown name or not what the file holds, E047 pickled values.
     """
     if not isinstance(files, Mapping):
-        mdata, findings = _opened(existing(Path(files)), modality)
+        mdata, findings = _opened(existing(Path(files)), modality, only)
         refuse(findings)
         return mdata, findings
     parts: dict[str, AnnData] = {}
@@ -89,7 +90,7 @@ def _part_of(mdata: MuData, name: str, path: Path) -> AnnData:
     return part
 
 
-def _opened(path: Path, modality: str | None) -> tuple[MuData, list[Finding]]:
+def _opened(path: Path, modality: str | None, only: str | None = None) -> tuple[MuData, list[Finding]]:
     if is_zarr(path):
         require_sound_zarr(path)
         return _of_anndata(path, modality) if holds_anndata(path) else (_mudata(path, "read_zarr"), [])
@@ -102,7 +103,7 @@ def _opened(path: Path, modality: str | None) -> tuple[MuData, list[Finding]]:
         return _of_folder(path.parent, modality)
     root = root_of(path)
     if root.is_mudata:
-        return _mudata(path, "read_h5mu"), []
+        return _mudata(path, "read_h5mu") if only is None else _one_of_mudata(path, only), []
     if root.is_anndata:
         return _of_anndata(path, modality)
     if is_tenx_hdf5(root.groups):
@@ -118,6 +119,27 @@ def _mudata(path: Path, reader: str) -> MuData:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", UserWarning)
         return getattr(mudata, reader)(path)
+
+
+def _one_of_mudata(path: Path, only: str) -> MuData:
+    """One modality of an .h5mu, and what the whole says of its cells; all where none or several are of that kind."""
+    import mudata
+
+    with standardised(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        backed = mudata.read_h5mu(path, backed="r")
+        try:
+            found = [name for name in backed.mod if kind_of(name) == only]
+            if len(found) == 1:
+                part = backed.mod[found[0]].to_memory()
+                whole = as_mudata({found[0]: part})
+                of_parts = tuple(f"{name}:" for name in backed.mod)  # pulled up from one of them
+                for column in [name for name in backed.obs if not str(name).startswith(of_parts)]:
+                    whole.obs[column] = backed.obs[column].reindex(whole.obs_names)
+                return whole
+        finally:
+            backed.file.close()
+    return _mudata(path, "read_h5mu")
 
 
 def _of_anndata(path: Path, modality: str | None) -> tuple[MuData, list[Finding]]:
