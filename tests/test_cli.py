@@ -246,6 +246,31 @@ def test_embed_writes_the_vectors_and_all_that_was_there(unisono, store):
         np.testing.assert_array_equal(counts(found[name]), counts(wanted[name]))
 
 
+def test_search_writes_the_cells_of_an_index_that_the_model_finds(unisono, store):
+    ended = unisono("index @model @training.h5mu -o 'an index' --modality gex --device cpu")
+    assert ended.code == 0, ended.err
+    assert "151 rna cells indexed in an index" in ended.err
+    ended = unisono("search @model 'an index' @query.h5mu -o found.tsv -k 3 --modality adt --device cpu")
+    assert ended.code == 0, ended.err
+    assert "43 query cells looked up among 151" in ended.err
+    wanted = small_model().index(training(), "rna").search(test_cells(), 3, modality="adt")
+    found = pd.read_csv("found.tsv", sep="\t")
+    pd.testing.assert_frame_equal(found[["query", "cell"]], wanted[["query", "cell"]], check_dtype=False)
+    np.testing.assert_allclose(found["similarity"], wanted["similarity"], rtol=1e-5)
+    assert unisono("search @model 'an index' @table.h5ad -o table.tsv --device cpu").code == 0
+    assert len(pd.read_csv("table.tsv", sep="\t")) == 43 * 10
+    for line, words in (
+        ("search @model 'an index' @query.h5mu -o new.tsv", "E007 query: holds atac, rna, adt"),
+        ("search @model 'an index' @query.h5mu -o found.tsv --modality adt", "E055"),
+        ("search @model @model @query.h5mu -o new.tsv --modality adt", "no index.json: not an index of cells."),
+        ("search 'an index' @model @query.h5mu -o new.tsv --modality adt", "no config.json: not a model folder."),
+        ("search @model 'an index' @query.h5mu -o new.tsv --modality adt -k 0", "E053 command line"),
+        ("search @model 'an index' @query.h5mu -o new.tsv --modality spatial", "'spatial'"),
+        ("index @model @training.h5mu -o 'an index' --modality rna", "E055"),
+    ):
+        assert words in refused(unisono, f"{line} --device cpu"), line
+
+
 @pytest.fixture
 def _flat(monkeypatch):
     """No UMAP, which is long in starting."""

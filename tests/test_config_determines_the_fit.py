@@ -54,7 +54,8 @@ ALLOWED = {
     },
     "cells or entries at a time; the result is the same": {
         ("_CELLS_AT_A_TIME", 8192), ("_CELLS_OF_A_JACOBIAN", 512),
-        ("_ROWS_AT_A_TIME", 16384), ("_ROWS_AT_A_TIME", 8192), ("_BLOCK_ENTRIES", 22), ("_STRIDE", 16), ("_MARGIN", 4.0), ("_TIED", 4), ("_ROWS_AT_A_TIME", 1024),
+        ("_ROWS_AT_A_TIME", 16384), ("_ROWS_AT_A_TIME", 8192), ("_ROWS_AT_A_TIME", 1024),
+        ("_BLOCK_ENTRIES", 22), ("_STRIDE", 16), ("_MARGIN", 4.0), ("_TIED", 4), ("_by_spelling", 8),
         ("_ENTRIES_AT_A_TIME", 20), ("_ENTRIES_AT_A_TIME", 22),
         ("_SECONDS_BETWEEN_CHECKPOINTS", 5.0),
     },
@@ -64,7 +65,7 @@ ALLOWED = {
     },
     "asked of a fitted model, not of its fit": {
         ("N_CHAIN_DRAWS", 32), ("MAX_PARTNERS", 100), ("MAX_ENTRIES_PER_ROW", 1000), ("MAX_CELLS", 2000),
-        ("_SAME_SET", 0.95), ("N_LEVELS", 200),
+        ("_SAME_SET", 0.95), ("N_LEVELS", 200), ("MIN_REFERENCES", 100_000), ("_PROBES", 64), ("_SAMPLED_PER_LIST", 64),
     },
     "names in a message, digits, axes": {
         ("fingerprint", 12), ("model_rows", 12),

@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from unisono.matching import candidates, nearest
+from unisono.matching.candidates import most_similar
 
 
 def vectors(n_left, n_right, dim=5, seed=0):
@@ -124,3 +125,28 @@ def test_a_nan_is_refused_with_its_number_and_side():
 def test_different_dimensions_are_refused():
     with pytest.raises(ValueError, match="left has 5 dimensions, right 4"):
         nearest(vectors(3, 4)[0], vectors(3, 4, dim=4)[1])
+
+
+@pytest.mark.parametrize("block_entries", [1, 100, 2**20])
+def test_the_most_similar_are_the_first_of_the_sorted_scores_in_blocks_of_any_size(block_entries):
+    query, reference = vectors(13, 29)
+    positions, scores = most_similar(query, reference, 6, block_entries=block_entries)
+    exact = query.astype(np.float64) @ reference.T
+    np.testing.assert_array_equal(positions, np.argsort(-exact, axis=1)[:, :6])
+    np.testing.assert_allclose(scores, np.take_along_axis(exact, positions, axis=1), rtol=1e-5, atol=1e-6)
+    assert scores.dtype == np.float32
+
+
+def test_of_equal_references_the_first_is_named_first_and_no_more_are_found_than_there_are():
+    query, reference = vectors(3, 5)
+    reference[3] = reference[1]
+    positions, scores = most_similar(query, reference, 9)
+    assert positions.shape == scores.shape == (3, 5)
+    assert [row.index(1) + 1 for row in positions.tolist()] == [row.index(3) for row in positions.tolist()]
+
+
+def test_a_search_for_nothing_among_nothing_or_of_other_dimensions_is_refused():
+    query, reference = vectors(3, 5)
+    for arguments in ((query, reference, 0), (query, reference[:0], 2), (query, reference[:, 1:], 2)):
+        with pytest.raises(ValueError, match="expected k of 1 or more, and references of the dimension"):
+            most_similar(*arguments)

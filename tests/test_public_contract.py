@@ -34,6 +34,10 @@ SIGNATURES = {
         {"self": EMPTY, "left": EMPTY, "right": EMPTY, "rule": "soft", "depth": False},
     ),
     "embed": (un.Unisono.embed, {"self": EMPTY, "mdata": EMPTY}),
+    "index": (un.Unisono.index, {"self": EMPTY, "cells": EMPTY, "modality": None}),
+    "load_index": (un.Unisono.load_index, {"self": EMPTY, "path": EMPTY}),
+    "search": (un.CellIndex.search, {"self": EMPTY, "query": EMPTY, "k": 10}),
+    "save an index": (un.CellIndex.save, {"self": EMPTY, "path": EMPTY}),
     "save": (un.Unisono.save, {"self": EMPTY, "path": EMPTY}),
 }
 
@@ -54,6 +58,7 @@ def test_the_choices_of_a_fit_and_a_match_are_named_not_placed():
     for function, names in (
         (un.fit, ("batch_key", "preset", "seed", "modalities", "layer", "config", "device")),
         (un.Unisono.match, ("within", "rule", "depth", "top", "between")),
+        (un.CellIndex.search, ("modality", "exact")),
     ):
         for name in names:
             assert parameters(function)[name].kind is inspect.Parameter.KEYWORD_ONLY, name
@@ -71,7 +76,18 @@ def test_the_values_of_choices_are_those_promised():
 
 
 def test_the_package_offers_the_promised_names():
-    promised = {"fit", "load", "evaluate", "Unisono", "Matching", "FitConfig", "BadInput", "InputWarning", "datasets"}
+    promised = {
+        "fit",
+        "load",
+        "evaluate",
+        "Unisono",
+        "Matching",
+        "CellIndex",
+        "FitConfig",
+        "BadInput",
+        "InputWarning",
+        "datasets",
+    }
     assert promised <= set(un.__all__)
     for name in un.__all__:
         assert getattr(un, name) is not None
@@ -96,6 +112,8 @@ COMMANDS = {
     "predict": (["model", "query"], {"--from", "--to", "-o", "--style", "--force"}),
     "match": (["model", "query"], {"--between", "--within", "--rule", "--depth", "--top", "-o", "--force"}),
     "embed": (["model", "query"], {"-o", "--force"}),
+    "index": (["model", "cells"], {"-o", "--modality", "--force"}),
+    "search": (["model", "index", "query"], {"-o", "-k", "--modality", "--force"}),
     "evaluate": (["model", "test"], {"-o"}),
     "demo": ([], {"-o", "--data", "--force"}),
 }
@@ -108,6 +126,9 @@ DEFAULTS = {
     ("match", "--rule"): "soft",
     ("match", "--depth"): False,
     ("match", "--top"): 100,
+    ("index", "--modality"): None,
+    ("search", "-k"): 10,
+    ("search", "--modality"): None,
     ("demo", "--data"): None,
 }
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unisono.io.matching import Matching
     from unisono.io.tables import read_factored
     from unisono.messages import BadInput, InputWarning
+    from unisono.model.cell_index import CellIndex
     from unisono.model.unisono import Unisono
     from unisono.pretrained import models
     from unisono.reading import check, read, read_cells
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadInput",
+    "CellIndex",
     "Cells",
     "FitConfig",
     "InputWarning",
@@ -66,6 +68,7 @@ _ROOMS = (
 )
 _HOMES = {
     "BadInput": "unisono.messages",
+    "CellIndex": "unisono.model.cell_index",
     "Cells": "unisono.types",
     "FitConfig": "unisono.config",
     "InputWarning": "unisono.messages",

@@ -104,7 +104,7 @@ MESSAGES = (
     Message("W046", "Features are so few that their scale is relative.", "read their predictions as ratios"),
     Message("E047", "A file holds pickled values, which are never read.", "give the folder that save() wrote"),
     Message("E048", "A model was written in a newer format, or an unknown one.", "upgrade unisono, or fit again"),
-    Message("E049", "A model folder or checkpoint is incomplete or was changed.", _RESTORE),
+    Message("E049", "A model, index or checkpoint is incomplete, was changed, or belongs to another.", _RESTORE),
     Message("E052", "The device cannot be used.", "use auto or cpu"),
     Message("E053", "An argument, option or setting has no valid value.", "see unisono COMMAND --help"),
     Message("E054", "A model folder names or links a file outside itself.", _RESTORE),

@@ -11,6 +11,7 @@ import typer
 from unisono.cli.commands.answers import embed, match, pair, predict
 from unisono.cli.commands.inspect import check, evaluate, feature_effects, info
 from unisono.cli.commands.models import adapt, calibrate, demo, fit
+from unisono.cli.commands.search import index, search
 from unisono.cli.console import say, show_warning
 from unisono.messages import BadInput, InputWarning, bad_input
 
@@ -20,7 +21,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (check, fit, info, predict, match, pair, embed, adapt, calibrate, feature_effects, evaluate, demo):
+for command in (
+    check,
+    fit,
+    info,
+    predict,
+    match,
+    pair,
+    embed,
+    index,
+    search,
+    adapt,
+    calibrate,
+    feature_effects,
+    evaluate,
+    demo,
+):
     app.command()(command)
 
 

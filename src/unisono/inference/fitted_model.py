@@ -123,11 +123,19 @@ class FittedModel:
 
     def embedding(self, view: View) -> Array:
         """Cells in the space that `embed` writes, cell x dimension, unit length; see `MomentAlignment`."""
-        vectors = self.content_vectors(view)
-        alignment = self.moment_alignment.get(view.modality)
+        return self._embedded(view.modality, self.content_vectors(view))
+
+    def embedding_dim(self, modality: Modality) -> int:
+        """Dimensions of `embedding`, the same for all modalities that are aligned."""
+        codes = np.zeros((1, len(self.preprocessors[modality].standardisation.mean)), dtype=np.float32)
+        return int(self._embedded(modality, infer.vectors(self.predictor.network, modality, codes)).shape[1])
+
+    def _embedded(self, modality: Modality, vectors: Array) -> Array:
+        """Vectors of content in the space that `embed` writes."""
+        alignment = self.moment_alignment.get(modality)
         if alignment is None:
             return vectors
-        return alignment.apply(vectors, mean_potential(self.anchors, view.modality, vectors))
+        return alignment.apply(vectors, mean_potential(self.anchors, modality, vectors))
 
     def has_seen(self, view: View) -> NDArray[np.bool_]:
         """Which cells were training cells, by their counts over the model's features."""

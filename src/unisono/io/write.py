@@ -16,9 +16,12 @@ from unisono.messages import bad_input
 MANIFEST = "manifest.json"
 """What makes a folder a model folder of ours."""
 
-MODEL, ZARR = "model folder", "zarr folder"
+INDEX_DOCUMENT = "index.json"
+"""What makes a folder an index of cells."""
+
+MODEL, INDEX, ZARR = "model folder", "folder of an index", "zarr folder"
 """Kinds of folders that are replaced by their like."""
-_MARKS = {MODEL: (MANIFEST,), ZARR: (".zgroup", "zarr.json")}
+_MARKS = {MODEL: (MANIFEST,), INDEX: (INDEX_DOCUMENT,), ZARR: (".zgroup", "zarr.json")}
 
 Writer = Callable[[Path], None]
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -32,7 +32,7 @@ _STRIDE = 16
 _ROWS_AT_A_TIME = 1024
 """Rows of a sparse graph that are laid out as a table."""
 _MARGIN = 4.0
-"""Standard deviations by which more cells are looked at than are wanted, so that hardly a cell finds too few."""
+"""Standard deviations by which more cells are looked at than asked for, so that hardly a cell finds too few."""
 _TIED = 4
 """A cell has ties where so many times more of the sample reach its threshold than were meant to."""
 
@@ -218,6 +218,40 @@ def _best(query: Vectors, reference: Vectors, k: int, block_entries: int) -> NDA
         similarity = query[start : start + size] @ reference.T
         best[start : start + size] = np.argpartition(similarity, len(reference) - k, axis=1)[:, len(reference) - k :]
     return best
+
+
+def most_similar(
+    query: Vectors, reference: Vectors, k: int, *, block_entries: int = _BLOCK_ENTRIES
+) -> tuple[Int[NDArray[np.intp], "cell rank"], Float[NDArray[np.float32], "cell rank"]]:
+    """The k references with the largest inner product with each query cell, exact.
+
+    Args:
+        query: query cell x dimension, finite.
+        reference: reference cell x dimension, finite.
+        k: how many; all references where there are fewer.
+        block_entries: similarities looked at together; which of several tied for the last place is found may depend
+            on it, nothing else.
+
+    Returns:
+        Positions of references and their scores, query cell x min(k, n), best first, of equal ones the first.
+
+    Raises:
+        ValueError: k is below 1, there is no reference, or dimensions differ.
+    """
+    if k < 1 or len(reference) == 0 or query.shape[1] != reference.shape[1]:
+        what = f"k={k}, query {query.shape}, reference {reference.shape}"
+        raise ValueError(f"{what}: expected k of 1 or more, and references of the dimension of the query")
+    return ranked(query, reference, _best(query, reference, k, block_entries))
+
+
+def ranked(
+    query: Vectors, reference: Vectors, positions: Int[np.ndarray, "cell rank"]
+) -> tuple[Int[NDArray[np.intp], "cell rank"], Float[NDArray[np.float32], "cell rank"]]:
+    """Positions of references in the order of their scores, with these: the largest first, of equal ones the first."""
+    rows = np.repeat(np.arange(len(query)), positions.shape[1])
+    scores = inner_products(query, reference, rows, positions.ravel()).reshape(positions.shape)
+    order = np.lexsort((positions, -scores))
+    return np.take_along_axis(positions, order, axis=1).astype(np.intp), np.take_along_axis(scores, order, axis=1)
 
 
 def inner_products(

@@ -15,7 +15,7 @@ from unisono.io.checks.batches import as_text
 from unisono.io.checks.coverage import coverage_of, tolerated
 from unisono.io.checks.pairing import names_that_hold, paired_names
 from unisono.io.checks.unmeasured import mark_query
-from unisono.io.naming import did_you_mean, kind_of
+from unisono.io.naming import called, did_you_mean, kind_of
 from unisono.io.open import taken_apart
 from unisono.io.places import CountsAt, Layer
 from unisono.io.read import ReadOptions, inspect
@@ -97,6 +97,24 @@ def query_view(
         ]
     )
     return view
+
+
+def view_of_one(
+    data: MuData | AnnData,
+    modality: str | None,
+    preprocessors: Mapping[Modality, Preprocessor],
+    record: Record,
+    source_name: str = "query",
+    options: QueryOptions | None = None,
+) -> View:
+    """As `query_view`, of the modality of this name, or, with None, of the one that the data hold.
+
+    Raises:
+        BadInput: as `query_view` and `infer_modality`.
+    """
+    remedy = 'name one: modality="rna", in the shell --modality rna'
+    kind = infer_modality(data, preprocessors, record, source_name, remedy) if modality is None else called(modality)
+    return query_view(data, kind, preprocessors, record, source_name, options)
 
 
 def read_options(
@@ -268,11 +286,22 @@ def modalities_in(
 
 
 def infer_modality(
-    data: MuData | AnnData, preprocessors: Mapping[Modality, Preprocessor], record: Record, side: str
+    data: MuData | AnnData,
+    preprocessors: Mapping[Modality, Preprocessor],
+    record: Record,
+    side: str,
+    remedy: str = 'pass between=("rna", "adt") or pass one modality',
 ) -> Modality:
     """Which of the model's modalities an object holds, when it holds only one.
 
     Of a MuData by its names, of an AnnData by the modality that shares most features.
+
+    Args:
+        data: what a user gave.
+        preprocessors: of the model.
+        record: for the names of modalities.
+        side: what messages call the data.
+        remedy: how to name one where there are several.
 
     Raises:
         BadInput: E007 none or several, E037 no feature is known.
@@ -280,8 +309,8 @@ def infer_modality(
     if hasattr(data, "mod"):
         found = [m for m in preprocessors if m in kinds(data, record).values()]
         if len(found) != 1:
-            what = f"holds {', '.join(data.mod)}; which of them to match is ambiguous."
-            raise bad_input("E007", side, what, 'pass between=("rna", "adt") or pass one modality')
+            what = f"holds {', '.join(data.mod)}; which of them to use is ambiguous."
+            raise bad_input("E007", side, what, remedy)
         return found[0]
     names = {str(name) for name in data.var_names}
     shared = {m: len(names & set(preprocessor.projection.features)) for m, preprocessor in preprocessors.items()}

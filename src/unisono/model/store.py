@@ -47,11 +47,15 @@ def load(path: str | Path, device: torch.device) -> FittedModel:
     """
     folder = Path(path)
     verify_manifest(folder)
+    absent = [name for name in (_CONFIG, _RECORD, _MODEL, _ARRAYS, _WEIGHTS) if not (folder / name).is_file()]
+    if absent:
+        what = f"no {absent[0]}: not a model folder."
+        raise bad_input("E049", str(folder), what, "give the folder that unisono fit, or Unisono.save, wrote")
     try:
         return _read(folder, device)
     except BadInput:
         raise
-    except (ValidationError, KeyError, ValueError, FileNotFoundError, RuntimeError, SafetensorError) as error:
+    except (ValidationError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         what = f"cannot be read by this version: {str(error).splitlines()[0]}."
         raise bad_input("E048", str(folder), what, "upgrade unisono, or fit the model again") from error
 

@@ -24,6 +24,7 @@ from unisono.io.tables import NOVELTY, prediction_to_anndata
 from unisono.matching import MAX_PARTNERS, Rule, Similarity, apply_rule, match_posterior
 from unisono.messages import bad_input, warn
 from unisono.model import store
+from unisono.model.cell_index import CellIndex, load_index
 from unisono.model.outputs import annotated_matching, annotated_prediction, measured_otherwise
 from unisono.model.pairing import joined
 from unisono.model.query import (
@@ -40,6 +41,7 @@ from unisono.model.query import (
     query_views,
     require_modality,
     validate_via,
+    view_of_one,
     without_group,
 )
 from unisono.training.adapt import adapted
@@ -413,6 +415,45 @@ class Unisono:
             view = query_view(mdata, modality, self.fitted.preprocessors, self.record, options=options)
             _write_embedding(mdata.mod[name], view.cells, self.fitted.embedding(view), self.fitted.novelty(view))
         return mdata
+
+    def index(
+        self,
+        cells: MuData | AnnData,
+        modality: str | None = None,
+        *,
+        force: bool = False,
+        layer: Layer | None = None,
+        round_counts: bool | None = None,
+    ) -> CellIndex:
+        """Cells of one modality in the space of `embed`, such as those of an atlas, to be searched for similar ones.
+
+        Args:
+            cells: raw counts; not changed. Cells without counts are left out, with a warning.
+            modality: which of them to index; needed only where `cells` hold several.
+            force: index even where the cells hold less than a tenth of the model's signal.
+            layer: as for `predict`.
+            round_counts: as for `predict`.
+
+        Raises:
+            BadInput: the cells cannot be read by this model; E007 they lack the modality, or hold several and none is
+                named.
+        """
+        options = QueryOptions(force, layer, round_counts)
+        view = view_of_one(cells, modality, self.fitted.preprocessors, self.record, "cells", options)
+        return CellIndex(self.fitted, view.modality, view.cells, self.fitted.embedding(view))
+
+    def load_index(self, path: str | Path) -> CellIndex:
+        """Read an index that was made with this model; every file is verified first, nothing is ever unpickled.
+
+        Args:
+            path: the folder that `CellIndex.save` wrote.
+
+        Raises:
+            BadInput: E001 no such folder, E047 a file or a pickle, E048 written by a newer version, E049 no index, made
+                with another model, or a file missing, changed or not of one size with the others, E054 a link or a
+                name that leads out of the folder.
+        """
+        return load_index(path, self.fitted)
 
     def feature_effects(
         self,

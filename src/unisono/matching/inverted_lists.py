@@ -1,0 +1,74 @@
+"""The most similar of many references by inverted lists of faiss: in little time, and nearly always all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+from unisono.matching.candidates import Vectors, most_similar, ranked
+
+MIN_REFERENCES = 100_000
+"""Up to so many references each is looked at, which takes 2 ms per query cell on one core (261 dimensions)."""
+
+_PROBES = 64
+"""Lists looked at for each query cell. Of 200,000 cells interpolated between 10,089 of blood (RNA), they hold 99.7 % of
+the ten most similar to cells measured by protein, 99.9 % by RNA, in 1.5 ms on one core; 16 lists hold 94 %, 32 98 %."""
+_SAMPLED_PER_LIST = 64
+"""References from which each centre is computed; faiss would take four times as many, and as much more time."""
+
+
+def is_installed() -> bool:
+    """Whether faiss is there to be imported."""
+    return find_spec("faiss") is not None
+
+
+@dataclass(frozen=True, eq=False)
+class InvertedLists:
+    """References by the centre that they are nearest to, of as many centres as the root of their number.
+
+    Attributes:
+        references: reference cell x dimension, finite.
+        lists: `faiss.IndexIVFFlat` of them, by inner product.
+
+    References:
+        Sivic & Zisserman, "Video Google: a text retrieval approach to object matching in videos", 2003;
+        Douze et al., "The Faiss library", 2024.
+    """
+
+    references: Vectors
+    lists: Any
+
+    @classmethod
+    def of(cls, references: Vectors) -> InvertedLists:
+        """Lists whose centres are found by spherical k-means, from a seed that faiss fixes.
+
+        Raises:
+            ImportError: faiss is not installed.
+        """
+        import faiss
+
+        n, dim = references.shape
+        lists = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, int(np.sqrt(n)), faiss.METRIC_INNER_PRODUCT)
+        lists.cp.max_points_per_centroid = _SAMPLED_PER_LIST
+        lists.nprobe = _PROBES
+        lists.train(references)
+        lists.add(references)
+        return cls(references, lists)
+
+    def most_similar(
+        self, query: Vectors, k: int
+    ) -> tuple[Int[NDArray[np.intp], "cell rank"], Float[NDArray[np.float32], "cell rank"]]:
+        """As `most_similar` of `candidates`, among the lists of the centres nearest to each query cell.
+
+        Exact where these hold fewer than k, and in any case in the scores.
+        """
+        positions = self.lists.search(np.ascontiguousarray(query), min(k, len(self.references)))[1]
+        is_short = (positions < 0).any(axis=1)
+        if is_short.any():
+            positions[is_short] = most_similar(query[is_short], self.references, k)[0]
+        return ranked(query, self.references, positions)

@@ -1,0 +1,226 @@
+"""Cells of one modality by their place in the shared space, to be searched and kept in a folder; never unpickles."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+from safetensors.numpy import save as packed
+
+from unisono.display import Rows, as_html, as_text
+from unisono.inference.fitted_model import FittedModel
+from unisono.io.manifest import verify_manifest, write_manifest
+from unisono.io.places import Layer
+from unisono.io.write import INDEX, INDEX_DOCUMENT, write_folder_atomically
+from unisono.matching.candidates import most_similar
+from unisono.matching.inverted_lists import MIN_REFERENCES, InvertedLists, is_installed
+from unisono.messages import BadInput, bad_input, warn
+from unisono.model.query import QueryOptions, view_of_one
+from unisono.types import Modality
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+_VECTORS = "vectors.safetensors"
+_FILES = {"cells": INDEX_DOCUMENT, "vectors": _VECTORS}
+_AGAIN = "copy the index again from its origin, or make it again"
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class CellIndex:
+    """Cells of one modality in the space of `embed`, with the model that placed them and places query cells.
+
+    Attributes:
+        fitted: the parts of the model.
+        modality: what the cells were measured in.
+        cells: their names, each once.
+        vectors: cell x dimension, float32, of unit length: the rows of `X_unisono`.
+
+    Raises:
+        ValueError: names, vectors and the model do not fit together, or a value is not finite.
+    """
+
+    fitted: FittedModel
+    modality: Modality
+    cells: NDArray[np.str_]
+    vectors: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        problem = _problem(self.cells, self.vectors, self.fitted.embedding_dim(self.modality))
+        if problem is not None:
+            raise ValueError(": ".join(problem))
+
+    @property
+    def rows(self) -> Rows:
+        """What it holds in a few rows of a label and a value."""
+        how = "inverted lists (faiss)" if self._is_approximate else "exact"
+        return [
+            ("cells", f"{len(self.cells):,} {self.modality} cells"),
+            ("vectors", f"{self.vectors.shape[1]} dimensions"),
+            ("search", how),
+            ("model", self.fitted.fingerprint),
+        ]
+
+    def __repr__(self) -> str:
+        return as_text("Cell index", self.rows)
+
+    def _repr_html_(self) -> str:
+        return as_html("Cell index", self.rows)
+
+    def search(
+        self,
+        query: MuData | AnnData,
+        k: int = 10,
+        *,
+        modality: str | None = None,
+        exact: bool = False,
+        force: bool = False,
+        layer: Layer | None = None,
+        round_counts: bool | None = None,
+    ) -> pd.DataFrame:
+        """The k indexed cells that are most similar to each query cell.
+
+        Up to 100,000 indexed cells each is looked at. Of more, where faiss is installed, those of nearby inverted lists
+        are, which the first search builds: nearly all of the most similar cells are among them.
+
+        Args:
+            query: raw counts of cells in any modality of the model, that of the index or another.
+            k: indexed cells for each query cell; all of them where there are fewer.
+            modality: of the query; needed only where it holds several.
+            exact: look at each indexed cell, however many there are.
+            force: as for `Unisono.predict`, as are `layer` and `round_counts`.
+            layer: where the raw counts of the query are.
+            round_counts: whether its fractional counts are rounded.
+
+        Returns:
+            Columns query, cell, similarity: query cells in order, the most similar indexed cell of each first. The
+            similarity is the inner product of the two rows of `X_unisono`, from -1 to 1. A query cell that is indexed
+            itself is among its own. Query cells without counts are left out, with a warning.
+
+        Raises:
+            BadInput: the query cannot be read by this model; E007 it lacks the modality, or holds several and none is
+                named; E053 k is below 1.
+        """
+        if k < 1:
+            raise bad_input("E053", "search", f"k={k} asks for no cells.", "pass 1 or more")
+        known, options = self.fitted.preprocessors, QueryOptions(force, layer, round_counts)
+        view = view_of_one(query, modality, known, self.fitted.record, "query", options)
+        warn(self.fitted.record.repeated("model"))
+        vectors = self.fitted.embedding(view)
+        if self._is_approximate and not exact:
+            positions, similarity = self._lists.most_similar(vectors, k)
+        else:
+            positions, similarity = most_similar(vectors, self.vectors, k)
+        return pd.DataFrame(
+            {
+                "query": np.repeat(view.cells, positions.shape[1]),
+                "cell": self.cells[positions.ravel()],
+                "similarity": similarity.ravel(),
+            }
+        )
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write names and vectors to a folder of JSON and safetensors with a manifest, whole or not at all.
+
+        The model is not among them: `Unisono.load_index` reads the folder with the same model.
+
+        Args:
+            path: of the folder.
+            force: replace the index that is there; a folder that is none is never replaced.
+
+        Raises:
+            BadInput: E055 the folder exists and `force` is not set, or is no index; E056 it cannot be written.
+        """
+        write_folder_atomically(path, self._write, force=force, kind=INDEX)
+
+    @property
+    def _is_approximate(self) -> bool:
+        return len(self.cells) > MIN_REFERENCES and is_installed()
+
+    @cached_property
+    def _lists(self) -> InvertedLists:
+        return InvertedLists.of(self.vectors)
+
+    def _write(self, folder: Path) -> None:
+        document = _Document(modality=self.modality, model=self.fitted.fingerprint, cells=self.cells.tolist())
+        text = json.dumps(document.model_dump(), ensure_ascii=False)
+        (folder / INDEX_DOCUMENT).write_text(f"{text}\n", encoding="utf-8")
+        (folder / _VECTORS).write_bytes(packed({"vectors": np.ascontiguousarray(self.vectors)}))
+        write_manifest(folder)
+
+
+class _Document(BaseModel):
+    """Index.json: the modality, the fingerprint of the model, and the name of each row of the vectors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    modality: str
+    model: str
+    cells: list[str]
+
+
+def load_index(path: str | Path, fitted: FittedModel) -> CellIndex:
+    """Read the folder of an index; see `Unisono.load_index`."""
+    folder = Path(path)
+    verify_manifest(folder)
+    document = _document(folder)
+    if document.model != fitted.fingerprint:
+        what = f"{INDEX_DOCUMENT}, model: made with model {document.model}, not with this one, {fitted.fingerprint}."
+        raise bad_input("E049", str(folder), what, "load the model that it was made with, or make the index again")
+    if document.modality not in fitted.modalities:
+        raise _damaged(folder, "modality", f"{document.modality!r} is none of the model's")
+    cells, vectors = np.array(document.cells, dtype=str), _vectors(folder)
+    problem = _problem(cells, vectors, fitted.embedding_dim(document.modality))
+    if problem is not None:
+        raise _damaged(folder, *problem)
+    return CellIndex(fitted, document.modality, cells, vectors)
+
+
+def _document(folder: Path) -> _Document:
+    if not (folder / INDEX_DOCUMENT).is_file():
+        what = f"no {INDEX_DOCUMENT}: not an index of cells."
+        raise bad_input("E049", str(folder), what, "give the folder that unisono index, or CellIndex.save, wrote")
+    try:
+        return _Document.model_validate_json((folder / INDEX_DOCUMENT).read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(folder, ".".join(map(str, first["loc"])) or "JSON", first["msg"]) from error
+
+
+def _vectors(folder: Path) -> Any:
+    try:
+        arrays = load_file(folder / _VECTORS)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder, "vectors", f"cannot be read ({str(error).splitlines()[0]})") from error
+    if list(arrays) != ["vectors"]:
+        raise _damaged(folder, "vectors", f"expected alone, found {', '.join(sorted(arrays)) or 'nothing'}")
+    return arrays["vectors"]
+
+
+def _damaged(folder: Path, field: str, problem: str) -> BadInput:
+    file = _FILES.get(field, INDEX_DOCUMENT)
+    return bad_input("E049", str(folder), f"{file}, {field}: {problem}.", _AGAIN)
+
+
+def _problem(cells: NDArray[np.str_], vectors: NDArray[Any], dim: int) -> tuple[str, str] | None:
+    """The field of an index of `dim` dimensions that is at fault, and why; None where names and vectors fit."""
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or vectors.shape[1] != dim:
+        return "vectors", f"{vectors.dtype} of shape {vectors.shape}, expected float32, cell x {dim} dimensions"
+    if len(cells) != len(vectors) or len(cells) == 0:
+        return "cells", f"{len(cells):,} names for {len(vectors):,} vectors, expected one for each, and one or more"
+    n_repeated = len(cells) - len(set(cells.tolist()))
+    if n_repeated:
+        return "cells", f"{n_repeated:,} names occur again, expected each once"
+    n_bad = int((~np.isfinite(vectors)).sum())
+    return ("vectors", f"{n_bad:,} of {vectors.size:,} values are not finite") if n_bad else None
