@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 
@@ -59,5 +61,7 @@ def test_the_page_and_the_picture_are_written(rows, tmp_path):
 
 def test_every_command_is_run_and_its_cost_told(tmp_path):
     found = list(scale.of_size(150, "fast", tmp_path, n_fitted=150))
+    second = [row["stage"] for row in islice(scale.of_size(120, "fast", tmp_path), 2)]
+    assert second == ["fit", "embed"]
     assert [row["stage"].split(" ")[0] for row in found] == ["fit", "embed", *["predict"] * 3, "match"]
     assert all(row["cpu_seconds"] > 0 and row["peak_gb"] > 0 for row in found)

@@ -7,7 +7,6 @@ share.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +90,6 @@ def names(modality: str) -> list[str]:
     return [f"{'GENE' if modality == 'rna' else 'P'}{i}" for i in range(n)]
 
 
-def write(parts: Mapping[str, AnnData], path: Path) -> Path:
-    """Write them as .h5mu."""
-    join(parts).write_h5mu(path)
-    return path
+def write(n_cells: int, seed: int, path: Path) -> None:
+    """Write cells of all modalities as .h5mu."""
+    join(made(n_cells, seed)).write_h5mu(path)

@@ -20,6 +20,7 @@ from unisono_bench.plots import written
 from unisono_bench.studies import made_cells
 from unisono_bench.studies.main_job import with_cost
 from unisono_bench.studies.report import Row, Settings, Study, grouped
+from unisono_bench.subprocesses import Failed, run_in_subprocess
 
 SIZES = {"10k": 10_000, "30k": 30_000, "100k": 100_000, "300k": 300_000, "1M": 1_000_000}
 _N_DIMENSIONS, _K = 64, 200
@@ -42,12 +43,13 @@ def of_size(n_cells: int, preset: str, place: Path, n_fitted: int = SIZES["10k"]
     """The cost of each command for so many cells."""
     training, model = place / "training.h5mu", place / "model"
     if not model.exists():
-        made_cells.write(made_cells.made(n_fitted, seed=1), training)
+        _make(n_fitted, 1, training)
         with_cost(_fit(training, model, preset))
-    query = made_cells.write(made_cells.made(n_cells), place / "query.h5mu")
+    query = place / "query.h5mu"
+    _make(n_cells, 0, query)
     commands = {
         "fit": _fit(query, place / "fitted", preset),
-        "embed": ["embed", str(model), str(query), "-o", str(place / "e.h5mu")],
+        "embed": ["embed", str(model), str(query), "-o", str(place / "e.h5mu"), "--force"],
         "predict rna → adt": _predict(model, query, "adt", place / "p.h5ad"),
         "predict rna → atac, factored": [*_predict(model, query, "atac", place / "f.h5ad"), "--factored"],
         "predict rna → atac, zarr": _predict(model, query, "atac", place / "a.zarr"),
@@ -58,6 +60,13 @@ def of_size(n_cells: int, preset: str, place: Path, n_fitted: int = SIZES["10k"]
     }
     for stage, command in commands.items():
         yield {"n_cells": n_cells, "stage": stage, **with_cost(command)}
+
+
+def _make(n_cells: int, seed: int, path: Path) -> None:
+    """Write made cells, in a process of its own: what this one holds is charged to the commands that it starts."""
+    done = run_in_subprocess(partial(made_cells.write, n_cells, seed, path), path.with_suffix(".log"))
+    if isinstance(done, Failed):
+        raise ChildProcessError(f"{n_cells:,} cells could not be made: {done.reason}")
 
 
 def _fit(data: Path, model: Path, preset: str) -> list[str]:
