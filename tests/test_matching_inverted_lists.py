@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unisono.matching import inverted_lists
+from unisono.matching import Similarity, inverted_lists, nearest, similarity
 from unisono.matching.candidates import most_similar
 from unisono.matching.inverted_lists import InvertedLists
 
@@ -50,3 +50,31 @@ def test_cells_whose_lists_hold_too_few_are_looked_up_exactly(sides, monkeypatch
 def test_two_lists_of_one_set_are_the_same(sides):
     one, other = (InvertedLists.of(sides[1]).most_similar(sides[0], 7)[0] for _ in range(2))
     np.testing.assert_array_equal(one, other)
+
+
+def test_candidates_in_lists_are_those_of_exact_search_but_for_a_few(sides):
+    left, right = np.vstack([sides[0], sides[1][:800]]), sides[1]
+    found, wanted = inverted_lists.candidates_in_lists(left, right, 9), nearest(left, right, 9)
+    there = (found.toarray() != 0)[wanted.toarray() != 0]
+    assert there.mean() > 0.97
+    both = found.toarray()[(found.toarray() != 0) & (wanted.toarray() != 0)]
+    np.testing.assert_array_equal(both, wanted.toarray()[(found.toarray() != 0) & (wanted.toarray() != 0)])
+    assert found.has_sorted_indices
+    assert np.diff(found.indptr).min() >= 9
+
+
+def test_of_very_many_cells_fewer_candidates_are_looked_for(sides, monkeypatch):
+    monkeypatch.setattr(inverted_lists, "_MAX_ENTRIES", 5 * 1907)
+    assert np.diff(inverted_lists.candidates_in_lists(*sides, 50).indptr).min() >= 5
+    assert inverted_lists.candidates_in_lists(*sides, 50).nnz <= 5 * (113 + 1907)
+
+
+def test_only_more_pairs_than_can_be_compared_are_found_by_lists(sides, monkeypatch):
+    asked = []
+    monkeypatch.setattr(similarity, "candidates_in_lists", lambda *sides: asked.append(1) or nearest(*sides))
+    whole = Similarity(*sides, beta=3.0)
+    whole.candidates(5)
+    assert not asked
+    monkeypatch.setattr(similarity, "MIN_REFERENCES", 400)
+    whole.candidates(5)
+    assert asked

@@ -230,3 +230,10 @@ def test_many_cells_are_searched_by_lists_where_faiss_is_there_and_exactly_where
     monkeypatch.setitem(sys.modules, "faiss", None)
     assert "exact" in repr(many)
     assert many.search(test_cells(), K, modality="adt").equals(wanted)
+
+
+def test_a_model_never_replaces_an_index_whose_folder_has_a_manifest_too(tmp_path):
+    small_model().index(training()["rna"]).save(tmp_path / "atlas")
+    found = refusal(small_model().save, tmp_path / "atlas", force=True)
+    assert (found.code, "it is a folder of an index" in found.what) == ("E055", True)
+    assert small_model().load_index(tmp_path / "atlas").modality == "rna"

@@ -115,11 +115,19 @@ def refuse_existing_folder(path: str | Path, force: bool, kind: str = MODEL) -> 
     """As `refuse_existing`, for a folder of a kind: with `force`, too, no other is ever replaced (E055)."""
     target = refuse_existing(path, force)
     is_free = not os.path.lexists(target)
-    is_ours = target.is_dir() and not target.is_symlink() and any((target / mark).is_file() for mark in _MARKS[kind])
+    is_ours = target.is_dir() and not target.is_symlink() and _is_of(target, kind)
     if not (is_free or is_ours):
-        what = f"not a {kind} (it has no {_MARKS[kind][0]}), so it is not replaced."
+        found = next((one for one in _MARKS if target.is_dir() and _is_of(target, one)), None)
+        why = f"it has no {_MARKS[kind][0]}" if found is None else f"it is a {found}"
+        what = f"not a {kind} ({why}), so it is not replaced."
         raise bad_input("E055", str(target), what, "give another name, or remove it yourself")
     return target
+
+
+def _is_of(folder: Path, kind: str) -> bool:
+    """Whether a folder is of a kind; an index has a manifest as well, and is no model."""
+    has_mark = any((folder / mark).is_file() for mark in _MARKS[kind])
+    return has_mark and not (kind == MODEL and (folder / INDEX_DOCUMENT).is_file())
 
 
 def _swap(temporary: Path, target: Path) -> None:

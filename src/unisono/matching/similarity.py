@@ -12,7 +12,8 @@ from scipy import sparse
 
 from unisono.config import MatchingConfig
 from unisono.matching.anchors import Anchors
-from unisono.matching.candidates import Labels, Rows, Vectors, nearest
+from unisono.matching.candidates import DEFAULT_K, Labels, Rows, Vectors, nearest
+from unisono.matching.inverted_lists import MIN_REFERENCES, candidates_in_lists, is_installed
 
 Depth = Float[NDArray[np.floating], " _"]
 """Log total counts of cells."""
@@ -163,7 +164,11 @@ class Similarity:
         return self.beta * (left @ right.T).astype(np.float64)
 
     def candidates(self, k: int | None = None) -> sparse.csr_matrix:
-        """Log r of the candidates, left x right; see `nearest`."""
-        scores = nearest(*self.vectors, k)
+        """Log r of the candidates, left x right; see `nearest`, and of very many cells `candidates_in_lists`."""
+        left, right = self.vectors
+        if len(left) * len(right) > MIN_REFERENCES**2 and is_installed():
+            scores = candidates_in_lists(left, right, DEFAULT_K if k is None else k)
+        else:
+            scores = nearest(left, right, k)
         data = self.beta * scores.data.astype(np.float64)
         return sparse.csr_matrix((data, scores.indices, scores.indptr), shape=scores.shape)
