@@ -67,15 +67,26 @@ def test_every_cell_comes_once_in_each_epoch_for_each_member_with_all_its_views(
         np.testing.assert_array_equal(by_rows(member), by_rows(full_targets(prepared)))
 
 
+def test_an_epoch_of_some_cells_draws_them_anew_and_gives_each_once(prepared):
+    mini_batches = feed_of(prepared, max_cells_per_epoch=100)
+    drawn = [np.concatenate([known_cells(prepared, b) for b in mini_batches.epoch(n)], axis=1) for n in (1, 2)]
+    for members in drawn:
+        assert members.shape == (2, 100)
+        assert [len(set(member)) for member in members] == [100, 100]
+        assert set(members[0]) == set(members[1])
+    assert set(drawn[0][0]) != set(drawn[1][0])
+
+
 def test_members_see_the_cells_in_different_orders_and_epochs_too(prepared, mini_batches):
     one, other = (np.concatenate([fed_targets(prepared, b) for b in mini_batches.epoch(n)], axis=1) for n in (1, 2))
     assert (one[0] != one[1]).any(axis=1).mean() > 0.9
     assert (one[0] != other[0]).any(axis=1).mean() > 0.9
 
 
-def test_every_column_of_a_cell_is_its_own(prepared, cells):
+@pytest.mark.parametrize("at_most", [100, 30_000])
+def test_every_column_of_a_cell_is_its_own(prepared, cells, at_most):
     """Nothing is thinned here, so that what the encoder sees is the reading itself."""
-    mini_batches = feed_of(prepared, thinning=(1.0, 1.0))
+    mini_batches = feed_of(prepared, thinning=(1.0, 1.0), max_cells_per_epoch=at_most)
     names = cells.names
     for batch in mini_batches.epoch(3):
         some = np.array([[names.tolist().index(name) for name in names[m]] for m in known_cells(prepared, batch)])
