@@ -183,8 +183,13 @@ def model_and_cells(
     from unisono.api import load
 
     fitted = known_as(load(model, device=device), aliases)
-    only = None if fitted.record.modalities else modality  # whose names are then the user's own
-    return fitted, cells_in(cells, modality, only)
+    return fitted, query_in(fitted, cells, modality)
+
+
+def query_in(model: Any, words: list[str], modality: str | None) -> MuData:
+    """The cells of files that a model is asked about; of a file of several modalities only the one that is named."""
+    only = None if model.record.modalities else modality  # whose names are then the user's own
+    return cells_in(words, modality, only)
 
 
 def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:

@@ -16,11 +16,11 @@ from unisono.cli.options import (
     Query,
     QueryLayer,
     RoundCounts,
-    cells_in,
     kind_named,
     known_as,
     layer_in,
     model_and_cells,
+    query_in,
 )
 from unisono.io.write import INDEX, refuse_existing, refuse_existing_folder, write_atomically
 
@@ -68,10 +68,10 @@ def search(
     from unisono.api import load
 
     kind = _kind(modality)
-    known = known_as(load(model, device=device), aliases).load_index(index)
-    only = None if known.fitted.record.modalities else kind  # whose names are then the user's own
+    fitted = known_as(load(model, device=device), aliases)
+    known = fitted.load_index(index)
     table = known.search(
-        cells_in(query, kind, only),
+        query_in(fitted, query, kind),
         k,
         modality=kind,
         force=force,
