@@ -10,7 +10,7 @@ import pytest
 
 import unisono as un
 from unisono_bench.baselines import BASELINES, contrastive
-from unisono_bench.matching import match_probabilities
+from unisono_bench.matching import matched as match
 
 RECIPE = un.datasets.Recipe(n_cells=331, n_genes=47, n_peaks=71, n_proteins=9, batch_effect=0.8, seed=3)
 N_TRAINING, N_TEST = 283, 48
@@ -226,9 +226,9 @@ def test_match_probabilities_are_those_of_the_package_for_every_method():
     views = unseen().views
     matched = vectors(fitted("cca"), views["rna"], views["adt"])
     groups = (views["rna"].batch, views["adt"].batch)
-    found = match_probabilities(matched, "soft", groups).toarray()
+    found = match(matched, "soft", groups).probabilities.toarray()
     wanted = un.matching.match_cells(matched, rule="soft", within=groups)
     np.testing.assert_allclose(found, wanted.probabilities.toarray(), atol=1e-6)
     assert not found[groups[0][:, None] != groups[1][None]].any()
-    hard = match_probabilities(matched, "one-to-one")
+    hard = match(matched, "one-to-one").probabilities
     np.testing.assert_array_equal(hard.sum(axis=0), 1.0)

@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 
 import unisono as un
 from unisono_bench import matching
-from unisono_bench.matching import DensityRatio, all_log_probabilities, match_probabilities
+from unisono_bench.matching import DensityRatio, all_log_probabilities, matched
 
 N = 37
 
@@ -45,7 +45,7 @@ def test_they_are_those_of_the_dense_reference_in_logarithms(beta):
 def test_they_are_those_of_the_match_where_all_cells_are_candidates():
     found = np.exp(all_log_probabilities(pair()))
     found /= found.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(found, match_probabilities(pair(), "soft").toarray(), rtol=1e-5)
+    np.testing.assert_allclose(found, matched(pair(), "soft").probabilities.toarray(), rtol=1e-5)
 
 
 def test_a_temperature_far_below_1_leaves_every_value_finite():
@@ -68,7 +68,7 @@ def test_sides_of_unequal_size_are_refused():
 
 def test_a_soft_row_keeps_up_to_a_thousand_partners():
     same = np.ones((1203, 3), dtype=np.float32)
-    found = match_probabilities(un.matching.Similarity(same[:5], same, 1.0), "soft")
+    found = matched(un.matching.Similarity(same[:5], same, 1.0), "soft").probabilities
     assert 100 < np.diff(found.indptr).max() <= 1000
 
 

@@ -10,7 +10,7 @@ import pytest
 import unisono as un
 from fixtures import simulated, tiny
 from unisono_bench.data import to_anndata
-from unisono_bench.matching import match_probabilities
+from unisono_bench.matching import matched
 from unisono_bench.unisono_method import ABLATIONS, UnisonoEstimator, ablations, changed, full
 
 SWITCHED = {
@@ -93,7 +93,7 @@ def test_its_probabilities_are_those_of_match_where_all_partners_are_there(fitte
     left, right = views["rna"], views["adt"]
     for depth in (False, True):
         similarity = fitted.similarity(left, right, depth=depth, groups=(left.batch, right.batch))
-        found = match_probabilities(similarity, "soft", (left.batch, right.batch))
+        found = matched(similarity, "soft", (left.batch, right.batch)).probabilities
         sides = to_anndata(left), to_anndata(right)
         between = {"between": ("rna", "adt"), "within": "batch", "top": 1000, "prior_unmatched": 0.0}
         wanted = fitted.model.match(*sides, depth=depth, **between).to_anndata().X

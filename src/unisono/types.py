@@ -263,18 +263,21 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class MatchPosterior:
-    """Match probabilities: row i is the distribution of left cell i over right cells, given that it has a partner.
+    """Match probabilities: row i is the distribution of left cell i over its candidates, one of which is the partner.
 
     Attributes:
         probabilities: left x right CSR, every row sums to 1; empty only where `p_unmatched` is 1.
         p_unmatched: probability that the right side lacks the left cell's partner.
         confidence: probability that the likeliest right cell of each row is the partner: that it is there, times that
             it is this one, before any rule. None where no rule was applied yet.
+        beyond: probability that the partner of each left cell, if it is there, is none of the cells of its row; None
+            for 0, or where rows are the choice of a rule and no probabilities.
     """
 
     probabilities: sparse.csr_matrix
     p_unmatched: NDArray[np.float64]
     confidence: NDArray[np.float64] | None = None
+    beyond: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.probabilities.nnz and self.probabilities.data.min() < 0:
@@ -285,6 +288,11 @@ class MatchPosterior:
         sums = np.asarray(self.probabilities.sum(axis=1)).ravel()[~is_alone]
         if not np.allclose(sums, 1.0, atol=1e-4):
             raise ValueError(f"rows of match probabilities sum to 1, found {sums.min():.4g} to {sums.max():.4g}")
+
+    @property
+    def listed(self) -> NDArray[np.float64]:
+        """Probability that the partner of each left cell, if it is there, is one of the cells of its row."""
+        return np.ones(len(self.p_unmatched)) if self.beyond is None else 1.0 - self.beyond
 
 
 @dataclass(frozen=True, eq=False)

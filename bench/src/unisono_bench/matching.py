@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 import unisono as un
 
@@ -25,11 +24,9 @@ _MAX_PAIRS = 1500
 """Held-out pairs that a density ratio is fitted on, as for Unisono."""
 
 
-def match_probabilities(
-    similarity: un.matching.Similarity, rule: Rule, groups: Groups | None = None
-) -> sparse.csr_matrix:
-    """Left x right, rows sum to 1: nearest candidates, Sinkhorn scaling and a rule, as `unisono match` does."""
-    return un.matching.match_cells(similarity, rule=rule, max_partners=MAX_PARTNERS, within=groups).probabilities
+def matched(similarity: un.matching.Similarity, rule: Rule, groups: Groups | None = None) -> un.matching.MatchPosterior:
+    """Nearest candidates, Sinkhorn scaling and a rule, as `unisono match` does."""
+    return un.matching.match_cells(similarity, rule=rule, max_partners=MAX_PARTNERS, within=groups)
 
 
 def all_log_probabilities(similarity: un.matching.Similarity, groups: Groups | None = None) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 import unisono as un
 from unisono_bench.estimators import Estimator, Fitted
-from unisono_bench.matching import match_probabilities
+from unisono_bench.matching import matched
 from unisono_bench.tasks import MatchingTask, Setting, Tasks
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ def _headline(fitted: Fitted, task: MatchingTask) -> None:
     """The match that a user asks for: its cost counts; its similarity is asked for again by `_similarities`."""
     found = _similarity(fitted, task, task.settings[0])
     if found is not None:
-        match_probabilities(found, "soft")
+        matched(found, "soft")
 
 
 def _similarities(fitted: Fitted, task: MatchingTask) -> Similarities | None:

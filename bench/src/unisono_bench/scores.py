@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 import unisono as un
-from unisono_bench.matching import all_log_probabilities, match_probabilities
+from unisono_bench.matching import all_log_probabilities, matched
 from unisono_bench.outputs import Outputs, Similarities
 from unisono_bench.tasks import MatchingTask, PredictionTask, Setting, Tasks
 
@@ -104,8 +104,9 @@ def prediction_scores(task: PredictionTask, predicted: np.ndarray) -> dict[str, 
 def matching_scores(task: MatchingTask, setting: Setting, similarity: un.matching.Similarity) -> dict[str, float]:
     """The metrics of one matching, as `un.evaluate` gives them, and the rank of partners among all probabilities."""
     groups = task.groups(setting)
-    soft, one_to_one = (match_probabilities(similarity, rule, groups) for rule in ("soft", "one-to-one"))
-    found = un.metrics.matching_metrics(*similarity.vectors, soft, one_to_one, task.partner, groups)
+    soft, one_to_one = (matched(similarity, rule, groups) for rule in ("soft", "one-to-one"))
+    posteriors = soft.probabilities, one_to_one.probabilities
+    found = un.metrics.matching_metrics(*similarity.vectors, *posteriors, task.partner, groups, listed=soft.listed)
     if len(similarity.left) * len(similarity.right) > MAX_PAIRS:
         return found
     ordered = all_log_probabilities(similarity, groups)[:, task.partner]

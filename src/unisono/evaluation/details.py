@@ -171,8 +171,9 @@ def _coverage(model: Unisono, output: Predicted, rows: Rows, groups: NDArray[np.
 
 
 def _pairing(model: Unisono, output: Matched) -> Pairing:
-    correct, stated = top_match(output.soft.match_posterior.probabilities, output.partner)
-    stated = np.minimum(stated, 1.0)
+    posterior = output.soft.match_posterior
+    correct, best = top_match(posterior.probabilities, output.partner)
+    stated = np.minimum(best * posterior.listed, 1.0)
     left, right = model.fitted.embedding(output.left), model.fitted.embedding(output.right)
     return Pairing(
         output.left.modality,

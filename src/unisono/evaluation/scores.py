@@ -139,7 +139,10 @@ def ridge_metrics(output: Predicted) -> dict[str, float]:
 def matching_rows(output: Matched, labels: CellLabels | None = None) -> list[Score]:
     """The scores of a matching."""
     soft, one_to_one = (found.match_posterior.probabilities for found in (output.soft, output.one_to_one))
-    values = matching_metrics(*output.similarity.vectors, soft, one_to_one, output.partner, output.groups)
+    listed = output.soft.match_posterior.listed
+    values = matching_metrics(
+        *output.similarity.vectors, soft, one_to_one, output.partner, output.groups, listed=listed
+    )
     chance = matching_chance(output.left.n_cells, output.groups)
     how = output.left.modality, output.right.modality, output.within, output.depth
     rows = [Score("matching", *how, metric, value, chance.get(metric)) for metric, value in values.items()]

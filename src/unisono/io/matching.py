@@ -93,8 +93,10 @@ class Matching:
         A row is empty where the other side has no cell of its group; `p_unmatched` is then 1.
 
         obs and var have the columns of the left and the right data. In obs also `p_unmatched`, `confidence` (the
-        probability that the first answer is right, the partner being there or not) and `is_answered`. X has the rows of
-        all left cells, answered or not.
+        probability that the first answer is right, the partner being there or not), `is_answered` and, by rule "soft",
+        `p_beyond`: the probability that the partner, if it is there, is none of the cells of the row. X, of which each
+        row sums to 1, times 1 − `p_beyond` is the probability of a cell among all. X has the rows of all left cells,
+        answered or not.
         """
         from anndata import AnnData
 
@@ -102,6 +104,8 @@ class Matching:
         columns = {"p_unmatched": np.asarray(self.match_posterior.p_unmatched, dtype=np.float64)}
         if self.match_posterior.confidence is not None:
             columns["confidence"] = self.match_posterior.confidence
+        if self.match_posterior.beyond is not None:
+            columns["p_beyond"] = self.match_posterior.beyond
         return AnnData(
             _trimmed(self.match_posterior.probabilities),
             obs=_table(self.left, self.left_obs).assign(**columns, is_answered=self.is_answered),

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from unisono.matching.beyond import posterior_among_all
 from unisono.matching.candidates import Labels, Rows, blocks, keep, largest_in_rows, row_of_entries
 from unisono.matching.similarity import Similarity
-from unisono.matching.sinkhorn import MatchingProblem, sinkhorn
+from unisono.matching.sinkhorn import MatchingProblem
 from unisono.matching.unmatched import unmatched_probability
 from unisono.messages import bad_input
 from unisono.types import MatchPosterior
@@ -52,32 +53,41 @@ def apply_rule(match_posterior: MatchPosterior, rule: Rule, *, max_partners: int
     else:
         answer = _argmax(match_posterior) if rule == "argmax" else _one_to_one(match_posterior)
     probability = _value_at(match_posterior.probabilities, _best_in_row(answer.probabilities))
-    return replace(answer, confidence=(1.0 - match_posterior.p_unmatched) * probability)
+    return replace(answer, confidence=(1.0 - match_posterior.p_unmatched) * match_posterior.listed * probability)
 
 
 def _take(match_posterior: MatchPosterior, is_chosen: NDArray[np.bool_]) -> MatchPosterior:
     """The posterior of some left cells."""
-    return MatchPosterior(match_posterior.probabilities[is_chosen], match_posterior.p_unmatched[is_chosen])
+    beyond = None if match_posterior.beyond is None else match_posterior.beyond[is_chosen]
+    return MatchPosterior(
+        match_posterior.probabilities[is_chosen], match_posterior.p_unmatched[is_chosen], beyond=beyond
+    )
 
 
 def _with_empty_rows(some: MatchPosterior, is_chosen: NDArray[np.bool_]) -> MatchPosterior:
     """The posterior of some left cells among others, which have no candidate and are unmatched."""
+    beyond = None
+    if some.beyond is not None:
+        beyond = np.zeros(len(is_chosen))
+        beyond[is_chosen] = some.beyond
     sizes = np.zeros(len(is_chosen), dtype=np.int64)
     sizes[is_chosen] = np.diff(some.probabilities.indptr)
     shape = (len(is_chosen), some.probabilities.shape[1])
     parts = (some.probabilities.data, some.probabilities.indices, np.concatenate([[0], np.cumsum(sizes)]))
     p_unmatched, confidence = np.ones(len(is_chosen)), np.zeros(len(is_chosen))
     p_unmatched[is_chosen], confidence[is_chosen] = some.p_unmatched, some.confidence
-    return MatchPosterior(sparse.csr_matrix(parts, shape=shape), p_unmatched, confidence)
+    return MatchPosterior(sparse.csr_matrix(parts, shape=shape), p_unmatched, confidence, beyond)
 
 
 def _soft(match_posterior: MatchPosterior, max_partners: int) -> MatchPosterior:
     if max_partners < 1:
         raise ValueError(f"max_partners={max_partners}: expected at least 1")
-    probabilities = match_posterior.probabilities
+    probabilities, beyond = match_posterior.probabilities, match_posterior.beyond
     if np.diff(probabilities.indptr).max(initial=0) > max_partners:
         probabilities = keep(probabilities, largest_in_rows(probabilities, max_partners))
-    return MatchPosterior(_normalised(probabilities), match_posterior.p_unmatched)
+        listed = np.asarray(probabilities.sum(axis=1), dtype=np.float64).ravel()
+        beyond = 1.0 - listed * match_posterior.listed
+    return replace(match_posterior, probabilities=_normalised(probabilities), beyond=beyond)
 
 
 def _argmax(match_posterior: MatchPosterior) -> MatchPosterior:
@@ -206,10 +216,11 @@ def match_posterior(
 def _of_group(similarity: Similarity, k: int | None, prior_unmatched: float) -> MatchPosterior:
     log_ratio = similarity.candidates(k)
     if prior_unmatched == 0:
-        return sinkhorn(MatchingProblem.one_to_one(log_ratio))
+        return posterior_among_all(similarity, MatchingProblem.one_to_one(log_ratio))
     p_left, p_right = unmatched_probability(similarity, prior_unmatched)
     masses = np.maximum(1.0 - p_left, _MIN_MASS), np.maximum(1.0 - p_right, _MIN_MASS)
-    return MatchPosterior(sinkhorn(MatchingProblem.of_masses(log_ratio, *masses)).probabilities, p_left)
+    found = posterior_among_all(similarity, MatchingProblem.of_masses(log_ratio, *masses))
+    return replace(found, p_unmatched=p_left)
 
 
 def _assemble(parts: list[tuple[Rows, Rows, MatchPosterior]], shape: tuple[int, int]) -> MatchPosterior:
@@ -218,7 +229,9 @@ def _assemble(parts: list[tuple[Rows, Rows, MatchPosterior]], shape: tuple[int, 
     entry_rows = np.concatenate([none, *(rows[row_of_entries(part.probabilities)] for rows, _, part in parts)])
     entry_columns = np.concatenate([none, *(columns[part.probabilities.indices] for _, columns, part in parts)])
     values = np.concatenate([none.astype(np.float64), *(part.probabilities.data for _, _, part in parts)])
-    p_unmatched = np.ones(shape[0])
+    p_unmatched, beyond = np.ones(shape[0]), np.zeros(shape[0])
     for rows, _, part in parts:
         p_unmatched[rows] = part.p_unmatched
-    return MatchPosterior(sparse.csr_matrix((values, (entry_rows, entry_columns)), shape=shape), p_unmatched)
+        beyond[rows] = 0.0 if part.beyond is None else part.beyond
+    graph = sparse.csr_matrix((values, (entry_rows, entry_columns)), shape=shape)
+    return MatchPosterior(graph, p_unmatched, beyond=beyond)

@@ -47,6 +47,9 @@ class MatchingProblem:
         right_mass: of each right cell, positive.
         left_slack: mass of the slack row: 0 for none, infinite for a reservoir, whose scaling stays 1.
         right_slack: the same of the slack column.
+        left_beyond: log Σ r of each left cell over right cells that may be partners, yet are not stored; −inf for
+            none, None for none of any cell. Their scaling is the mean of those of all right cells.
+        right_beyond: the same of each right cell over left cells.
 
     Raises:
         ValueError: numbers of masses and cells differ, or a left cell has no candidate.
@@ -57,6 +60,8 @@ class MatchingProblem:
     right_mass: Float[np.ndarray, " right"]
     left_slack: float = 0.0
     right_slack: float = 0.0
+    left_beyond: Float[np.ndarray, " left"] | None = None
+    right_beyond: Float[np.ndarray, " right"] | None = None
 
     def __post_init__(self) -> None:
         found = (len(self.left_mass), len(self.right_mass))
@@ -81,6 +86,15 @@ class MatchingProblem:
         """Without slack; the masses on the right are scaled to the total of those on the left."""
         return cls(log_ratio, left_mass, right_mass * (left_mass.sum() / right_mass.sum()))
 
+    @property
+    def beyond(self) -> tuple[Float[np.ndarray, " left"], Float[np.ndarray, " right"]]:
+        """Log Σ r of left and of right cells over those that are not stored; −inf for none."""
+        left, right = self.left_beyond, self.right_beyond
+        return (
+            np.full(len(self.left_mass), -np.inf) if left is None else left,
+            np.full(len(self.right_mass), -np.inf) if right is None else right,
+        )
+
 
 class Potentials(NamedTuple):
     """Logs of the scalings: of left and right cells, and of the slack of either side, −inf where there is none."""
@@ -91,7 +105,13 @@ class Potentials(NamedTuple):
     right_slack: float
 
 
-def sinkhorn(problem: MatchingProblem, *, max_steps: int = MAX_STEPS, tolerance: float = TOLERANCE) -> MatchPosterior:
+def sinkhorn(
+    problem: MatchingProblem,
+    *,
+    max_steps: int = MAX_STEPS,
+    tolerance: float = TOLERANCE,
+    start: Potentials | None = None,
+) -> MatchPosterior:
     """The probability that a left cell's partner is each of its candidates.
 
     Args:
@@ -99,24 +119,37 @@ def sinkhorn(problem: MatchingProblem, *, max_steps: int = MAX_STEPS, tolerance:
         max_steps: most scaling steps. A sparse graph may have no matching that covers it; then the scaling cannot
             converge and this ends it. Rows sum to 1 in any case.
         tolerance: stop when the columns miss their masses by less than this fraction of the total mass.
+        start: scalings near those that are looked for, if any are known.
 
     Returns:
-        Rows conditional on a partner being there, and `p_unmatched`, the fraction of each row in the slack column.
+        Rows conditional on the partner being a candidate, `p_unmatched`, the fraction of each row in the slack column,
+        and `beyond`, that of the rest of the row which is no candidate.
     """
-    found = solve(problem, max_steps=max_steps, tolerance=tolerance)
+    found = solve(problem, max_steps=max_steps, tolerance=tolerance, start=start)
     log_weight = _shifted(problem.log_ratio, np.zeros(len(found.left)), found.right)
-    log_total = _log_sum_of_rows(log_weight)
-    probabilities = _exp(_shifted(log_weight, -log_total, np.zeros(len(found.right))))
-    return MatchPosterior(_as_csr(probabilities), np.asarray(expit(found.right_slack - log_total)))
+    log_stored, log_beyond = _log_sum_of_rows(log_weight), problem.beyond[0] + log_mean(found.right)
+    probabilities = _exp(_shifted(log_weight, -log_stored, np.zeros(len(found.right))))
+    log_total = np.logaddexp(log_stored, log_beyond)
+    return MatchPosterior(
+        _as_csr(probabilities),
+        np.asarray(expit(found.right_slack - log_total)),
+        beyond=None if problem.left_beyond is None else np.exp(log_beyond - log_total),
+    )
 
 
-def solve(problem: MatchingProblem, *, max_steps: int = MAX_STEPS, tolerance: float = TOLERANCE) -> Potentials:
+def solve(
+    problem: MatchingProblem,
+    *,
+    max_steps: int = MAX_STEPS,
+    tolerance: float = TOLERANCE,
+    start: Potentials | None = None,
+) -> Potentials:
     """The log scalings; settings as of `sinkhorn`.
 
     Scaling runs in float64 on a kernel that holds all scaling done so far: after the maxima are taken out, every row
     and column has a largest entry of 1, and after each absorption columns sum to their masses, so none vanishes.
     """
-    found = _start(problem)
+    found = start or _start(problem)
     for _ in range(0, max_steps, _STRIDE):
         found, error = _stride(problem, found, tolerance)
         if error < tolerance:
@@ -139,13 +172,23 @@ def _stride(problem: MatchingProblem, start: Potentials, tolerance: float) -> tu
     kernel = _exp(_shifted(problem.log_ratio, start.left, start.right))
     transposed = kernel.T
     slack_row, slack_column = np.exp(start.left_slack + start.right), np.exp(start.left + start.right_slack)
+    mean_left, mean_right = log_mean(start.left), log_mean(start.right)
+    share_left, share_right = (
+        np.exp(start.left - mean_left) / len(start.left),
+        np.exp(start.right - mean_right) / len(start.right),
+    )
+    beyond_left, beyond_right = problem.beyond
+    beyond_left, beyond_right = (
+        np.exp(beyond_left + start.left + mean_right),
+        np.exp(beyond_right + start.right + mean_left),
+    )
     scales_row, scales_column = (0 < mass < np.inf for mass in (problem.left_slack, problem.right_slack))
     total = problem.right_mass.sum() + (problem.right_slack if scales_column else 0.0)
     u, v, u_slack, v_slack, error = problem.left_mass, np.ones(len(problem.right_mass)), 1.0, 1.0, np.inf
     for _ in range(_STRIDE):
-        u = problem.left_mass / (kernel @ v + v_slack * slack_column)
+        u = problem.left_mass / (kernel @ v + v_slack * slack_column + (share_right @ v) * beyond_left)
         u_slack = float(problem.left_slack / (slack_row @ v)) if scales_row else 1.0
-        reached = transposed @ u + u_slack * slack_row
+        reached = transposed @ u + u_slack * slack_row + (share_left @ u) * beyond_right
         missed = np.abs(v * reached - problem.right_mass).sum()
         if scales_column:
             missed += abs(v_slack * (u @ slack_column) - problem.right_slack)
@@ -182,6 +225,11 @@ def _column_maxima(log_ratio: LogRatio) -> Float[np.ndarray, " right"]:
     largest = np.full(log_ratio.shape[1], -np.inf)
     np.maximum.at(largest, log_ratio.indices, log_ratio.data)
     return largest
+
+
+def log_mean(potential: Float[np.ndarray, " cell"]) -> float:
+    """Log of the mean scaling."""
+    return float(logsumexp(potential) - np.log(len(potential)))
 
 
 def _log_sum_of_rows(log_ratio: LogRatio) -> Float[np.ndarray, " left"]:

@@ -174,14 +174,28 @@ def one_to_one_accuracy(assignment: sparse.csr_matrix, partner: Rows, groups: Gr
 
 
 def match_calibration_error(
-    posterior: sparse.csr_matrix, partner: Rows, groups: Groups | None = None, bins: int = 15
+    posterior: sparse.csr_matrix,
+    partner: Rows,
+    groups: Groups | None = None,
+    bins: int = 15,
+    *,
+    listed: Floats | None = None,
 ) -> float:
     """Expected calibration error of the most probable right cell, over left cells that have a partner, 0 to 1.
 
     The probability is that of the best right cell; of several that tie, one is taken by chance. See
-    `expected_calibration_error`. Other arguments as in `probability_of_partner`.
+    `expected_calibration_error`.
+
+    Args:
+        posterior: as the next two in `probability_of_partner`.
+        partner: see there.
+        groups: see there.
+        bins: of stated probabilities.
+        listed: probability that the partner of each left cell is among those of its row, where it may be elsewhere;
+            None for 1.
     """
     correct, best = top_match(within_groups(posterior, groups), partner)
+    best = best if listed is None else best * listed
     has_partner = partner >= 0
     return expected_calibration_error(np.minimum(best[has_partner], 1.0), correct[has_partner], bins)
 

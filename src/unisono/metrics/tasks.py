@@ -188,6 +188,7 @@ def matching_metrics(
     partner: Rows,
     groups: Groups | None = None,
     labels: Groups | None = None,
+    listed: Floats | None = None,
 ) -> dict[str, float]:
     """How well left cells find their partners.
 
@@ -199,6 +200,7 @@ def matching_metrics(
         partner: for each left cell the row of its partner among the right ones, −1 where it has none.
         groups: of left and of right cells, such as batches: everything is scored within them.
         labels: of left and of right cells, such as cell types.
+        listed: of the soft posterior, see `match_calibration_error`.
 
     Returns:
         `foscttm`, `recall_at_1`, `recall_at_5`, `recall_at_10` of the vectors, among the right cells that are a
@@ -219,7 +221,7 @@ def matching_metrics(
         **{f"recall_at_{k}": recall[k] for k in _RECALL_AT},
         "match_probability": match_probability(posterior_soft, partner, groups),
         "one_to_one_accuracy": one_to_one_accuracy(posterior_one_to_one, partner, groups),
-        "calibration_error": match_calibration_error(posterior_soft, partner, groups),
+        "calibration_error": match_calibration_error(posterior_soft, partner, groups, listed=listed),
         "pair_auroc": auroc,
         "pair_auprc": auprc,
     }

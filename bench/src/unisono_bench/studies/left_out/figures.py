@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import unisono as un
-from unisono_bench.matching import all_log_probabilities, match_probabilities
+from unisono_bench.matching import all_log_probabilities, matched
 from unisono_bench.studies.left_out.sets import PAIR, UNKNOWN, Query
 from unisono_bench.studies.report import Row
 
@@ -57,9 +57,10 @@ def of_matching(query: Query, similarity: un.matching.Similarity) -> Iterator[Ro
     left, right = similarity.vectors
     yield _matched("foscttm_of_posterior", un.metrics.foscttm_of_scores(all_log_probabilities(similarity)[:, partner]))
     yield _matched("recall_at_10", un.metrics.recall_at(left, right[partner], ks=(10,))[10])
-    soft = match_probabilities(similarity, "soft")
+    found = matched(similarity, "soft")
+    soft = found.probabilities
     yield _matched("match_probability", un.metrics.match_probability(soft, partner))
-    yield _matched("calibration_error", un.metrics.match_calibration_error(soft, partner))
+    yield _matched("calibration_error", un.metrics.match_calibration_error(soft, partner, listed=found.listed))
     types, right_types = query.labels
     known = np.flatnonzero(types != UNKNOWN)
     if len(known):
