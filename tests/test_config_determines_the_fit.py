@@ -61,7 +61,7 @@ ALLOWED = {
         ("_SECONDS_BETWEEN_CHECKPOINTS", 5.0),
     },
     "how long ranks wait for each other, and how they are told apart; the result is the same": {
-        ("_SECONDS_TO_COME", 600.0), ("_SECONDS_OF_SILENCE", 5.0), ("_LEAST_WAIT", 0.01), ("_BYTES", 4096),
+        ("_SECONDS_TO_COME", 600.0), ("_SECONDS_OF_SILENCE", 5.0), ("_MIN_WAIT", 0.01), ("_BYTES", 4096),
         ("_cpu_ticks", 11), ("_cpu_ticks", 13), ("_digest", 8),
     },
     "streams of draws": {

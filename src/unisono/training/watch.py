@@ -26,7 +26,7 @@ _SECONDS_FOR_THE_LAUNCHER = 2.0
 """In which our own launcher says why the run ends, so that no rank has to."""
 SECONDS_TO_TELL = _SECONDS_OF_SILENCE + _SECONDS_FOR_THE_LAUNCHER
 """After which a rank that is lost has been told, and the run has ended."""
-_LEAST_WAIT = 0.01
+_MIN_WAIT = 0.01
 """Seconds for a connection where hardly any are left."""
 _BYTES = 4096
 _ALIVE, _DONE, _LOST = b".", b"d", b"!"
@@ -89,13 +89,13 @@ class Watch:
     def _accept(self, server: socket.socket, seconds: float) -> None:
         until, n_ranks = time.monotonic() + seconds, self._process.n_ranks
         while len(self._links) < n_ranks - 1:
-            server.settimeout(max(until - time.monotonic(), _LEAST_WAIT))
+            server.settimeout(max(until - time.monotonic(), _MIN_WAIT))
             try:
                 connection, _ = server.accept()
             except TimeoutError as error:
                 missing = ", ".join(str(rank) for rank in range(1, n_ranks) if rank not in self._links)
                 raise TimeoutError(f"of {n_ranks} ranks, {missing} did not come within {seconds:.0f} s") from error
-            connection.settimeout(max(until - time.monotonic(), _LEAST_WAIT))
+            connection.settimeout(max(until - time.monotonic(), _MIN_WAIT))
             token, rank, name, pid = _hello(connection)
             if token == self._token:
                 connection.sendall((json.dumps(_identity()) + "\n").encode())
