@@ -60,6 +60,10 @@ ALLOWED = {
         ("_ENTRIES_AT_A_TIME", 22),
         ("_SECONDS_BETWEEN_CHECKPOINTS", 5.0),
     },
+    "how long ranks wait for each other, and how they are told apart; the result is the same": {
+        ("_SECONDS_TO_COME", 600.0), ("_SECONDS_OF_SILENCE", 5.0), ("_MIN_WAIT", 0.01), ("_BYTES", 4096),
+        ("_cpu_ticks", 11), ("_cpu_ticks", 13), ("_digest", 8),
+    },
     "streams of draws": {
         ("_SEED", 31), ("_SEED", 37), ("_SEED", 41), ("_SEED", 67), ("linear_path", 23), ("_kernel", 29), ("split", 17),
         ("_train_epoch", 63), ("_train_epoch", 1_000_003), ("_folds", 47), ("_losses", 53),

@@ -107,7 +107,8 @@ COMMANDS = {
     "check": (["data"], {"--model", "--json", "--batch-key", "--modalities"}),
     "fit": (
         ["data"],
-        {"-o", "--batch-key", "--modalities", "--preset", "--config", "--seed", "--device", "--resume", "--force"},
+        {"-o", "--batch-key", "--modalities", "--preset", "--config", "--seed", "--device", "--devices", "--resume"}
+        | {"--force"},
     ),
     "predict": (["model", "query"], {"--from", "--to", "-o", "--style", "--force"}),
     "match": (["model", "query"], {"--between", "--within", "--rule", "--depth", "--top", "-o", "--force"}),
@@ -121,6 +122,7 @@ DEFAULTS = {
     ("fit", "--preset"): "default",
     ("fit", "--seed"): 0,
     ("fit", "--device"): "auto",
+    ("fit", "--devices"): 1,
     ("fit", "--resume"): False,
     ("predict", "--style"): "average",
     ("match", "--rule"): "soft",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from unisono.progress import is_watched, shown
 from unisono.training.across import intervals_across
 from unisono.training.fit import Run, fit_cells, seen_of
 from unisono.training.loop import OnEpoch
+from unisono.training.ranks import Ranks, together
 from unisono.training.self_training import self_trained
 from unisono.training.validation import training_findings
 from unisono.types import Annotation, Cells, Pair
@@ -61,6 +62,9 @@ def fit(
     progress: bool | None = None,
 ) -> Unisono:
     """Learn to predict and match from cells measured in two or three modalities.
+
+    In a script that torchrun or SLURM started several times, these fit one model together and each returns it; the
+    first one alone reports, warns and writes checkpoints.
 
     Args:
         mdata: raw counts of `rna`, `atac`, `adt` under any known name, or one AnnData whose modalities are told apart
@@ -96,6 +100,7 @@ def fit(
 
     Raises:
         BadInput: the data cannot be used; the message names a remedy.
+        RankError: one of several processes that fit together was lost, or differs from the others.
 
     Examples:
         >>> import unisono as un
@@ -106,74 +111,82 @@ def fit(
     """
     chosen = config or FitConfig.preset(preset, seed=seed)
     options = ReadOptions(batch_key, modalities, CountsAt(layer, is_rounded=round_counts), keep_controls, need=2)
-    inspection, data_sets = inspect_all(mdata, options, names, source_name)
-    cells = inspection.cells
-    warn(inspection.findings)
-    if data_sets:
-        chosen = for_several_data_sets(chosen, cells.modalities)
-    joined, seen = cells, None
-    if unlabelled is not None:
-        name = f"{source_name}, unlabelled"
-        query = inspect(unlabelled, replace(options, need=1), name)
-        queried = query.cells if batch_key else in_one_batch(query.cells)
-        warn(query.findings)
-        n_cells = {m: queried.views[m].n_cells for m in queried.modalities if m in cells.views}
-        seen = Unlabelled(how="fit", fingerprint=fingerprint(query.cells), n_cells=n_cells)
-        joined = with_unlabelled(cells, queried, name)
-    refuse(training_findings(joined, chosen, source_name))
-    is_shown = is_watched() if progress is None else progress
-    display = (
-        shown(_decided(inspection, chosen, device), chosen.max_epochs, on_epoch) if is_shown else nullcontext(on_epoch)
-    )
-    fit_to = partial(
-        fit_cells,
-        config=chosen,
-        batch_key=batch_key,
-        modalities=modalities,
-        init=None if init is None else init.fitted,
-    )
-    with display as reported:
-        run = Run(device, reported, checkpoint, resume)
-        if seen is None:
-            fitted = fit_to(cells, run=run)
-        else:
-            fitted = self_trained(cells, joined, seen, fit_to, chosen, run, name)
-        if len(data_sets) > 2 and chosen.uncertainty.across_data_sets:
-            fitted = replace(fitted, intervals=_intervals_across(fitted, cells, chosen, device))
-    how = {
-        "layers": dict(inspection.places),
-        "is_rounded": round_counts,
-        "keeps_controls": keep_controls,
-        "data_sets": data_sets,
-    }
-    record = fitted.record.model_copy(update=how)
-    labelled = fitted.seen if unlabelled is None else seen_of(inspection.cells)
-    var = {m: Annotation.of(table) for m, table in inspection.var.items()}
-    model = Unisono(replace(fitted, record=record, seen=labelled, var=var))
-    warn(model.record.repeated(source_name))
-    return model
+    with together(device) as ranks:
+        inspection, data_sets = inspect_all(mdata, options, names, source_name)
+        cells = inspection.cells
+        warn(inspection.findings)
+        if data_sets:
+            chosen = for_several_data_sets(chosen, cells.modalities)
+        joined, seen = cells, None
+        if unlabelled is not None:
+            name = f"{source_name}, unlabelled"
+            query = inspect(unlabelled, replace(options, need=1), name)
+            queried = query.cells if batch_key else in_one_batch(query.cells)
+            warn(query.findings)
+            n_cells = {m: queried.views[m].n_cells for m in queried.modalities if m in cells.views}
+            seen = Unlabelled(how="fit", fingerprint=fingerprint(query.cells), n_cells=n_cells)
+            joined = with_unlabelled(cells, queried, name)
+        refuse(training_findings(joined, chosen, source_name))
+        fit_to = partial(
+            fit_cells,
+            config=chosen,
+            batch_key=batch_key,
+            modalities=modalities,
+            init=None if init is None else init.fitted,
+        )
+        is_shown = is_watched() if progress is None else progress
+        with _display(is_shown, inspection, chosen, device, on_epoch, ranks) as reported:
+            run = Run(ranks.device_of(device), reported, checkpoint, resume, ranks)
+            if seen is None:
+                fitted = fit_to(cells, run=run)
+            else:
+                fitted = self_trained(cells, joined, seen, fit_to, chosen, run, name)
+            if len(data_sets) > 2 and chosen.uncertainty.across_data_sets:
+                fitted = replace(fitted, intervals=_intervals_across(fitted, cells, chosen, run))
+        how = {
+            "layers": dict(inspection.places),
+            "is_rounded": round_counts,
+            "keeps_controls": keep_controls,
+            "data_sets": data_sets,
+        }
+        record = fitted.record.model_copy(update=how)
+        labelled = fitted.seen if unlabelled is None else seen_of(inspection.cells)
+        var = {m: Annotation.of(table) for m, table in inspection.var.items()}
+        model = Unisono(replace(fitted, record=record, seen=labelled, var=var))
+        warn(model.record.repeated(source_name))
+        return model
 
 
-def _intervals_across(fitted: FittedModel, cells: Cells, config: FitConfig, device: str) -> dict[Pair, Conformal]:
+def _display(
+    is_shown: bool, inspection: Inspection, config: FitConfig, device: str, on_epoch: OnEpoch | None, ranks: Ranks
+) -> AbstractContextManager[OnEpoch | None]:
+    """What reports epochs: a bar or the caller's function, on the first rank alone."""
+    if not is_shown or not ranks.is_first:
+        return nullcontext(on_epoch if ranks.is_first else None)
+    return shown(_decided(inspection, config, device, ranks), config.max_epochs, on_epoch)
+
+
+def _intervals_across(fitted: FittedModel, cells: Cells, config: FitConfig, run: Run) -> dict[Pair, Conformal]:
     """Widths from each data set asked about by a model of the others; see `intervals_across`."""
     return intervals_across(
         fitted,
         cells,
         np.array([name.partition("/")[0] for name in cells.names]),
         config,
-        lambda c: fit_cells(c, config, Run(device)),
+        lambda c: fit_cells(c, config, Run(run.device, ranks=run.ranks)),
     )
 
 
-def _decided(inspection: Inspection, config: FitConfig, device: str) -> str:
-    """One line: device, cells, features and the place of their counts, batches, members and seed."""
+def _decided(inspection: Inspection, config: FitConfig, device: str, ranks: Ranks) -> str:
+    """One line: devices, cells, features and the place of their counts, batches, members and seed."""
     cells, places = inspection.cells, inspection.places
     parts = [
         f"{m} {len(cells.views[m].features):,} {spec_of(m).features}{f' ({places[m]})' if places[m] != X else ''}"
         for m in cells.modalities
     ]
     n_batches = len(np.unique(cells.batch))
-    chosen = f"{choose_device(device)}{' (chosen by auto)' if device == 'auto' else ''}"
+    chosen = f"{choose_device(ranks.device_of(device))}{' (chosen by auto)' if device == 'auto' else ''}"
+    chosen = chosen if ranks.size == 1 else f"{chosen}, {ranks.size} ranks"
     batches = f"{n_batches} batch{'es' if n_batches > 1 else ''}"
     how = f"{config.n_members} networks, seed {config.seed}"
     return f"fit on {chosen}: {len(cells.names):,} cells, {', '.join(parts)}, {batches}, {how}"

@@ -414,7 +414,10 @@ class FitConfig(_Frozen):
     max_cells_per_epoch: int = Field(30_000, ge=2)
     """Most cells of an epoch; of more, so many are drawn anew for each. Bounds the cost."""
     batch_size: int = Field(512, ge=2)
-    """Cells of a step. Untested."""
+    """Cells of a step, on all ranks together: each of several devices computes its share of them. Untested."""
+    cells_at_a_time: int | None = Field(None, ge=1)
+    """Cells of a step whose networks a device holds at once, for steps of very many cells (gradient caching, Gao et al.
+    2021); None for all. Bounds the cost: the gradient is the same up to rounding, and every encoder runs twice."""
     min_steps_per_epoch: int = Field(4, ge=1)
     """Steps of an epoch where cells are few, as long as each has `min_cells_per_step`. FOSCTTM of bmmc_cite 0.0815 →
     0.0799 and 0.0735 → 0.0724."""

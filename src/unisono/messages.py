@@ -172,6 +172,10 @@ class BadInput(ValueError):  # noqa: N818
         super().__init__(f"{errors[0]}{more}")
 
 
+class RankError(RuntimeError):
+    """One of several devices that fit together is gone, or differs from the others; the message names its rank."""
+
+
 class InputWarning(UserWarning):
     """A finding that does not stop the run; `warnings.filterwarnings` can silence or raise it."""
 

@@ -13,7 +13,7 @@ from unisono.cli.commands.inspect import check, evaluate, feature_effects, info
 from unisono.cli.commands.models import adapt, calibrate, demo, fit
 from unisono.cli.commands.search import index, search
 from unisono.cli.console import say, show_warning
-from unisono.messages import BadInput, InputWarning, bad_input
+from unisono.messages import BadInput, InputWarning, RankError, bad_input
 
 app = typer.Typer(
     name="unisono",
@@ -75,6 +75,9 @@ def main() -> None:
     except _UsageError as error:
         say(str(bad_input("E053", "command line", _one_line(error), "see unisono --help")))
         sys.exit(2)
+    except RankError as error:
+        say(str(error))
+        sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     if code == _INTERRUPTED:

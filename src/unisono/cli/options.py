@@ -39,6 +39,9 @@ Aliases = Annotated[
     Path | None, typer.Option(metavar="F.tsv", help="Two columns: a name in the query, the name it stands for.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Devices = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Devices of this machine to fit on together; GPUs, or parts of the CPU.")
+]
 BatchKey = Annotated[str | None, typer.Option(help="obs column of the technical batch.")]
 Modalities = Annotated[str | None, typer.Option(metavar="NAME=KIND,...", help="Names in the file, as gex=rna,ab=adt.")]
 Layer = Annotated[

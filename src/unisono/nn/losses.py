@@ -20,10 +20,9 @@ def gaussian_kl(
 
 
 def reparameterised(
-    mu: Float[Tensor, "*axes"], log_var: Float[Tensor, "*axes"], generator: torch.Generator
+    mu: Float[Tensor, "*axes"], log_var: Float[Tensor, "*axes"], epsilon: Float[Tensor, "*axes"]
 ) -> Float[Tensor, "*axes"]:
-    """A draw z = mu + sigma ⊙ epsilon through which gradients reach mu and log_var."""
-    epsilon = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
+    """A draw z = mu + sigma ⊙ epsilon, epsilon being standard normal; gradients reach mu and log_var through it."""
     return mu + torch.exp(0.5 * log_var) * epsilon
 
 
@@ -93,6 +92,28 @@ def info_nce(
     partner = scores.diagonal(dim1=1, dim2=2)
     loss = 0.5 * (torch.logsumexp(scores, dim=2) + torch.logsumexp(scores, dim=1)) - partner
     return torch.where(has_both, loss, torch.zeros_like(loss))
+
+
+def info_nce_of_some(
+    left: Float[Tensor, "member cell dim"],
+    right: Float[Tensor, "member cell dim"],
+    log_scale: Float[Tensor, " member"],
+    is_negative: Bool[Tensor, "member some cell"],
+    has_both: Bool[Tensor, "member cell"],
+    some: slice,
+) -> Float[Tensor, "member some"]:
+    """`info_nce` of some cells in a row, among all: without the products of the others with each other.
+
+    `is_negative` has a row for each of these cells; it has to be symmetric between cells.
+    """
+    scale, others = torch.exp(log_scale)[:, None, None], has_both[:, None, :]
+    enters = is_negative & others & has_both[:, some, None]
+    enters.diagonal(offset=some.start, dim1=1, dim2=2).fill_(True)
+    forth = (scale * left[:, some] @ right.transpose(1, 2)).masked_fill(~enters, float("-inf"))
+    back = (scale * right[:, some] @ left.transpose(1, 2)).masked_fill(~enters, float("-inf"))
+    partner = forth.diagonal(offset=some.start, dim1=1, dim2=2)
+    loss = 0.5 * (torch.logsumexp(forth, dim=2) + torch.logsumexp(back, dim=2)) - partner
+    return torch.where(has_both[:, some], loss, torch.zeros_like(loss))
 
 
 def gaussian_nll(

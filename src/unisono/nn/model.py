@@ -117,6 +117,11 @@ class Network(nn.Module):
         """Dimensions of content."""
         return int(self.first_dim_weight.shape[0])
 
+    @property
+    def style_dim(self) -> int:
+        """Dimensions of style."""
+        return self._style_dim
+
     def content(
         self, modality: Modality, x: Float[Tensor, "member cell code"]
     ) -> tuple[Posterior, Float[Tensor, "member cell statistic"]]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 from unisono.config import FitConfig, Likelihood
 from unisono.nn import losses
 from unisono.nn.model import Network
 from unisono.nn.modules import FeatureHead, Posterior
 from unisono.types import Modality
+
+ALL_CELLS = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,31 @@ class ViewBatch:
     measured: MeasuredCells | None = None
     factors: Float[Tensor, "member cell sampled"] | None = None
 
+    def part(self, cells: slice) -> ViewBatch:
+        """Of some of the cells."""
+        return self if cells == ALL_CELLS else self._changed(lambda values: values[:, cells])
+
+    def padded(self, n_more: int) -> ViewBatch:
+        """With copies of the first cell behind the others, which count as without this modality."""
+        longer = self._changed(lambda values: _with_copies(values, n_more))
+        return replace(longer, has=functional.pad(self.has, (0, n_more)))
+
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> ViewBatch:
+        """With another selection of cells in every column."""
+        measured = self.measured and replace(self.measured, row_of=change(self.measured.row_of))
+        factors = None if self.factors is None else change(self.factors)
+        return replace(
+            self, **{name: change(getattr(self, name)) for name in _COLUMNS}, measured=measured, factors=factors
+        )
+
+
+_COLUMNS = ("x", "depth", "offset", "target", "counts", "log_size", "has")
+
+
+def _with_copies(values: Tensor, n_more: int) -> Tensor:
+    """Values of members and cells with copies of the first cell behind the others."""
+    return torch.cat([values, values[:, :1].expand(-1, n_more, *values.shape[2:])], dim=1)
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -82,6 +111,32 @@ class Batch:
     technical: Int[Tensor, "member cell"]
     permuted: Int[Tensor, "member cell"]
 
+    def padded(self, n_more: int) -> Batch:
+        """With more cells behind the others that have no modality, and so take part in no term."""
+        if n_more == 0:
+            return self
+        n_members, n_cells = self.technical.shape
+        themselves = torch.arange(n_cells, n_cells + n_more, device=self.permuted.device).expand(n_members, -1)
+        return Batch(
+            {m: view.padded(n_more) for m, view in self.views.items()},
+            _with_copies(self.technical, n_more),
+            torch.cat([self.permuted, themselves], dim=1),
+        )
+
+
+class Posteriors(NamedTuple):
+    """What one modality says of cells: q(content | x) and q(style | x)."""
+
+    content: Posterior
+    style: Posterior
+
+
+class Noise(NamedTuple):
+    """Standard normal draws for the content and the style of each cell in one modality."""
+
+    content: Float[Tensor, "member cell content"]
+    style: Float[Tensor, "member cell style"]
+
 
 def terms(
     network: Network, batch: Batch, config: FitConfig, kl_fraction: float, generator: torch.Generator
@@ -90,69 +145,106 @@ def terms(
 
     `kl_fraction` is the fraction of the KL's weight reached in the warm-up, 0 to 1.
     """
-    weights = config.weights
-    encoded = {m: _encode(network, m, view, generator) for m, view in batch.views.items()}
+    noise = drawn_noise(network, batch, generator)
+    found = {m: posteriors(network, m, view) for m, view in batch.views.items()}
+    result = terms_within_cells(network, batch, found, noise, config, kl_fraction)
+    if config.weights.contrastive > 0:
+        same_batch = batch.technical[:, :, None] == batch.technical[:, None, :]
+        for a, b in combinations(batch.views, 2):
+            has_both = batch.views[a].has & batch.views[b].has
+            left, right = (network.similarity_features(found[m].content.mu) for m in (a, b))
+            loss = losses.info_nce(left, right, network.inverse_temperature(), same_batch, has_both)
+            _add(result, "contrastive", config.weights.contrastive, loss * has_both, has_both)
+    return result
+
+
+def drawn_noise(network: Network, batch: Batch, generator: torch.Generator) -> dict[Modality, Noise]:
+    """The noise of a mini-batch; the same whoever computes which of its cells."""
+
+    def draw(x: Tensor, n_dims: int) -> Tensor:
+        return torch.randn(*x.shape[:2], n_dims, generator=generator, device=x.device, dtype=x.dtype)
+
+    return {m: Noise(draw(v.x, network.content_dim), draw(v.x, network.style_dim)) for m, v in batch.views.items()}
+
+
+def posteriors(network: Network, modality: Modality, view: ViewBatch) -> Posteriors:
+    """Those of the cells of a view."""
+    content, statistics = network.content(modality, view.x)
+    return Posteriors(content, network.style(modality, statistics, view.depth, view.offset))
+
+
+def terms_within_cells(
+    network: Network,
+    batch: Batch,
+    found: Mapping[Modality, Posteriors],
+    noise: Mapping[Modality, Noise],
+    config: FitConfig,
+    kl_fraction: float,
+    cells: slice = ALL_CELLS,
+) -> dict[str, Float[Tensor, ""]]:
+    """The terms that are sums over cells, all but the contrastive one: of some cells, over the number of all.
+
+    Added up over slices that hold each cell once, they are the means over the whole mini-batch.
+
+    Args:
+        network: whose decoders reconstruct these cells.
+        batch: all cells of the mini-batch.
+        found: posteriors of all of them, whose styles these cells may take.
+        noise: of all of them.
+        config: weights of the terms.
+        kl_fraction: as of `terms`.
+        cells: for whom the terms are computed.
+    """
+    weights, views = config.weights, {m: view.part(cells) for m, view in batch.views.items()}
+    contents = {
+        m: losses.reparameterised(*(_of(x, cells) for x in (*found[m].content, noise[m].content))) for m in views
+    }
+    styles = {m: losses.reparameterised(*found[m].style, noise[m].style) for m in views}
+    permuted = _of(batch.permuted, cells)
     result: dict[str, Tensor] = {}
 
     def add(name: str, weight: float, per_cell: Tensor, mask: Tensor) -> None:
-        value = weight * (per_cell * mask).sum() / mask.sum().clamp(min=1)
-        result[name] = result[name] + value if name in result else value
+        _add(result, name, weight, per_cell * _of(mask, cells), mask)
 
     reconstructs = weights.likelihood > 0 or weights.readout > 0
-    for target, view in batch.views.items():
-        n_features = network.head(target).log_bias.shape[0]
+    for target, view in views.items():
+        n_features, has = network.head(target).log_bias.shape[0], batch.views[target].has
         if weights.kl > 0 and kl_fraction > 0:
-            kl = losses.gaussian_kl(*encoded[target].content)
+            kl = losses.gaussian_kl(*(_of(x, cells) for x in found[target].content))
             if config.architecture.style:
-                kl = kl + losses.gaussian_kl(*encoded[target].style)
-            add("kl", weights.kl * kl_fraction / n_features, kl, view.has)
+                kl = kl + losses.gaussian_kl(*(_of(x, cells) for x in found[target].style))
+            add("kl", weights.kl * kl_fraction / n_features, kl, has)
         if not reconstructs:
             continue
-        for source in batch.views:
+        for source in views:
             is_cross = source != target
             if is_cross and weights.cross == 0:
                 continue
-            style, mask = encoded[target].drawn_style, view.has & batch.views[source].has
-            prefix, factor = "own", 1.0
+            mask, prefix, factor = has & batch.views[source].has, "own", 1.0
             if is_cross:
-                style = torch.gather(style, 1, batch.permuted[..., None].expand_as(style))
-                mask = mask & torch.gather(view.has, 1, batch.permuted)
+                style = torch.gather(styles[target], 1, permuted[..., None].expand(-1, -1, styles[target].shape[2]))
+                mask = mask & torch.gather(has, 1, batch.permuted)
                 prefix, factor = "cross", weights.cross
-            codes = network.decode(target, encoded[source].drawn_content, style, view.offset)
+            else:
+                style = _of(styles[target], cells)
+            codes = network.decode(target, contents[source], style, view.offset)
             if weights.likelihood > 0:
                 nll = _nll(network.head(target), codes, view)
                 add(f"{prefix}_likelihood", weights.likelihood * factor, nll, mask)
             if weights.readout > 0:
                 add(f"{prefix}_readout", weights.readout * factor, _code_error(codes, view), mask)
-    if weights.contrastive > 0:
-        same_batch = batch.technical[:, :, None] == batch.technical[:, None, :]
-        for a, b in combinations(batch.views, 2):
-            has_both = batch.views[a].has & batch.views[b].has
-            loss = losses.info_nce(
-                network.similarity_features(encoded[a].content.mu),
-                network.similarity_features(encoded[b].content.mu),
-                network.inverse_temperature(),
-                same_batch,
-                has_both,
-            )
-            add("contrastive", weights.contrastive, loss, has_both)
     return result
 
 
-@dataclass(frozen=True, eq=False)
-class _Encoded:
-    content: Posterior
-    style: Posterior
-    drawn_content: Tensor
-    drawn_style: Tensor
+def _add(result: dict[str, Tensor], name: str, weight: float, masked: Tensor, mask: Tensor) -> None:
+    """Add to a term the sum of values over the number of cells in a mask; changes `result`."""
+    value = weight * masked.sum() / mask.sum().clamp(min=1)
+    result[name] = result[name] + value if name in result else value
 
 
-def _encode(network: Network, modality: Modality, view: ViewBatch, generator: torch.Generator) -> _Encoded:
-    content, statistics = network.content(modality, view.x)
-    style = network.style(modality, statistics, view.depth, view.offset)
-    return _Encoded(
-        content, style, losses.reparameterised(*content, generator), losses.reparameterised(*style, generator)
-    )
+def _of(values: Tensor, cells: slice) -> Tensor:
+    """Some cells of values of members and cells."""
+    return values if cells == ALL_CELLS else values[:, cells]
 
 
 def _nll(head: FeatureHead, codes: Float[Tensor, "member cell code"], view: ViewBatch) -> Float[Tensor, "member cell"]:

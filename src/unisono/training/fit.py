@@ -33,6 +33,7 @@ from unisono.training.guides import guided
 from unisono.training.initial import initial_network, initial_predictor, linear_path, style_books
 from unisono.training.loop import Epoch, OnEpoch, Score, Training, train
 from unisono.training.mini_batches import MiniBatches, TrainingView, Views
+from unisono.training.ranks import ALONE, Ranks
 from unisono.training.selection import Selection, fit_intervals, initial_selection, select, selected, set_linear_weight
 from unisono.training.validation import NO_NAMES, Names, Validation, not_validated, split
 from unisono.types import Cells, Modality, Pair
@@ -51,12 +52,14 @@ class Run:
         on_epoch: called after each epoch.
         checkpoint: folder for checkpoints, written every few seconds; None for none.
         resume: whether to resume from that checkpoint if it is there.
+        ranks: that fit together; only the first one writes checkpoints.
     """
 
     device: str = "auto"
     on_epoch: OnEpoch | None = None
     checkpoint: Path | None = None
     resume: bool = False
+    ranks: Ranks = ALONE
 
 
 @one_thread()
@@ -117,7 +120,7 @@ def fit_cells(
             n_validation=len(validation_cells.names) if validation_cells else 0,
             batch_key=batch_key,
             modalities=dict(modalities) if modalities else None,
-            device=str(device),
+            device=str(device) if run.ranks.size == 1 else f"{run.ranks.size} x {device.type}",
             curve=tuple(_recorded(epoch) for epoch in training.evaluated),
             validation=final,
             seconds=round(time.perf_counter() - began, 3),
@@ -165,10 +168,10 @@ def _trained(
     else:
         training = Training.start(network, config)
     last_saved = time.monotonic()
-    for epoch in train(training, mini_batches, scorer(start, views, validation, config), config):
+    for epoch in train(training, mini_batches, scorer(start, views, validation, config), config, run.ranks):
         if run.on_epoch:
             run.on_epoch(epoch)
-        if run.checkpoint and time.monotonic() - last_saved > _SECONDS_BETWEEN_CHECKPOINTS:
+        if run.checkpoint and run.ranks.is_first and time.monotonic() - last_saved > _SECONDS_BETWEEN_CHECKPOINTS:
             save_checkpoint(training, run.checkpoint, config, data)
             last_saved = time.monotonic()
     return training
@@ -198,7 +201,7 @@ def _refitted(
     config = config.model_copy(update={"max_epochs": n_epochs})
     views = fit_views(cells, config, guides)
     start = start_of(views, len(cells.names), config, device)
-    training = _trained(start, views, cells, None, config, Run(run.device, run.on_epoch), "")
+    training = _trained(start, views, cells, None, config, replace(run, checkpoint=None), "")
     set_linear_weight(training.network, selection.linear_weight)
     return selected(_with_network(start, training.network, views, config), views, selection), views
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import torch
 
 from unisono.config import FitConfig
 from unisono.nn.model import Network
 from unisono.nn.objective import terms
+from unisono.nn.parts import gradient_by_parts, is_one_part
 from unisono.training.mini_batches import MiniBatches
+from unisono.training.ranks import ALONE, Ranks
 from unisono.training.validation import ValidationScores
 
 Score = Callable[[Network], ValidationScores]
@@ -81,23 +83,29 @@ class Training:
         return is_stuck or (bool(self.epochs) and self.epochs[-1].number >= config.max_epochs)
 
 
-def train(training: Training, mini_batches: MiniBatches, score: Score | None, config: FitConfig) -> Iterator[Epoch]:
+def train(
+    training: Training, mini_batches: MiniBatches, score: Score | None, config: FitConfig, ranks: Ranks = ALONE
+) -> Iterator[Epoch]:
     """Train `training.network` in place, epoch by epoch; when the iterator ends it holds the best weights.
 
     The start, which is the closed-form solution, is a candidate too. Because the averaged weights are scored, the
     learning rate can stay constant and training can stop at any epoch. Without validation cells the average after the
     last epoch is kept. Every draw depends on the seed and the epoch's number alone, so that training resumed
-    from a checkpoint ends with the same bits.
+    from a checkpoint ends with the same bits. Several ranks share the cells of each step; the first one scores.
+
+    Raises:
+        RankError: the weights of a rank differ from those of the first, or it is gone.
     """
+    ranks.require_equal("data, settings or first weights", _weights(training), config, training.epochs)
     if not training.epochs:
-        start = Epoch(0, {}, score(training.averaged) if score else None, is_best=True)
+        start = Epoch(0, {}, _scores(training, score, ranks), is_best=True)
         training.epochs.append(start)
         yield start
     while not training.is_over(config):
         number = training.epochs[-1].number + 1
-        means = _train_epoch(training, mini_batches, config, number)
+        means = _train_epoch(training, mini_batches, config, number, ranks)
         is_evaluated = number % config.epochs_per_evaluation == 0 or number == config.max_epochs
-        scores = score(training.averaged) if score and is_evaluated else None
+        scores = _scores(training, score, ranks) if is_evaluated else None
         is_best = score is None or (scores is not None and _cost(training, scores) < _best_cost(training))
         if is_best:
             training.best = _copied(training.averaged)
@@ -108,7 +116,24 @@ def train(training: Training, mini_batches: MiniBatches, score: Score | None, co
     training.network.eval()
 
 
-def _train_epoch(training: Training, mini_batches: MiniBatches, config: FitConfig, number: int) -> dict[str, float]:
+def _scores(training: Training, score: Score | None, ranks: Ranks) -> ValidationScores | None:
+    """Those of the first rank, for all; None without validation cells."""
+    ranks.require_equal("weights", _weights(training))
+    if score is None:
+        return None
+    own = score(training.averaged) if ranks.is_first else ValidationScores(0.0, 0.0)
+    return ValidationScores(*ranks.from_first(astuple(own)))
+
+
+def _weights(training: Training) -> dict[str, torch.Tensor]:
+    """All of them: of the network, and their running mean."""
+    parts = {"network": training.network, "averaged": training.averaged}
+    return {f"{part}.{name}": value for part, of in parts.items() for name, value in of.state_dict().items()}
+
+
+def _train_epoch(
+    training: Training, mini_batches: MiniBatches, config: FitConfig, number: int, ranks: Ranks
+) -> dict[str, float]:
     """One pass over the cells; the mean of each term over its steps."""
     network = training.network.train()
     seed = (config.seed * 1_000_003 + number) % 2**63
@@ -117,13 +142,20 @@ def _train_epoch(training: Training, mini_batches: MiniBatches, config: FitConfi
     sums: dict[str, torch.Tensor] = {}
     for batch in mini_batches.epoch(number):
         training.n_steps += 1
-        losses = terms(network, batch, config, kl_fraction, generator)
+        training.optimiser.zero_grad(set_to_none=True)
+        if is_one_part(batch, config, ranks):
+            losses = terms(network, batch, config, kl_fraction, generator)
+            if losses:
+                torch.autograd.backward(torch.stack(list(losses.values())).sum())
+        else:
+            losses = gradient_by_parts(network, batch, config, kl_fraction, generator, ranks)
         if losses:
-            _step(training, torch.stack(list(losses.values())).sum(), config)
+            _step(training, config)
         _average(training, config.averaging_epochs * mini_batches.steps_per_epoch)
         for name, value in losses.items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
-    return {name: float(value) / mini_batches.steps_per_epoch for name, value in sums.items()}
+    total = ranks.summed(torch.stack(list(sums.values()))) if sums else ()
+    return {name: float(value) / mini_batches.steps_per_epoch for name, value in zip(sums, total, strict=True)}
 
 
 def _cost(training: Training, scores: ValidationScores) -> float:
@@ -144,11 +176,10 @@ def _optimiser(network: Network, config: FitConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=is_fused)
 
 
-def _step(training: Training, loss: torch.Tensor, config: FitConfig) -> None:
+def _step(training: Training, config: FitConfig) -> None:
+    """Move the weights along their gradient."""
     for group in training.optimiser.param_groups:
         group["lr"] = config.learning_rate * min(1.0, training.n_steps / config.warmup_steps)
-    training.optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(training.network.parameters(), config.gradient_clip)
     training.optimiser.step()
 

@@ -79,7 +79,7 @@ def self_trained(
     warn([Finding("W072", source_name, reason, _REMEDY) for reason in found.refused])
     named, matched = with_matches(joined, sides, found)
     fitted = fit(named, run=run, unlabelled=(seen.model_copy(update={"n_matched": len(matched)}),), matched=matched)
-    if of_first is not None:
+    if of_first is not None and run.ranks.is_first:
         discard_checkpoint(of_first)
     return fitted
 

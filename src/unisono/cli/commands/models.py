@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from unisono.cli.console import print_scores, say
+from unisono.cli.launch import run_ranks, starts_ranks
 from unisono.cli.options import (
     BatchKey,
     ConfigFile,
     DataSets,
     Device,
+    Devices,
     Force,
     KeepControls,
     LabelKey,
@@ -56,6 +58,7 @@ def fit(
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
+    devices: Devices = 1,
     resume: Annotated[bool, typer.Option("--resume", metavar="", help="Resume an interrupted fit to -o.")] = False,
     force: Force = False,
 ) -> None:
@@ -63,29 +66,35 @@ def fit(
     refuse_existing_folder(out, force)
     chosen = config_of(preset, seed, config)
     checkpoint = out.parent / f"{out.name}.checkpoint"
+    if starts_ranks(devices):
+        raise typer.Exit(run_ranks(devices))
 
     from unisono.api import fit as learn
     from unisono.api import load
     from unisono.training.checkpoint import discard_checkpoint
+    from unisono.training.ranks import together
 
-    several = data_sets_in(data)
-    model = learn(
-        [cells_in([str(path)]) for path in several.values()] if several else cells_in(data),
-        names=list(several) or None,
-        batch_key=batch_key,
-        modalities=mapping_in(modalities),
-        layer=layer_in(layer),
-        round_counts=round_counts,
-        keep_controls=keep_controls,
-        config=chosen,
-        device=device,
-        progress=True,
-        checkpoint=checkpoint,
-        resume=resume,
-        source_name=" ".join(several) or label_of(data),
-        unlabelled=None if unlabelled is None else cells_in([str(unlabelled)]),
-        init=None if init is None else load(init, device=device),
-    )
+    with together(device) as ranks:
+        several = data_sets_in(data)
+        model = learn(
+            [cells_in([str(path)]) for path in several.values()] if several else cells_in(data),
+            names=list(several) or None,
+            batch_key=batch_key,
+            modalities=mapping_in(modalities),
+            layer=layer_in(layer),
+            round_counts=round_counts,
+            keep_controls=keep_controls,
+            config=chosen,
+            device=device,
+            progress=True,
+            checkpoint=checkpoint,
+            resume=resume,
+            source_name=" ".join(several) or label_of(data),
+            unlabelled=None if unlabelled is None else cells_in([str(unlabelled)]),
+            init=None if init is None else load(init, device=ranks.device_of(device)),
+        )
+    if not ranks.is_first:
+        return
     model.save(out, force=force)
     discard_checkpoint(checkpoint)
     found = model.record.validation
