@@ -151,7 +151,8 @@ def device_of_rank(name: str, process: Process | None) -> str:
     n_ranks, local_rank = (process.n_local, process.local_rank) if process else (1, torch.cuda.current_device())
     if n_ranks > n_there:
         what = f"{n_ranks} ranks on this machine, but torch sees {n_there} CUDA devices."
-        raise bad_input("E052", "device", what, f"start at most {n_there} ranks on it, or use --device cpu")
+        remedy = "use --device cpu" if n_there == 0 else f"start at most {n_there}, or use --device cpu"
+        raise bad_input("E052", "device", what, remedy)
     return f"cuda:{local_rank}"
 
 
