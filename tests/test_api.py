@@ -203,7 +203,7 @@ def test_rows_are_paired_by_name_not_place():
     mdata = pair_of()
     order = np.random.default_rng(8).permutation(151)
     shuffled = rebuilt({"rna": mdata["rna"], "adt": mdata["adt"][order].copy()})
-    options = {"thinning": (1, 1), "linear_path": {"min_cells_of_decoder": 0}, **JUDGED}
+    options = {"thinning": (1, 1), "linear_path": {"min_cells_of_decoder": 0}, "preprocessing": {}, **JUDGED}
     model, wanted = fitted(shuffled, **options), fitted(pair_of(), **options)
     assert len(model.record.curve) == 2
     for found, other in zip(model.record.curve, wanted.record.curve, strict=True):

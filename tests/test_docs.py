@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from io_fixtures import write_tenx_hdf5
+from model_fixtures import TINY
 from scipy import sparse
 
 import unisono
@@ -20,7 +21,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGE = Path(unisono.__file__).parent
 
 QUICK = {"n_members": 1, "max_epochs": 2, "n_codes": 8, "refit_below": 0}
-"""What the presets are here: examples show no figures of a fit."""
+"""What presets are here: examples show no figures of a fit."""
 
 
 def _blocks(page: Path) -> list[str]:
@@ -49,8 +50,8 @@ def test_every_block_of_a_page_runs(name: str, monkeypatch: pytest.MonkeyPatch, 
     _write_files_of_the_readme(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(modalities, "_SPECS", dict(modalities._SPECS))  # a page registers one
-    monkeypatch.setitem(config._PRESETS, "fast", QUICK)
-    monkeypatch.setitem(config._PRESETS, "default", QUICK)
+    monkeypatch.setitem(config._PRESETS, "fast", TINY | QUICK)
+    monkeypatch.setitem(config._PRESETS, "default", TINY | QUICK)
     blocks = _blocks(_ROOT / name)
     assert blocks, f"{name} has no Python blocks"
     names: dict[str, object] = {}
