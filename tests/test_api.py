@@ -203,7 +203,7 @@ def test_rows_are_paired_by_name_not_place():
     mdata = pair_of()
     order = np.random.default_rng(8).permutation(151)
     shuffled = rebuilt({"rna": mdata["rna"], "adt": mdata["adt"][order].copy()})
-    options = {"thinning": (1, 1), "linear_path": {"min_cells_of_decoder": 0}, **JUDGED}
+    options = {"thinning": (1, 1), "linear_path": {"min_cells_of_decoder": 0}, "preprocessing": {}, **JUDGED}
     model, wanted = fitted(shuffled, **options), fitted(pair_of(), **options)
     assert len(model.record.curve) == 2
     for found, other in zip(model.record.curve, wanted.record.curve, strict=True):
@@ -433,10 +433,11 @@ def test_the_embedding_is_aligned_on_validation_cells_if_there_are_enough(monkey
         return align(vectors, *options)
 
     monkeypatch.setattr(unisono.training.fit, "fit_moment_alignment", noted)
-    model = fitted(refit_below=refit_below, validation={"fraction": 0.1, "min_embedding_cells": at_least})
+    choice = {"fraction": 0.1, "min_embedding_cells": at_least}
+    model = fitted(pair_of(), refit_below=refit_below, validation=choice)
     assert model.record.n_validation == 30
     assert asked == [n_cells]
-    assert set(model.fitted.moment_alignment) == {"atac", "rna", "adt"}
+    assert set(model.fitted.moment_alignment) == {"rna", "adt"}
 
 
 def test_the_last_figure_of_the_progress_bar_is_the_correlation_of_predict_on_the_validation_cells():

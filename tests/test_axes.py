@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import modules_with_axes
-from jaxtyping import TypeCheckError
+from beartype.roar import BeartypeCallHintParamViolation, BeartypeCallHintReturnViolation
+from conftest import checked, modules_with_axes
+from jaxtyping import Float
 from scipy import sparse
 
 from unisono.config import FitConfig
@@ -50,10 +52,27 @@ CALLS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
 def test_axes_that_do_not_fit_are_refused(name):
     fitting, unfitting = CALLS[name]
     assert fitting() is not None
-    with pytest.raises(TypeCheckError, match="Type-check error whilst checking the parameters"):
+    with pytest.raises(BeartypeCallHintParamViolation):
         unfitting()
 
 
 def test_every_room_of_array_functions_writes_axes():
     rooms = {name.split(".")[1] for name in modules_with_axes()}
     assert {"inference", "metrics", "nn", "preprocessing"} <= rooms
+
+
+def test_a_result_is_held_to_the_axes_of_its_arguments():
+    @checked
+    def some_rows(x: Float[np.ndarray, "cell code"], n_rows: int) -> Float[np.ndarray, "cell code"]:
+        return x[:n_rows]
+
+    assert some_rows(CODES, 7) is not None
+    with pytest.raises(BeartypeCallHintReturnViolation):
+        some_rows(CODES, 5)
+
+
+def test_fields_of_a_dataclass_are_held_to_one_set_of_axes():
+    found = Standardisation.fit(CODES, BATCH, DEPTH, 20.0)
+    assert replace(found, scale=2 * found.scale) is not None
+    with pytest.raises(BeartypeCallHintParamViolation):
+        replace(found, scale=found.scale[:2])

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
 from io_fixtures import snapshot
-from model_fixtures import N_TEST, counts, rebuilt, small_model, take, test_cells, tiny, training
+from model_fixtures import N_TEST, TINY, counts, rebuilt, small_model, take, test_cells, tiny, training
 
 from unisono import cli
 from unisono.api import fit, load
@@ -28,19 +29,16 @@ from unisono.model.unisono import PRIOR_UNMATCHED, Unisono
 from unisono.reading import read
 from unisono.report import page
 
-TINY = """\
-n_members = 2
-max_epochs = 1
-epochs_per_evaluation = 1
-n_codes = 12
-validation.fraction = 0
+QUICK = {**TINY, "max_epochs": 1, "epochs_per_evaluation": 1, "validation": {"fraction": 0}}
 
-[architecture]
-content_dim = 8
-style_dim = 3
-n_channels = 4
-n_tokens = 5
-"""
+
+def as_toml(config: dict[str, Any], within: str = "") -> str:
+    """A config as a file has it, one dotted key a line."""
+    lines = (
+        as_toml(value, f"{within}{name}.") if isinstance(value, dict) else f"{within}{name} = {json.dumps(value)}\n"
+        for name, value in config.items()
+    )
+    return "".join(lines)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +53,9 @@ def store(tmp_path_factory):
     half.write_h5mu(folder / "half.h5mu")
     pair = training()
     rebuilt({"gene stuff": pair["rna"], "tags": pair["adt"]}).write_h5mu(folder / "unusual.h5mu")
-    (folder / "tiny.toml").write_text(TINY)
-    (folder / "judged.toml").write_text(TINY.replace("validation.fraction = 0", "validation.fraction = 0.1"))
-    (folder / "unknown.toml").write_text(TINY.replace("n_codes", "n_kodes"))
+    (folder / "tiny.toml").write_text(as_toml(QUICK))
+    (folder / "judged.toml").write_text(as_toml(QUICK | {"validation": {"fraction": 0.1}}))
+    (folder / "unknown.toml").write_text(as_toml(QUICK).replace("n_codes", "n_kodes"))
     (folder / "notes.h5mu").write_text("hello")
     small_model().save(folder / "model")
     return folder
@@ -176,6 +174,7 @@ def test_little_coverage_is_refused_unless_forced(unisono):
     assert unisono(f"{line} --force").code == 0
 
 
+@pytest.mark.usefixtures("_unprobed")
 def test_fit_learns_from_cells_without_labels_and_evaluate_repeats_it(unisono):
     line = "fit @training.h5mu -o model --batch-key batch --config @tiny.toml --device cpu --unlabelled @query.h5mu"
     assert unisono(line).code == 0
@@ -277,6 +276,12 @@ def _flat(monkeypatch):
     monkeypatch.setattr(page, "plane", lambda vectors: vectors[:, :2])
 
 
+@pytest.fixture
+def _unprobed(monkeypatch):
+    """No probes of content and style, which take longer than all other figures."""
+    monkeypatch.setattr(probes, "has_probes", lambda: False)
+
+
 def assert_rows(found, wanted):
     """The scores of a metrics.json against a table, to float32."""
     for task, rows in wanted.to_dict().items():
@@ -312,6 +317,7 @@ def test_evaluate_prints_and_writes_the_figures_and_a_page_with_the_command(unis
     assert line[4::2] == [f"({wanted.get('rna', 'adt', name).chance:.2g})" for name in names]
 
 
+@pytest.mark.usefixtures("_unprobed")
 def test_evaluate_judges_matches_by_the_column_that_is_named(unisono):
     line = "evaluate @model @query.h5mu -o scores --device cpu --no-report"
     assert unisono(f"{line} --label-key batch").code == 0
@@ -322,7 +328,7 @@ def test_evaluate_judges_matches_by_the_column_that_is_named(unisono):
     assert "'nothing'" in unisono(f"{line} --force --label-key nothing").err
 
 
-@pytest.mark.usefixtures("_flat")
+@pytest.mark.usefixtures("_flat", "_unprobed")
 def test_a_report_that_is_there_is_replaced_only_when_told(unisono):
     Path("scores").mkdir()
     Path("scores/report.html").write_text("mine")
@@ -334,6 +340,7 @@ def test_a_report_that_is_there_is_replaced_only_when_told(unisono):
     assert Path("scores/report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
+@pytest.mark.usefixtures("_unprobed")
 def test_no_report_writes_the_figures_alone(unisono, monkeypatch):
     monkeypatch.setattr(page, "find_spec", lambda _: None)
     ended = unisono("evaluate @model @query.h5mu -o scores --device cpu --no-report")
@@ -342,6 +349,7 @@ def test_no_report_writes_the_figures_alone(unisono, monkeypatch):
     assert "W063" not in ended.err
 
 
+@pytest.mark.usefixtures("_unprobed")
 def test_without_the_libraries_of_the_report_one_line_says_what_to_install(unisono, monkeypatch):
     monkeypatch.setattr(page, "find_spec", lambda name: None if name == "plotly" else name)
     ended = unisono("evaluate @model @query.h5mu -o scores --device cpu")
@@ -353,14 +361,15 @@ def test_without_the_libraries_of_the_report_one_line_says_what_to_install(uniso
     assert said[0].endswith("Fix: pip install plotly")
 
 
+@pytest.mark.usefixtures("_flat")
 def test_evaluate_writes_how_content_and_style_are_kept_apart(unisono, store):
     assert unisono("evaluate @model @query.h5mu -o scores --device cpu").code == 0
     document = json.loads(Path("scores/metrics.json").read_text())
     assert document["disentanglement"] == disentanglement(small_model(), test_cells()).as_document()
 
 
-def test_evaluate_without_scikit_learn_warns_and_writes_the_rest(unisono, store, monkeypatch):
-    monkeypatch.setattr(probes, "has_probes", lambda: False)
+@pytest.mark.usefixtures("_flat", "_unprobed")
+def test_evaluate_without_scikit_learn_warns_and_writes_the_rest(unisono, store):
     ended = unisono("evaluate @model @query.h5mu -o scores --device cpu")
     assert ended.code == 0
     assert "W066 query.h5mu: content and style were not probed" in ended.err
@@ -513,6 +522,7 @@ def test_what_is_there_is_replaced_with_force_alone(unisono, store, name, line):
     assert snapshot(Path()) != before
 
 
+@pytest.mark.usefixtures("_unprobed")
 def test_figures_of_an_earlier_evaluation_are_kept_unless_told(unisono):
     Path("scores").mkdir()
     Path("scores/metrics.json").write_text("mine")
@@ -724,8 +734,7 @@ def others(store):
     tagged = training()
     tagged["adt"].var_names = [*tagged["adt"].var_names[:6], "IgG1_isotype", "HTO_1"]
     rebuilt({"rna": tagged["rna"], "adt": tagged["adt"]}).write_h5mu(store / "tagged.h5mu")
-    options = {"max_epochs": 1, "epochs_per_evaluation": 1, "validation": {"fraction": 0}}
-    fit(layered(training()), batch_key="batch", layer={"rna": "umis"}, config=tiny(**options), device="cpu").save(
+    fit(layered(training()), batch_key="batch", layer={"rna": "umis"}, config=tiny(**QUICK), device="cpu").save(
         store / "of_layer"
     )
     return store
@@ -755,6 +764,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.usefixtures("_unprobed")
 @pytest.mark.parametrize("command", list(COMMANDS))
 def test_every_command_reads_the_model_s_layer_and_takes_another(unisono, others, command):
     ended = unisono(COMMANDS[command].format("layered_query.h5mu"))
@@ -793,6 +803,7 @@ def test_controls_are_left_out_of_a_fit_unless_kept(unisono, others):
     assert "look like controls or sample tags: kept" in unisono("check @tagged.h5mu --keep-controls").err
 
 
+@pytest.mark.usefixtures("_unprobed")
 def test_a_file_for_each_modality_is_what_one_file_of_both_is(unisono, others):
     both = "rna=@rna.h5ad adt=@adt.h5ad"
     assert unisono(f"match @model {both} --between rna,adt -o m.h5ad --device cpu").code == 0
@@ -839,6 +850,7 @@ def test_a_file_whose_name_holds_an_equals_sign_is_one_file(unisono, others):
     assert unisono("embed @model day=3.h5mu -o e.h5mu --device cpu").code == 0
 
 
+@pytest.mark.usefixtures("_unprobed")
 def test_cells_seen_in_training_are_told_by_evaluate_and_only_they(unisono, others):
     take(training(), slice(0, 17)).write_h5mu("part.h5mu")
     ended = unisono("evaluate @model part.h5mu -o s --no-report --device cpu")

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
-from model_fixtures import tiny, training
+from model_fixtures import small_model, training
 
 import unisono as un
 from unisono import config as config_module
@@ -190,12 +189,8 @@ def test_a_field_without_a_reason_is_caught():
     assert undocumented(text) == ["C.a", "C.b"]
 
 
-@pytest.fixture(scope="module")
-def model():
-    return un.fit(training(), batch_key="batch", config=tiny(), device="cpu")
-
-
-def test_the_config_of_a_model_names_every_modality_and_fits_the_same_weights_again(model):
+def test_the_config_of_a_model_names_every_modality_and_fits_the_same_weights_again():
+    model = small_model()
     assert model.config.likelihoods == {"atac": "bernoulli", "rna": "negative_binomial", "adt": "gaussian"}
     assert model.config.max_features == {"atac": 50_000, "rna": 5000}
     config = FitConfig.model_validate_json(model.config.model_dump_json())
@@ -205,8 +200,8 @@ def test_the_config_of_a_model_names_every_modality_and_fits_the_same_weights_ag
     assert again.config == model.config
 
 
-def test_the_config_that_was_saved_is_the_one_that_was_fitted(model, tmp_path):
-    model.save(tmp_path / "m")
+def test_the_config_that_was_saved_is_the_one_that_was_fitted(tmp_path):
+    small_model().save(tmp_path / "m")
     assert json.loads((tmp_path / "m" / "config.json").read_text())["max_features"] == {"atac": 50_000, "rna": 5000}
 
 

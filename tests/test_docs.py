@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from io_fixtures import write_tenx_hdf5
+from model_fixtures import TINY
 from scipy import sparse
 
 import unisono
@@ -18,6 +19,9 @@ from unisono import config, modalities
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGE = Path(unisono.__file__).parent
+
+QUICK = {"n_members": 1, "max_epochs": 2, "n_codes": 8, "refit_below": 0}
+"""What presets are here: examples show no figures of a fit."""
 
 
 def _blocks(page: Path) -> list[str]:
@@ -46,7 +50,8 @@ def test_every_block_of_a_page_runs(name: str, monkeypatch: pytest.MonkeyPatch, 
     _write_files_of_the_readme(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(modalities, "_SPECS", dict(modalities._SPECS))  # a page registers one
-    monkeypatch.setitem(config._PRESETS, "fast", {"n_members": 1, "max_epochs": 2})  # the blocks show no figures
+    monkeypatch.setitem(config._PRESETS, "fast", TINY | QUICK)
+    monkeypatch.setitem(config._PRESETS, "default", TINY | QUICK)
     blocks = _blocks(_ROOT / name)
     assert blocks, f"{name} has no Python blocks"
     names: dict[str, object] = {}
@@ -56,7 +61,8 @@ def test_every_block_of_a_page_runs(name: str, monkeypatch: pytest.MonkeyPatch, 
             exec(compile(block, f"{name}, block {number}", "exec"), names)
 
 
-def test_every_example_of_a_docstring_gives_what_it_shows() -> None:
+def test_every_example_of_a_docstring_gives_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(config._PRESETS, "fast", QUICK)
     files = [path for path in sorted(_PACKAGE.rglob("*.py")) if ">>> " in path.read_text(encoding="utf-8")]
     names = [".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts) for path in files]
     results = {name: doctest.testmod(import_module(name)) for name in names}

@@ -161,7 +161,7 @@ def test_a_foreign_panel_is_scored_by_the_features_it_shares():
 
 @pytest.mark.filterwarnings("ignore::unisono.messages.InputWarning")
 def test_a_new_batch_and_a_missing_column_are_among_the_findings():
-    query = test_cells()
+    query = rebuilt({m: test_cells()[m] for m in ("rna", "adt")})
     for part in query.mod.values():
         part.obs["batch"] = "b9"
     with pytest.warns(UserWarning, match="W034"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,6 +22,20 @@ from unisono.types import Cells
 
 def cells_of(mdata) -> Cells:
     return cells_from_mudata(mdata, batch_key="batch", need=1)[0]
+
+
+def pair_of(mdata):
+    return rebuilt({m: mdata[m] for m in ("rna", "adt")})
+
+
+def beside(query):
+    """Fitted to the training cells next to a query."""
+    return fit(pair_of(training()), batch_key="batch", config=tiny(max_epochs=1), device="cpu", unlabelled=query)
+
+
+@cache
+def beside_test_cells():
+    return beside(pair_of(test_cells()))
 
 
 def test_unlabelled_cells_pair_with_nobody_even_under_the_same_names():
@@ -80,8 +95,8 @@ def test_counts_of_what_their_batch_did_not_measure_in_training_are_left_out():
 
 
 def test_the_fit_learns_from_them_and_says_so():
-    config = tiny(max_epochs=1, self_training={"matches": False})
-    known, query = (rebuilt({m: each[m] for m in ("rna", "adt")}) for each in (training(), test_cells()))
+    config = tiny(max_epochs=1, validation={"fraction": 0}, self_training={"matches": False})
+    known, query = pair_of(training()), pair_of(test_cells())
     alone = fit(known, batch_key="batch", config=config, device="cpu")
     beside = fit(known, batch_key="batch", config=config, device="cpu", unlabelled=query)
     (seen,) = beside.record.unlabelled
@@ -93,27 +108,19 @@ def test_the_fit_learns_from_them_and_says_so():
 
 def test_their_pairing_is_not_looked_at():
     """Shuffled against each other the unlabelled views give the very same model."""
-    config, query, shuffled = tiny(max_epochs=1), test_cells(), test_cells()
-    for each in (query, shuffled):
-        del each.mod["atac"]
-    known = rebuilt({m: training()[m] for m in ("rna", "adt")})
+    shuffled = test_cells()
     names = shuffled["rna"].obs_names.to_numpy().copy()
     for batch in ("b1", "b2"):
         rows = np.flatnonzero(shuffled["rna"].obs["batch"] == batch)
         names[rows] = np.roll(names[rows], 7)
     shuffled["rna"].obs_names = names
-    models = [
-        fit(known, batch_key="batch", config=config, device="cpu", unlabelled=rebuilt(dict(one.mod)))
-        for one in (query, shuffled)
-    ]
+    models = (beside_test_cells(), beside(pair_of(shuffled)))
     first, second = (model.fitted.predictor.network.state_dict() for model in models)
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def test_every_later_evaluation_repeats_it():
-    known, query = (rebuilt({m: each[m] for m in ("rna", "adt")}) for each in (training(), test_cells()))
-    model = fit(known, batch_key="batch", config=tiny(max_epochs=1), device="cpu", unlabelled=query)
     with noticed() as said:
-        evaluate(model, query)
+        evaluate(beside_test_cells(), pair_of(test_cells()))
     (line,) = [line for line in said if line.startswith("W064 ")]
     assert "(fit: 43 rna, 43 adt, 43 matched; these very cells)" in line

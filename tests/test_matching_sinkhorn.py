@@ -25,7 +25,7 @@ EXACT = {"max_steps": 20_000, "tolerance": 1e-13}
 def reference(log_ratio, rows, columns, left_slack=0.0, right_slack=0.0, n_iter=3000):
     """The plan by Sinkhorn in the log domain on a dense matrix with slack row and column, corner forbidden, float64.
 
-    A slack of infinite mass keeps its potential at 0.
+    A slack of infinite mass keeps its potential at 0. It ends when a step moves no potential, up to rounding.
     """
     n_left, n_right = log_ratio.shape
     whole = np.full((n_left + 1, n_right + 1), -np.inf)
@@ -36,10 +36,13 @@ def reference(log_ratio, rows, columns, left_slack=0.0, right_slack=0.0, n_iter=
         row_mass, column_mass = np.log(np.append(rows, left_slack)), np.log(np.append(columns, right_slack))
         f, g = np.zeros(n_left + 1), np.zeros(n_right + 1)
         for _ in range(n_iter):
+            start = f
             f = row_mass - logsumexp(whole + g, axis=1)
             f[n_left] = f[n_left] if 0 < left_slack < np.inf else 0.0
             g = column_mass - logsumexp(whole + f[:, None], axis=0)
             g[n_right] = g[n_right] if 0 < right_slack < np.inf else 0.0
+            if np.abs(f - start).max() < 1e-14:
+                break
     return np.exp(whole + f[:, None] + g)
 
 

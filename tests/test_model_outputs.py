@@ -38,11 +38,17 @@ def with_columns(mdata):
     return mdata
 
 
+def quick(mdata, **changes):
+    """A fit of one epoch that nothing judges."""
+    config = tiny(**{"max_epochs": 1, "validation": {"fraction": 0}} | changes)
+    return un.fit(mdata, batch_key="batch", config=config, device="cpu")
+
+
 @pytest.fixture(scope="module")
 def annotated(tmp_path_factory):
     """A model of training data with columns of var, saved and loaded."""
     place = tmp_path_factory.mktemp("model") / "m"
-    un.fit(with_columns(training()), batch_key="batch", config=tiny(max_epochs=1), device="cpu").save(place)
+    quick(with_columns(training())).save(place)
     return un.load(place, device="cpu")
 
 
@@ -76,9 +82,9 @@ def test_a_matching_has_the_obs_of_either_side(annotated):
 
 
 def test_the_fingerprint_tells_models_apart_and_survives_saving(annotated):
-    other = un.fit(with_columns(training()), batch_key="batch", config=tiny(max_epochs=1, seed=1), device="cpu")
+    other = quick(with_columns(training()), seed=1)
     assert other.fitted.fingerprint != annotated.fitted.fingerprint
-    same = un.fit(with_columns(training()), batch_key="batch", config=tiny(max_epochs=1), device="cpu")
+    same = quick(with_columns(training()))
     assert same.fitted.fingerprint == annotated.fitted.fingerprint
 
 
@@ -156,7 +162,8 @@ def test_no_pair_that_is_likely_enough_is_refused():
 def test_a_fit_says_what_was_decided_only_when_it_is_watched_or_asked(monkeypatch, progress, n_lines):
     said = io.StringIO()
     monkeypatch.setattr("sys.stderr", said)
-    un.fit(training(), batch_key="batch", config=tiny(max_epochs=1), device="cpu", progress=progress)
+    config = tiny(max_epochs=1, validation={"fraction": 0})
+    un.fit(training(), batch_key="batch", config=config, device="cpu", progress=progress)
     lines = said.getvalue().splitlines()
     assert len(lines) == n_lines
     if lines:
@@ -172,7 +179,13 @@ def test_the_line_of_a_fit_names_the_layer_of_its_counts(capsys):
     mdata["rna"].X = mdata["rna"].X.multiply(0.3).tocsr()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        un.fit(mdata, config=tiny(max_epochs=0), device="cpu", layer={"rna": "counts"}, progress=True)
+        un.fit(
+            mdata,
+            config=tiny(max_epochs=0, validation={"fraction": 0}),
+            device="cpu",
+            layer={"rna": "counts"},
+            progress=True,
+        )
     assert "rna 60 genes (counts), adt 8 proteins, 1 batch, " in capsys.readouterr().err
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from model_fixtures import rebuilt, tiny
 from model_fixtures import test_cells as unseen
-from model_fixtures import tiny
 from model_fixtures import training as training_data
 from scipy.special import log_softmax
 from training_fixtures import simulated, small_config
@@ -154,12 +154,12 @@ def test_the_config_of_a_fit_names_the_codings_to_choose_from():
 
 
 def test_a_model_keeps_its_coding_and_a_query_is_read_by_it(tmp_path):
-    config = from_choices(tiny(), "pearson", "log")
-    model = un.fit(training_data(), batch_key="batch", config=config, device="cpu")
+    config, mdata = from_choices(tiny(), "pearson", "log"), rebuilt({m: training_data()[m] for m in ("rna", "adt")})
+    model = un.fit(mdata, batch_key="batch", config=config, device="cpu")
     name = model.fitted.preprocessors["rna"].projection.coding
     other = {"pearson": "log", "log": "pearson"}[name]
-    alone = un.fit(training_data(), batch_key="batch", config=from_choices(tiny(), name), device="cpu")
-    unlike = un.fit(training_data(), batch_key="batch", config=from_choices(tiny(), other), device="cpu")
+    alone = un.fit(mdata, batch_key="batch", config=from_choices(tiny(), name), device="cpu")
+    unlike = un.fit(mdata, batch_key="batch", config=from_choices(tiny(), other), device="cpu")
     model.save(tmp_path / "m")
     again = un.load(tmp_path / "m", device="cpu")
     assert model.config.preprocessing.codings["rna"] == ("pearson", "log")

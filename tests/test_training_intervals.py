@@ -17,12 +17,12 @@ from unisono.evaluation.details import evaluation_report
 from unisono.model.query import query_view
 from unisono.model.unisono import Unisono
 
-N_UNSEEN = 401
+N_TRAINING, N_UNSEEN = 1100, 401
 
 
 @cache
 def cells():
-    return simulate(n_cells=800 + 2 * N_UNSEEN, n_genes=40, n_peaks=50, n_proteins=9, batch_effect=0.5, seed=8)
+    return simulate(n_cells=N_TRAINING + 2 * N_UNSEEN, n_genes=40, n_peaks=50, n_proteins=9, batch_effect=0.5, seed=8)
 
 
 def part(start, stop):
@@ -31,8 +31,14 @@ def part(start, stop):
 
 @cache
 def model() -> Unisono:
-    """800 cells, of which 160 are validation cells; not refitted on them."""
-    return fit(part(0, 800), batch_key="batch", config=tiny(validation={"fraction": 0.2}, refit_below=0), device="cpu")
+    """1100 cells, of which 220 are validation cells; not refitted on them."""
+    config = tiny(validation={"fraction": 0.2}, refit_below=0)
+    return fit(part(0, N_TRAINING), batch_key="batch", config=config, device="cpu")
+
+
+def unseen(start, stop):
+    """Cells after those of the fit."""
+    return part(N_TRAINING + start, N_TRAINING + stop)
 
 
 def covered(found, query, target):
@@ -43,7 +49,7 @@ def covered(found, query, target):
 @pytest.mark.parametrize(("source", "target"), [("rna", "adt"), ("adt", "rna"), ("atac", "adt")])
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.95])
 def test_new_cells_are_covered_as_often_as_promised(source, target, coverage):
-    query = part(800, 800 + N_UNSEEN)
+    query = unseen(0, N_UNSEEN)
     found = model().predict(query, source, target, interval=coverage)
     assert covered(found, query, target) == pytest.approx(coverage, abs=0.05)
     assert (found.layers["lower"] >= 0).all()
@@ -53,7 +59,7 @@ def test_new_cells_are_covered_as_often_as_promised(source, target, coverage):
 
 
 def test_wider_coverage_gives_wider_intervals_about_the_same_prediction():
-    query = part(800, 860)
+    query = unseen(0, 60)
     narrow, wide = (model().predict(query, "rna", "adt", interval=c) for c in (0.5, 0.9))
     np.testing.assert_allclose(narrow.X, wide.X, atol=1e-6)
     np.testing.assert_allclose(narrow.X, model().predict(query, "rna", "adt").X, atol=1e-6)
@@ -61,7 +67,7 @@ def test_wider_coverage_gives_wider_intervals_about_the_same_prediction():
 
 
 def test_a_saved_model_gives_the_same_intervals_and_novelty(tmp_path):
-    query = part(800, 830)
+    query = unseen(0, 30)
     model().save(tmp_path / "model")
     again = load(tmp_path / "model", device="cpu").predict(query, "rna", "adt", interval=0.8)
     wanted = model().predict(query, "rna", "adt", interval=0.8)
@@ -72,14 +78,14 @@ def test_a_saved_model_gives_the_same_intervals_and_novelty(tmp_path):
 
 def test_calibration_on_shifted_cells_restores_what_the_shift_broke():
     def shifted(start, stop):
-        query = part(start, stop)
+        query = unseen(start, stop)
         adt = query["adt"].copy()
         adt.X = adt.X.multiply(np.where(np.arange(9) % 3 == 0, 6, 1)).tocsr().astype(np.int64)
         return rebuilt({"rna": query["rna"], "adt": adt})
 
-    query = shifted(800 + N_UNSEEN, 800 + 2 * N_UNSEEN)
+    query = shifted(N_UNSEEN, 2 * N_UNSEEN)
     before = covered(model().predict(query, "rna", "adt", interval=0.9), query, "adt")
-    calibrated = model().calibrate(shifted(800, 800 + N_UNSEEN))
+    calibrated = model().calibrate(shifted(0, N_UNSEEN))
     after = covered(calibrated.predict(query, "rna", "adt", interval=0.9), query, "adt")
     assert before < 0.8
     assert after == pytest.approx(0.9, abs=0.04)
@@ -87,7 +93,7 @@ def test_calibration_on_shifted_cells_restores_what_the_shift_broke():
 
 
 def test_groups_asked_for_have_widths_of_their_own():
-    known = part(800, 800 + N_UNSEEN)
+    known = unseen(0, N_UNSEEN)
     grouped = model().calibrate(known, by="batch").fitted.intervals["rna", "adt"]
     names, sizes = np.unique(known["rna"].obs["batch"], return_counts=True)
     assert grouped.groups == tuple(names)
@@ -97,7 +103,7 @@ def test_groups_asked_for_have_widths_of_their_own():
 
 def annotated(start, stop):
     """Cells of two kinds: proteins of the noisy third are measured with an error of their own."""
-    query = part(start, stop)
+    query = unseen(start, stop)
     rng = np.random.default_rng(start)
     kind = np.where(rng.random(stop - start) < 1 / 3, "noisy", "clean")
     adt = query["adt"].copy()
@@ -109,8 +115,8 @@ def annotated(start, stop):
 
 
 def test_intervals_calibrated_by_a_column_hold_within_its_groups_and_are_looked_up_by_it(tmp_path):
-    known, _ = annotated(800, 800 + N_UNSEEN)
-    query, kind = annotated(800 + N_UNSEEN, 800 + 2 * N_UNSEEN)
+    known, _ = annotated(0, N_UNSEEN)
+    query, kind = annotated(N_UNSEEN, 2 * N_UNSEEN)
     model().calibrate(known, by="kind").save(tmp_path / "by_kind")
     whole, by_kind = model().calibrate(known), load(tmp_path / "by_kind", device="cpu")
     for group in ("noisy", "clean"):
@@ -125,9 +131,9 @@ def test_intervals_calibrated_by_a_column_hold_within_its_groups_and_are_looked_
 
 
 def test_cells_without_a_value_in_the_column_have_the_widths_of_all_cells():
-    known, _ = annotated(800, 800 + N_UNSEEN)
+    known, _ = annotated(0, N_UNSEEN)
     by_kind = model().calibrate(known, by="kind")
-    query, kind = annotated(800 + N_UNSEEN, 860 + N_UNSEEN)
+    query, kind = annotated(N_UNSEEN, N_UNSEEN + 60)
     wanted = by_kind.predict(query, "rna", "adt", interval=0.9)
     rna = query["rna"].copy()
     rna.obs["kind"] = rna.obs["kind"].astype(object).where(np.arange(60) < 20)
@@ -142,7 +148,7 @@ def test_cells_without_a_value_in_the_column_have_the_widths_of_all_cells():
 
 
 def test_a_column_to_calibrate_by_has_to_be_there_and_complete():
-    known, _ = annotated(800, 900)
+    known, _ = annotated(0, 100)
     found = refusal(model().calibrate, known, by="lineage")
     assert (found.code, found.where) == ("E029", "cells, rna")
     known["rna"].obs["kind"] = known["rna"].obs["kind"].astype(object).where(np.arange(100) > 2)
@@ -152,9 +158,9 @@ def test_a_column_to_calibrate_by_has_to_be_there_and_complete():
 
 
 def test_coverage_in_a_report_is_that_of_the_groups_that_were_calibrated_by():
-    known, _ = annotated(800, 800 + N_UNSEEN)
+    known, _ = annotated(0, N_UNSEEN)
     by_kind = model().calibrate(known, by="kind")
-    query, kind = annotated(800 + N_UNSEEN, 800 + 2 * N_UNSEEN)
+    query, kind = annotated(N_UNSEEN, 2 * N_UNSEEN)
     noisy = query[kind == "noisy"].copy()
     (found,) = [d for d in evaluation_report(by_kind, noisy).directions if (d.source, d.target) == ("rna", "adt")]
     curve = dict(zip(found.coverage.x, found.coverage.y, strict=True))
@@ -162,10 +168,10 @@ def test_coverage_in_a_report_is_that_of_the_groups_that_were_calibrated_by():
 
 
 def test_few_validation_cells_give_infinite_intervals_of_high_coverage():
-    few = model().calibrate(part(800, 830))
-    found = few.predict(part(900, 910), "rna", "adt", interval=0.99)
+    few = model().calibrate(unseen(0, 30))
+    found = few.predict(unseen(100, 110), "rna", "adt", interval=0.99)
     assert np.isinf(found.layers["upper"]).all()
-    assert np.isfinite(few.predict(part(900, 910), "rna", "adt", interval=0.9).layers["upper"]).all()
+    assert np.isfinite(few.predict(unseen(100, 110), "rna", "adt", interval=0.9).layers["upper"]).all()
 
 
 @pytest.mark.parametrize(
@@ -177,28 +183,26 @@ def test_few_validation_cells_give_infinite_intervals_of_high_coverage():
     ],
 )
 def test_intervals_that_cannot_be_given_are_refused(options, text):
-    found = refusal(model().predict, part(800, 810), source="rna", **options)
+    found = refusal(model().predict, unseen(0, 10), source="rna", **options)
     assert found.code == "E053"
     assert text in found.what
 
 
 def test_a_model_without_validation_cells_says_how_to_get_intervals():
     without = Unisono(replace(model().fitted, intervals={}))
-    found = refusal(without.predict, part(800, 810), "rna", "adt", interval=0.9)
+    found = refusal(without.predict, unseen(0, 10), "rna", "adt", interval=0.9)
     assert "model.calibrate" in found.remedy
 
 
 def test_too_few_cells_to_calibrate_with_are_refused():
-    assert refusal(model().calibrate, part(800, 807)).code == "E027"
+    assert refusal(model().calibrate, unseen(0, 7)).code == "E027"
 
 
 def test_novelty_is_measured_on_validation_cells_where_there_are_200_and_one_new_cell_in_20_exceeds_1():
-    config = tiny(validation={"fraction": 0.2}, refit_below=0)
-    many = fit(part(0, 1100), batch_key="batch", config=config, device="cpu")
-    query = part(1100, 800 + 2 * N_UNSEEN)
+    query = unseen(0, 2 * N_UNSEEN)
     for modality in ("atac", "rna", "adt"):
-        view = query_view(query, modality, many.fitted.preprocessors, many.record)
-        assert (many.fitted.novelty(view) > 1).mean() == pytest.approx(0.05, abs=0.035), modality
+        view = query_view(query, modality, model().fitted.preprocessors, model().record)
+        assert (model().fitted.novelty(view) > 1).mean() == pytest.approx(0.05, abs=0.035), modality
 
 
 @pytest.mark.filterwarnings("ignore:W017:unisono.messages.InputWarning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -159,13 +160,20 @@ def _require_rows(vectors: Vectors, values: NDArray[Any], cells: Labels) -> None
         raise ValueError("vectors are not finite; leave out cells without counts")
 
 
-def _folds(y: NDArray[np.intp], cells: Labels, seed: int) -> list[NDArray[np.intp]]:
+def _folds(y: NDArray[np.intp], cells: Labels, seed: int) -> tuple[NDArray[np.intp], ...]:
     """Rows held out in each fold, classes spread evenly, all rows of a cell together."""
+    return _folds_of(y.astype(np.intp).tobytes(), np.unique(cells, return_inverse=True)[1].tobytes(), seed)
+
+
+@lru_cache(maxsize=16)
+def _folds_of(y: bytes, cells: bytes, seed: int) -> tuple[NDArray[np.intp], ...]:
+    """The folds of whole numbers; kept, since every space of a modality is probed for the same labels."""
+    classes, groups = (np.frombuffer(each, dtype=np.intp) for each in (y, cells))
     splitter = _sklearn("model_selection").StratifiedGroupKFold(n_splits=FOLDS, shuffle=True, random_state=seed)
-    return [held_out for _, held_out in splitter.split(np.zeros((len(y), 1)), y, groups=cells)]
+    return tuple(held_out for _, held_out in splitter.split(np.zeros((len(classes), 1)), classes, groups=groups))
 
 
-def _held_out(fit: _Fit, x: NDArray[np.float64], y: NDArray[Any], folds: list[NDArray[np.intp]]) -> NDArray[Any]:
+def _held_out(fit: _Fit, x: NDArray[np.float64], y: NDArray[Any], folds: tuple[NDArray[np.intp], ...]) -> NDArray[Any]:
     predicted = np.empty_like(y)
     for held_out in folds:
         kept = np.setdiff1d(np.arange(len(y)), held_out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -68,11 +69,17 @@ def _key(key: str | tuple[str, ...]) -> str:
 
 
 def _dataclass(hint: Any, tree: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    hints, names = get_type_hints(hint), [f.name for f in fields(hint)]
+    hints, names = _hints(hint), [f.name for f in fields(hint)]
     if not isinstance(tree, dict) or set(tree) != set(names):
         found = sorted(tree) if isinstance(tree, dict) else tree
         raise ValueError(f"{hint.__name__} has {sorted(names)}, found {found}")
     return hint(**{name: restore(hints[name], tree[name], arrays) for name in names})
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of its fields, whose text is slow to evaluate."""
+    return get_type_hints(kind)
 
 
 def _mapping(arguments: tuple[Any, ...], tree: Any, arrays: Mapping[str, NDArray[Any]]) -> dict[Any, Any]:
