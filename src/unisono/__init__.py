@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unisono.model.cell_index import CellIndex
     from unisono.model.unisono import Unisono
     from unisono.pretrained import models
-    from unisono.reading import check, read, read_cells
+    from unisono.reading import check, open, read, read_cells  # noqa: A004
     from unisono.types import Cells, View
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "metrics",
     "modalities",
     "models",
+    "open",
     "palette",
     "pl",
     "preprocessing",
@@ -83,6 +84,7 @@ _HOMES = {
     "fit": "unisono.api",
     "load": "unisono.api",
     "models": "unisono.pretrained",
+    "open": "unisono.reading",
     "read": "unisono.reading",
     "read_cells": "unisono.reading",
     "read_factored": "unisono.io.tables",

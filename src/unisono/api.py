@@ -19,6 +19,8 @@ from unisono.inference.record import Unlabelled
 from unisono.io.fingerprint import fingerprint
 from unisono.io.places import CountsAt, Layer, X
 from unisono.io.read import Inspection, ReadOptions, inspect
+from unisono.io.store import CellSource, InMemory, Store
+from unisono.io.survey import Survey, held_rows, read_like, survey
 from unisono.io.union import inspect_all
 from unisono.io.unlabelled import in_one_batch, with_unlabelled
 from unisono.messages import refuse, warn
@@ -31,6 +33,7 @@ from unisono.training.fit import Run, fit_cells, seen_of
 from unisono.training.loop import OnEpoch
 from unisono.training.ranks import Ranks, together
 from unisono.training.self_training import self_trained
+from unisono.training.stream import Stream
 from unisono.training.validation import training_findings
 from unisono.types import Annotation, Cells, Pair
 from unisono.uncertainty.conformal import Conformal
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def fit(
-    mdata: MuData | AnnData | Sequence[MuData | AnnData],
+    mdata: MuData | AnnData | Store | Sequence[MuData | AnnData],
     *,
     names: Sequence[str] | None = None,
     batch_key: str | None = None,
@@ -69,7 +72,9 @@ def fit(
     Args:
         mdata: raw counts of `rna`, `atac`, `adt` under any known name, or one AnnData whose modalities are told apart
             by `var["feature_types"]` or that has proteins in obsm; cells are paired by name and may lack modalities, as
-            long as some have two. A list of data sets, each with features of its own, gives one model of all.
+            long as some have two. A list of data sets, each with features of its own, gives one model of all. What
+            `open` gives stays on disk: no more than `FitConfig.max_held_cells` cells are held, and equal seeds give the
+            same weights as the same cells in memory.
         names: of the data sets of a list, which come before the names of their cells and batches.
         batch_key: obs column of the technical batch (sample, donor, site), in `mdata.obs` or in a modality's obs; of a
             list, in some of the data sets.
@@ -112,9 +117,13 @@ def fit(
     chosen = config or FitConfig.preset(preset, seed=seed)
     options = ReadOptions(batch_key, modalities, CountsAt(layer, is_rounded=round_counts), keep_controls, need=2)
     with together(device) as ranks:
-        inspection, data_sets = inspect_all(mdata, options, names, source_name)
-        cells = inspection.cells
+        held, source = _held(mdata, options, chosen, source_name, is_whole=unlabelled is not None)
+        inspection, data_sets = inspect_all(held, options, names, source_name)
+        refuse(inspection.findings)
         warn(inspection.findings)
+        surveyed = None if source is None else survey(source, inspection, options, source_name)
+        inspection = inspection if surveyed is None else surveyed.inspection
+        cells = inspection.cells
         if data_sets:
             chosen = for_several_data_sets(chosen, cells.modalities)
         joined, seen = cells, None
@@ -133,6 +142,7 @@ def fit(
             batch_key=batch_key,
             modalities=modalities,
             init=None if init is None else init.fitted,
+            stream=None if source is None or surveyed is None else _stream(source, surveyed, options, source_name),
         )
         is_shown = is_watched() if progress is None else progress
         with _display(is_shown, inspection, chosen, device, on_epoch, ranks) as reported:
@@ -149,12 +159,47 @@ def fit(
             "keeps_controls": keep_controls,
             "data_sets": data_sets,
         }
-        record = fitted.record.model_copy(update=how)
         labelled = fitted.seen if unlabelled is None else seen_of(inspection.cells)
+        if surveyed is not None:
+            labelled = surveyed.seen
+            how |= {
+                "n_cells": dict(surveyed.n_cells),
+                "n_held": fitted.record.n_cells,
+                "fingerprint": surveyed.fingerprint,
+            }
+        record = fitted.record.model_copy(update=how)
         var = {m: Annotation.of(table) for m, table in inspection.var.items()}
         model = Unisono(replace(fitted, record=record, seen=labelled, var=var))
         warn(model.record.repeated(source_name))
         return model
+
+
+def _held(
+    mdata: MuData | AnnData | Store | Sequence[MuData | AnnData],
+    options: ReadOptions,
+    config: FitConfig,
+    source_name: str,
+    *,
+    is_whole: bool,
+) -> tuple[MuData | AnnData | Sequence[MuData | AnnData], CellSource | None]:
+    """The cells that are held, and where the others are read from; None where all are held."""
+    if isinstance(mdata, Sequence):
+        return [each.take(np.arange(each.n_cells)) if isinstance(each, Store) else each for each in mdata], None
+    source: CellSource = mdata if isinstance(mdata, Store) else InMemory(mdata)
+    n_cells = len(source.names)
+    if n_cells <= config.max_held_cells or is_whole or not source.meets_by_name:
+        return (source.take(np.arange(n_cells)) if isinstance(mdata, Store) else mdata), None
+    return source.take(held_rows(source, options.batch_key, config.max_held_cells, config.seed)), source
+
+
+def _stream(source: CellSource, found: Survey, options: ReadOptions, source_name: str) -> Stream:
+    """All training cells, to be read by rows."""
+    return Stream(
+        names=source.names.to_numpy(dtype=str),
+        rows=found.rows,
+        batches=np.unique(found.inspection.cells.batch),
+        read=lambda rows: read_like(source, rows, found.inspection, options, source_name),
+    )
 
 
 def _display(

@@ -413,6 +413,12 @@ class FitConfig(_Frozen):
     """Epochs between two evaluations on validation cells. Bounds the cost."""
     max_cells_per_epoch: int = Field(30_000, ge=2)
     """Most cells of an epoch; of more, so many are drawn anew for each. Bounds the cost."""
+    max_held_cells: int = Field(60_000, ge=2)
+    """Most cells that are held in memory: of more, so many, of each batch its share, are what preprocessors and
+    closed-form parts are fitted to and what validates; the networks are trained on all, which are read anew for each
+    epoch. Bounds the cost."""
+    cells_of_a_run: int = Field(64, ge=1)
+    """Neighbours in the file that are drawn together where cells are read anew for each epoch. Bounds the cost."""
     batch_size: int = Field(512, ge=2)
     """Cells of a step, on all ranks together: each of several devices computes its share of them. Untested."""
     cells_at_a_time: int | None = Field(None, ge=1)

@@ -12,6 +12,7 @@ from unisono.io.checks.report import check as check_data
 from unisono.io.open import open_data, taken_apart
 from unisono.io.places import CountsAt, Layer
 from unisono.io.read import ReadOptions
+from unisono.io.store import Store, open_store
 from unisono.io.union import inspect_all
 from unisono.messages import Finding, warn
 from unisono.types import Cells
@@ -57,6 +58,26 @@ def read(path: str | Path | None = None, *, modality: str | None = None, **files
     mdata, findings = open_data(files if path is None else path, modality)
     warn(findings)
     return mdata
+
+
+def open(path: str | Path) -> Store:  # noqa: A001 - it is used as unisono.open
+    """Open an .h5mu, an .h5ad or a zarr folder without reading its counts.
+
+    `fit` takes it in place of an object in memory and holds some of its cells at a time. `unisono convert` makes a zarr
+    folder that is fast to read so.
+
+    Raises:
+        BadInput: E001 missing, E003 damaged, E004 chunks missing, E006 a format that is not read by rows.
+
+    Examples:
+        >>> import tempfile, unisono as un
+        >>> from pathlib import Path
+        >>> path = Path(tempfile.mkdtemp()) / "cells.h5mu"
+        >>> un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1).write_h5mu(path)
+        >>> len(un.open(path))
+        120
+    """
+    return open_store(path)
 
 
 def read_cells(

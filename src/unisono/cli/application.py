@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from unisono.cli.commands.answers import embed, match, pair, predict
+from unisono.cli.commands.files import convert
 from unisono.cli.commands.inspect import check, evaluate, feature_effects, info
 from unisono.cli.commands.models import adapt, calibrate, demo, fit
 from unisono.cli.commands.search import index, search
@@ -23,6 +24,7 @@ app = typer.Typer(
 
 for command in (
     check,
+    convert,
     fit,
     info,
     predict,

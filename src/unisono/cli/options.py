@@ -160,6 +160,18 @@ def cells_in(words: list[str], modality: str | None = None, only: str | None = N
     return mdata
 
 
+def training_cells_in(words: list[str], at_most: int) -> Any:
+    """The cells of files to learn from: in memory, or, of a file of more cells than are to be held, by rows."""
+    from unisono.io.store import is_read_by_rows, open_store
+
+    files = files_in(words)
+    if isinstance(files, Path) and is_read_by_rows(files):
+        store = open_store(files)
+        if len(store) > at_most:
+            return store
+    return cells_in(words)
+
+
 def known_as(model: Any, path: Path | None) -> Any:
     """The model with the aliases of a file, if one is given."""
     if path is None:

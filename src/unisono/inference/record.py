@@ -135,6 +135,8 @@ class Record(BaseModel):
         versions: of this package and of the libraries that a fit depends on.
         fingerprint: SHA-256 over names, batches and counts of the training cells.
         n_cells: training cells by modality, validation cells among them.
+        n_held: of these, by modality, the cells that were held in memory, which all but the networks is fitted to; None
+            for all.
         n_validation: validation cells, which stop training, select and calibrate.
         batch_key: column that named the technical batches, if any.
         modalities: the file's names of the modalities, where the user gave them.
@@ -172,6 +174,7 @@ class Record(BaseModel):
     init: str | None = None
     card: Card | None = None
     findings: tuple[RecordedFinding, ...] = ()
+    n_held: dict[str, int] | None = None
 
     def repeated(self, where: str) -> list[Finding]:
         """The findings of the fit, as messages of `where`."""

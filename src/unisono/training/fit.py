@@ -35,6 +35,7 @@ from unisono.training.loop import Epoch, OnEpoch, Score, Training, train
 from unisono.training.mini_batches import MiniBatches, TrainingView, Views
 from unisono.training.ranks import ALONE, Ranks
 from unisono.training.selection import Selection, fit_intervals, initial_selection, select, selected, set_linear_weight
+from unisono.training.stream import Stream, StreamedMiniBatches
 from unisono.training.validation import NO_NAMES, Names, Validation, not_validated, split
 from unisono.types import Cells, Modality, Pair
 from unisono.uncertainty.novelty import Novelty
@@ -73,10 +74,12 @@ def fit_cells(
     unlabelled: tuple[Unlabelled, ...] = (),
     matched: Names = NO_NAMES,
     init: FittedModel | None = None,
+    stream: Stream | None = None,
 ) -> FittedModel:
     """Fit to validated cells: the stages in order, next to what an earlier model says of the cells, if one is given.
 
-    Cells called `matched` are pairs to learn from, but none to validate on.
+    Cells called `matched` are pairs to learn from, but none to validate on. With a `stream`, the cells are some of its
+    own, and the networks are trained on all of it but the validation cells.
 
     Split off the validation cells; choose codings; preprocess; solve the linear path; train; let the validation cells
     select; where cells are few, fit once more on all of them; calibrate; record.
@@ -91,7 +94,9 @@ def fit_cells(
     views: Views = fit_views(training_cells, config, guides)
     validation = Validation(validation_cells, views, config) if validation_cells else None
     start = start_of(views, len(cells.names), config, device)
-    training = _trained(start, views, training_cells, validation, config, run, fingerprint(cells))
+    if stream is not None and validation_cells is not None:
+        stream = stream.without(validation_cells.names)
+    training = _trained(start, views, training_cells, validation, config, run, fingerprint(cells), stream)
     predictor = _with_network(start, training.network, views, config)
     selection = select(predictor, views, validation, config) if validation else initial_selection(predictor, config)
     predictor = selected(predictor, views, selection)
@@ -100,7 +105,7 @@ def fit_cells(
         validation.at_chance(predictor, config.seed) if validation else not_validated(cells, config, "model", matched)
     )
     intervals = fit_intervals(predictor, validation.cells, config) if validation else {}
-    if validation and len(cells.names) < config.refit_below:
+    if validation and len(cells.names) < config.refit_below and stream is None:
         predictor, views = _refitted(cells, guides, selection, training.best_epoch, config, device, run)
         validation = None
     anchors = fit_anchors(predictor.network, views, selection, config)
@@ -158,11 +163,23 @@ def start_of(views: Views, n_cells: int, config: FitConfig, device: torch.device
 
 
 def _trained(
-    start: Predictor, views: Views, cells: Cells, validation: Validation | None, config: FitConfig, run: Run, data: str
+    start: Predictor,
+    views: Views,
+    cells: Cells,
+    validation: Validation | None,
+    config: FitConfig,
+    run: Run,
+    data: str,
+    stream: Stream | None = None,
 ) -> Training:
     """Train the networks; `data` is the fingerprint that a checkpoint has to have been made with."""
     network = start.network
-    mini_batches = MiniBatches(views, np.unique(cells.batch, return_inverse=True)[1], config, network.log_scale.device)
+    device = network.log_scale.device
+    mini_batches = (
+        MiniBatches(views, np.unique(cells.batch, return_inverse=True)[1], config, device)
+        if stream is None
+        else StreamedMiniBatches(views, stream, config, device)
+    )
     if run.resume and run.checkpoint and run.checkpoint.exists():
         training = load_checkpoint(network, run.checkpoint, config, data)
     else:

@@ -5,16 +5,28 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field
+from typing import Protocol
 
 import torch
 
 from unisono.config import FitConfig
 from unisono.nn.model import Network
-from unisono.nn.objective import terms
+from unisono.nn.objective import Batch, terms
 from unisono.nn.parts import gradient_by_parts, is_one_part
-from unisono.training.mini_batches import MiniBatches
 from unisono.training.ranks import ALONE, Ranks
 from unisono.training.validation import ValidationScores
+
+
+class Epochs(Protocol):
+    """Mini-batches, epoch by epoch."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The same in every epoch."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """One pass over the cells of an epoch, which depends on the config and its number alone."""
+
 
 Score = Callable[[Network], ValidationScores]
 """How well a network, as part of the whole predictor, does on the validation cells."""
@@ -84,7 +96,7 @@ class Training:
 
 
 def train(
-    training: Training, mini_batches: MiniBatches, score: Score | None, config: FitConfig, ranks: Ranks = ALONE
+    training: Training, mini_batches: Epochs, score: Score | None, config: FitConfig, ranks: Ranks = ALONE
 ) -> Iterator[Epoch]:
     """Train `training.network` in place, epoch by epoch; when the iterator ends it holds the best weights.
 
@@ -132,7 +144,7 @@ def _weights(training: Training) -> dict[str, torch.Tensor]:
 
 
 def _train_epoch(
-    training: Training, mini_batches: MiniBatches, config: FitConfig, number: int, ranks: Ranks
+    training: Training, mini_batches: Epochs, config: FitConfig, number: int, ranks: Ranks
 ) -> dict[str, float]:
     """One pass over the cells; the mean of each term over its steps."""
     network = training.network.train()

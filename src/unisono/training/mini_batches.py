@@ -173,8 +173,23 @@ class MiniBatches:
         technical: NDArray[np.intp],
         config: FitConfig,
         device: torch.device,
+        *,
+        code_weights: Mapping[Modality, NDArray[np.float32]] | None = None,
+        n_steps: int | None = None,
     ) -> None:
+        """Mini-batches of training cells.
+
+        Args:
+            views: of the cells.
+            technical: number of the technical batch of each cell.
+            config: of the fit.
+            device: of the networks.
+            code_weights: see `losses.code_error`; those of the views by default.
+            n_steps: of an epoch; by default what the number of cells gives.
+        """
         self._views = views
+        self._code_weights = code_weights or {m: view.code_weight for m, view in views.items()}
+        self._n_steps = n_steps
         self._technical = technical
         self._config = config
         self._device = device
@@ -185,6 +200,8 @@ class MiniBatches:
     def steps_per_epoch(self) -> int:
         """As many as the batch size gives; where cells are few `min_steps_per_epoch`, if each has enough cells."""
         config = self._config
+        if self._n_steps is not None:
+            return self._n_steps
         n_cells = min(len(self._technical), config.max_cells_per_epoch)
         at_least = min(config.min_steps_per_epoch, n_cells // config.min_cells_per_step)
         return max(-(-n_cells // config.batch_size), at_least)
@@ -233,7 +250,7 @@ class MiniBatches:
         measured = view.counts.measured.take_features(projection.selected)
         if measured.is_complete:
             return None
-        root = np.sqrt(view.code_weight.astype(np.float64))
+        root = np.sqrt(self._code_weights[view.preprocessor.modality].astype(np.float64))
         guided = (0, len(root) - projection.n_codes)
         unmeasured = (
             np.outer(root, root) * np.pad(projection.completion.unmeasured_part(row), guided) for row in measured.rows
@@ -276,7 +293,7 @@ class MiniBatches:
             **drawn,
             **{name: column[index] for name, column in self._lasting[modality].items()},
             features=torch.as_tensor(view.preprocessor.projection.selected[sampled], device=self._device),
-            code_weight=self._tensor(view.code_weight),
+            code_weight=self._tensor(self._code_weights[modality]),
             measured=None if measured is None else measured.take(index, torch.as_tensor(sampled, device=self._device)),
             factors=self._factors(view, sampled, index),
         )

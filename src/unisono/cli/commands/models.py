@@ -35,6 +35,7 @@ from unisono.cli.options import (
     layer_in,
     mapping_in,
     model_and_cells,
+    training_cells_in,
 )
 from unisono.io.write import refuse_existing_folder
 
@@ -77,7 +78,9 @@ def fit(
     with together(device) as ranks:
         several = data_sets_in(data)
         model = learn(
-            [cells_in([str(path)]) for path in several.values()] if several else cells_in(data),
+            [cells_in([str(path)]) for path in several.values()]
+            if several
+            else training_cells_in(data, chosen.max_held_cells),
             names=list(several) or None,
             batch_key=batch_key,
             modalities=mapping_in(modalities),

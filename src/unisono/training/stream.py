@@ -1,0 +1,99 @@
+"""Training cells beyond those that are held: each epoch reads some of them anew, and the networks see no others."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unisono.config import FitConfig
+from unisono.nn.objective import Batch
+from unisono.training.mini_batches import MiniBatches, TrainingView, Views
+from unisono.types import Cells
+
+_SEED = 29
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Cells that can be read by rows.
+
+    Attributes:
+        names: of all cells.
+        rows: of those that are learned from, in order.
+        batches: names of all batches, sorted.
+        read: rows → cells, in any number.
+    """
+
+    names: NDArray[np.str_]
+    rows: Rows
+    batches: NDArray[np.str_]
+    read: Callable[[Rows], Cells]
+
+    def without(self, names: NDArray[np.str_]) -> Stream:
+        """The same without the cells of these names."""
+        return replace(self, rows=self.rows[~np.isin(self.names[self.rows], names)])
+
+    def drawn(self, config: FitConfig, number: int) -> Rows:
+        """Rows of an epoch, in order: runs of neighbours, which files give up fast, drawn anew for each epoch.
+
+        They follow from the config and the number alone, so that every modality, rank and resumed fit has the same.
+        """
+        n_runs, length = config.max_cells_per_epoch // config.cells_of_a_run, config.cells_of_a_run
+        rng = np.random.default_rng([config.seed, _SEED, number])
+        n_there = -(-len(self.rows) // length)
+        starts = np.sort(rng.permutation(n_there)[: max(n_runs, 1)]) * length
+        return np.concatenate([self.rows[start : start + length] for start in starts])
+
+
+class StreamedMiniBatches:
+    """Mini-batches of cells that are read while the networks learn from those of the epoch before."""
+
+    def __init__(self, views: Views, stream: Stream, config: FitConfig, device: torch.device) -> None:
+        self._views = views
+        self._stream = stream
+        self._config = config
+        self._device = device
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="unisono-read")
+        self._ahead: tuple[int, Future[Cells]] | None = None
+        weakref.finalize(self, self._reader.shutdown, wait=False, cancel_futures=True)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """As many as the batch size gives."""
+        n_cells = min(len(self._stream.rows), self._config.max_cells_per_epoch)
+        return max(1, -(-n_cells // self._config.batch_size))
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """One pass over the cells of an epoch, see `MiniBatches.epoch`.
+
+        Raises:
+            RuntimeError: other cells were read than were asked for.
+        """
+        cells = self._read(number)
+        views = {m: TrainingView.of(view.preprocessor, cells, self._config) for m, view in self._views.items()}
+        technical = np.searchsorted(self._stream.batches, cells.batch)
+        weights = {m: view.code_weight for m, view in self._views.items()}
+        yield from MiniBatches(
+            views, technical, self._config, self._device, code_weights=weights, n_steps=self.steps_per_epoch
+        ).epoch(number)
+
+    def _read(self, number: int) -> Cells:
+        """The cells of an epoch; the next one's are read meanwhile."""
+        asked = self._ahead[1] if self._ahead and self._ahead[0] == number else self._ask(number)
+        cells = asked.result()
+        self._ahead = (number + 1, self._ask(number + 1)) if number < self._config.max_epochs else None
+        unknown = np.setdiff1d(cells.names, self._stream.names[self._stream.drawn(self._config, number)])
+        if len(unknown):
+            raise RuntimeError(f"epoch {number}: {len(unknown)} cells were read that were not asked for: {unknown[0]}")
+        return cells
+
+    def _ask(self, number: int) -> Future[Cells]:
+        return self._reader.submit(self._stream.read, self._stream.drawn(self._config, number))

@@ -1,0 +1,147 @@
+"""Cells read by rows from files, against the same cells read whole."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from io_fixtures import refusal
+from scipy import sparse
+
+import unisono as un
+from unisono.io.convert import convert
+from unisono.io.store import InMemory, Store
+from unisono.io.survey import held_rows
+
+ROWS = np.array([17, 3, 4, 5, 39, 0, 22])
+
+
+def cells(n: int = 40):
+    """Of which the proteins are in another order and lack some cells."""
+    mdata = un.datasets.simulate(n_cells=n, n_genes=30, n_peaks=40, n_proteins=6, seed=2)
+    order = np.random.default_rng(0).permutation(n)[: n - 9]
+    mdata.mod["adt"] = mdata["adt"][order].copy()
+    mdata.update()
+    return mdata
+
+
+def write(mdata, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mdata.write_zarr(path) if path.suffix == ".zarr" else mdata.write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    return {suffix: write(cells(), folder / f"cells{suffix}") for suffix in (".h5mu", ".zarr")}
+
+
+@pytest.mark.parametrize("suffix", [".h5mu", ".zarr"])
+def test_rows_of_a_file_are_those_cells_in_every_modality_in_the_order_asked(paths, suffix):
+    store, whole = un.open(paths[suffix]), cells()
+    assert len(store) == len(store.names) == 40
+    taken = store.take(ROWS)
+    asked = store.names[ROWS]
+    for name, part in whole.mod.items():
+        wanted = [cell for cell in asked if cell in part.obs_names]
+        assert list(taken.mod[name].obs_names) == wanted
+        np.testing.assert_array_equal(taken.mod[name].X.toarray(), part[wanted].X.toarray())
+        assert list(taken.mod[name].var_names) == list(part.var_names)
+        assert list(taken.mod[name].obs["batch"]) == list(part[wanted].obs["batch"])
+    assert len(taken.mod["adt"].obs_names) < len(ROWS)
+
+
+def test_a_source_in_memory_gives_the_same_cells_as_one_on_disk(paths):
+    store, memory = un.open(paths[".h5mu"]), InMemory(cells())
+    rows = memory.names.get_indexer(store.names[ROWS])
+    one, other = store.take(ROWS), memory.take(rows)
+    for name in one.mod:
+        assert list(one.mod[name].obs_names) == list(other.mod[name].obs_names)
+        np.testing.assert_array_equal(one.mod[name].X.toarray(), other.mod[name].X.toarray())
+    assert store.column("batch").sort_index().equals(memory.column("batch").sort_index())
+    assert store.column("nothing") is None
+
+
+def test_layers_raw_and_dense_counts_are_read_by_rows(tmp_path):
+    counts = np.random.default_rng(0).poisson(1.0, size=(20, 7)).astype(np.float32)
+    names = [f"c{i}" for i in range(20)]
+    adata = AnnData(counts, obs=pd.DataFrame(index=names), obsm={"X_pca": counts[:, :2]})
+    adata.layers["counts"] = sparse.csr_matrix(counts + 1)
+    adata.raw = AnnData(sparse.csr_matrix(counts + 2), obs=adata.obs, var=adata.var)
+    adata.write_h5ad(tmp_path / "one.h5ad")
+    rows = np.array([4, 19, 5, 6])
+    taken = un.open(tmp_path / "one.h5ad").take(rows)
+    np.testing.assert_array_equal(taken.X, counts[rows])
+    np.testing.assert_array_equal(taken.layers["counts"].toarray(), counts[rows] + 1)
+    np.testing.assert_array_equal(taken.raw.X.toarray(), counts[rows] + 2)
+    np.testing.assert_array_equal(taken.obsm["X_pca"], counts[rows, :2])
+
+
+def test_counts_by_feature_are_refused_and_converted(tmp_path):
+    counts = sparse.csc_matrix(np.random.default_rng(0).poisson(1.0, size=(20, 7)).astype(np.float32))
+    obs = pd.DataFrame(index=[f"c{i}" for i in range(20)])
+    AnnData(counts, obs=obs, var=pd.DataFrame(index=[f"g{i}" for i in range(7)])).write_h5ad(tmp_path / "one.h5ad")
+    found = refusal(un.open(tmp_path / "one.h5ad").take, np.arange(3))
+    assert found.code == "E006"
+    assert "unisono convert" in str(found)
+
+
+def test_converted_cells_are_those_of_the_origin(paths, tmp_path):
+    store = convert(paths[".h5mu"], tmp_path / "out.zarr")
+    assert isinstance(store, Store)
+    read, wanted = un.read(tmp_path / "out.zarr"), cells()
+    for name, part in wanted.mod.items():
+        own = read.mod[name][part.obs_names]
+        np.testing.assert_array_equal(own.X.toarray(), part.X.toarray())
+        pd.testing.assert_frame_equal(own.obs.astype(str), part.obs.astype(str), check_like=True)
+        assert list(own.var_names) == list(part.var_names)
+    assert not list(tmp_path.glob("*.counts"))
+
+
+def test_what_is_written_block_by_block_is_what_is_written_at_once(paths, tmp_path, monkeypatch):
+    convert(paths[".h5mu"], tmp_path / "one.zarr")
+    monkeypatch.setattr("unisono.io.store.ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr("unisono.io.convert.blocks", lambda n: (np.arange(s, min(s + 7, n)) for s in range(0, n, 7)))
+    convert(paths[".h5mu"], tmp_path / "many.zarr")
+    one, many = un.read(tmp_path / "one.zarr"), un.read(tmp_path / "many.zarr")
+    for name in one.mod:
+        assert list(one.mod[name].obs_names) == list(many.mod[name].obs_names)
+        np.testing.assert_array_equal(one.mod[name].X.toarray(), many.mod[name].X.toarray())
+
+
+def test_convert_takes_the_counts_from_where_they_are_said_to_be(paths, tmp_path):
+    mdata = cells()
+    mdata["rna"].layers["counts"] = mdata["rna"].X.copy()
+    mdata["rna"].X = mdata["rna"].X * 0.5
+    path = write(mdata, tmp_path / "layers.h5mu")
+    convert(path, tmp_path / "out.zarr", place={"rna": "counts"})
+    np.testing.assert_array_equal(
+        un.read(tmp_path / "out.zarr")["rna"].X.toarray().sum(), mdata["rna"].layers["counts"].toarray().sum()
+    )
+    found = refusal(convert, path, tmp_path / "other.zarr", place="counts")
+    assert found.code == "E010"
+    assert not (tmp_path / "other.zarr").exists()
+
+
+def test_what_is_not_read_by_rows_says_how_to_convert_it(tmp_path):
+    (tmp_path / "matrix.csv").write_text("cell,g1\nc1,2\n")
+    found = refusal(un.open, tmp_path / "matrix.csv")
+    assert found.code == "E006"
+    assert "unisono convert" in str(found)
+    assert refusal(un.open, tmp_path / "nothing.zarr").code == "E001"
+    assert refusal(convert, tmp_path / "matrix.csv", tmp_path / "out.h5ad").code == "E053"
+
+
+def test_held_cells_are_of_every_batch_its_share(paths):
+    memory = InMemory(un.datasets.simulate(n_cells=900, n_genes=10, n_peaks=10, n_proteins=4, seed=1))
+    batch = memory.column("batch").to_numpy()
+    rows = held_rows(memory, "batch", 450, 0)
+    assert (np.diff(rows) > 0).all()
+    for name in np.unique(batch):
+        own = int((batch == name).sum())
+        assert int((batch[rows] == name).sum()) == max(own // 2, min(own, 100))
+    np.testing.assert_array_equal(rows, held_rows(memory, "batch", 450, 0))
+    assert not np.array_equal(rows, held_rows(memory, "batch", 450, 1))

@@ -1,0 +1,137 @@
+"""A fit that holds some of the cells and reads the others for each epoch."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import unisono as un
+from unisono.config import FitConfig
+from unisono.io.read import ReadOptions, inspect
+from unisono.io.store import InMemory
+from unisono.io.survey import read_like, survey
+from unisono.training.fit import seen_of
+from unisono.training.stream import Stream, StreamedMiniBatches
+
+CONFIG = FitConfig.preset(
+    "fast", seed=3, max_held_cells=200, max_cells_per_epoch=150, cells_of_a_run=16, batch_size=64, max_epochs=2
+)
+
+
+def cells():
+    return un.datasets.simulate(n_cells=500, n_genes=60, n_proteins=8, n_peaks=30, seed=1)
+
+
+def rna_and_adt():
+    mdata = cells()
+    return {m: mdata.mod[m] for m in ("rna", "adt")}
+
+
+def pair(n: int = 500):
+    from mudata import MuData
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return MuData({m: part[:n].copy() for m, part in rna_and_adt().items()})
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    place = tmp_path_factory.mktemp("stream") / "cells.h5mu"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pair().write(place)
+    return place
+
+
+def weights(model):
+    return {name: value.numpy() for name, value in model.fitted.predictor.network.state_dict().items()}
+
+
+def test_cells_on_disk_and_in_memory_give_the_same_model_which_knows_them_all(path):
+    one = un.fit(pair(), batch_key="batch", config=CONFIG, progress=False)
+    other = un.fit(un.open(path), batch_key="batch", config=CONFIG, progress=False)
+    for name, value in weights(one).items():
+        np.testing.assert_allclose(weights(other)[name], value, rtol=1e-6, atol=1e-7, err_msg=name)
+    assert one.record.n_cells == other.record.n_cells == {"rna": 500, "adt": 500}
+    assert max(one.record.n_held.values()) <= 200
+    view = inspect(pair(), ReadOptions("batch", need=2)).cells.views["rna"]
+    assert other.fitted.has_seen(view).all()
+    np.testing.assert_array_equal(other.fitted.seen["rna"], seen_of(inspect(pair(), ReadOptions("batch")).cells)["rna"])
+
+
+def stream_of(mdata) -> tuple[Stream, dict]:
+    source, options = InMemory(mdata), ReadOptions("batch", need=2)
+    held = inspect(source.take(np.arange(0, len(source.names), 3)), options)
+    found = survey(source, held, options, "data")
+    return (
+        Stream(
+            source.names.to_numpy(dtype=str),
+            found.rows,
+            np.unique(held.cells.batch),
+            lambda rows: read_like(source, rows, found.inspection, options, "data"),
+        ),
+        held,
+    )
+
+
+def test_an_epoch_draws_runs_of_cells_that_depend_on_seed_and_number_alone():
+    stream, _ = stream_of(pair())
+    rows = stream.drawn(CONFIG, 4)
+    np.testing.assert_array_equal(rows, stream.drawn(CONFIG, 4))
+    assert not np.array_equal(rows, stream.drawn(CONFIG, 5))
+    assert 100 < len(rows) <= CONFIG.max_cells_per_epoch
+    assert len(np.unique(rows)) == len(rows)
+    seen = np.unique(np.concatenate([stream.drawn(CONFIG, number) for number in range(40)]))
+    np.testing.assert_array_equal(seen, stream.rows)
+
+
+def test_validation_cells_are_never_drawn():
+    stream, _ = stream_of(pair())
+    left = stream.without(stream.names[::5])
+    drawn = np.unique(np.concatenate([left.drawn(CONFIG, number) for number in range(40)]))
+    assert not np.isin(stream.names[drawn], stream.names[::5]).any()
+
+
+def test_a_cell_is_the_same_cell_in_every_modality_of_a_batch(monkeypatch):
+    """The proteins lie in another order in the file than the genes."""
+    mdata = pair()
+    order = np.random.default_rng(0).permutation(500)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mudata import MuData
+
+        mixed = MuData({"rna": mdata["rna"], "adt": mdata["adt"][order].copy()})
+    stream, _ = stream_of(mixed)
+    found = stream.read(stream.drawn(CONFIG, 1))
+    a, b = found.paired("rna", "adt")
+    assert len(a) == len(found.names)
+    np.testing.assert_array_equal(found.views["rna"].cells[a], found.views["adt"].cells[b])
+    truth = mdata["adt"][list(found.views["rna"].cells[a])].X.toarray()
+    np.testing.assert_array_equal(found.views["adt"].counts[b].toarray(), truth)
+
+
+def test_cells_that_were_not_asked_for_end_the_fit():
+    stream, held = stream_of(pair())
+    other = replace(stream, read=lambda rows: stream.read((rows + 200) % 500))
+    from unisono.training.fit import fit_views
+
+    batches = StreamedMiniBatches(fit_views(held.cells, CONFIG), other, CONFIG, "cpu")
+    with pytest.raises(RuntimeError, match="were read that were not asked for"):
+        next(batches.epoch(1))
+
+
+def test_a_feature_that_the_held_cells_of_a_batch_never_count_is_measured_if_others_count_it():
+    mdata = pair()
+    counts = mdata["adt"].X.tolil()
+    first = np.flatnonzero((mdata["adt"].obs["batch"] == "b1").to_numpy())
+    counts[first, 0] = 0
+    counts[first[first % 3 != 0][:4], 0] = 3
+    mdata["adt"].X = counts.tocsr()
+    options = ReadOptions("batch", need=2)
+    source = InMemory(mdata)
+    held = inspect(source.take(np.arange(0, 500, 3)), options)
+    assert held.views["adt"].unmeasured["b1"][0]
+    found = survey(source, held, options, "data")
+    assert "b1" not in found.inspection.views["adt"].unmeasured
