@@ -19,9 +19,6 @@ from unisono.inference.record import Unlabelled
 from unisono.io.fingerprint import fingerprint
 from unisono.io.places import CountsAt, Layer, X
 from unisono.io.read import Inspection, ReadOptions, inspect
-from unisono.io.store import CellSource, InMemory, Store
-from unisono.io.survey import Survey, held_rows, read_like, survey
-from unisono.io.union import inspect_all
 from unisono.io.unlabelled import in_one_batch, with_unlabelled
 from unisono.messages import refuse, warn
 from unisono.modalities import for_several_data_sets, spec_of
@@ -30,10 +27,10 @@ from unisono.model.unisono import Unisono
 from unisono.progress import is_watched, shown
 from unisono.training.across import intervals_across
 from unisono.training.fit import Run, fit_cells, seen_of
+from unisono.training.held import read_training_cells
 from unisono.training.loop import OnEpoch
 from unisono.training.ranks import Ranks, together
 from unisono.training.self_training import self_trained
-from unisono.training.stream import Stream
 from unisono.training.validation import training_findings
 from unisono.types import Annotation, Cells, Pair
 from unisono.uncertainty.conformal import Conformal
@@ -41,6 +38,8 @@ from unisono.uncertainty.conformal import Conformal
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+    from unisono.io.store import Store
 
 
 def fit(
@@ -117,13 +116,8 @@ def fit(
     chosen = config or FitConfig.preset(preset, seed=seed)
     options = ReadOptions(batch_key, modalities, CountsAt(layer, is_rounded=round_counts), keep_controls, need=2)
     with together(device) as ranks:
-        held, source = _held(mdata, options, chosen, source_name, is_whole=unlabelled is not None)
-        inspection, data_sets = inspect_all(held, options, names, source_name)
-        refuse(inspection.findings)
-        warn(inspection.findings)
-        surveyed = None if source is None else survey(source, inspection, options, source_name)
-        inspection = inspection if surveyed is None else surveyed.inspection
-        cells = inspection.cells
+        given = read_training_cells(mdata, options, chosen, names, source_name, is_whole=unlabelled is not None)
+        cells, data_sets = given.cells, given.data_sets
         if data_sets:
             chosen = for_several_data_sets(chosen, cells.modalities)
         joined, seen = cells, None
@@ -142,10 +136,10 @@ def fit(
             batch_key=batch_key,
             modalities=modalities,
             init=None if init is None else init.fitted,
-            stream=None if source is None or surveyed is None else _stream(source, surveyed, options, source_name),
+            stream=given.stream,
         )
         is_shown = is_watched() if progress is None else progress
-        with _display(is_shown, inspection, chosen, device, on_epoch, ranks) as reported:
+        with _display(is_shown, given.inspection, chosen, device, on_epoch, ranks) as reported:
             run = Run(ranks.device_of(device), reported, checkpoint, resume, ranks)
             if seen is None:
                 fitted = fit_to(cells, run=run)
@@ -153,53 +147,14 @@ def fit(
                 fitted = self_trained(cells, joined, seen, fit_to, chosen, run, name)
             if len(data_sets) > 2 and chosen.uncertainty.across_data_sets:
                 fitted = replace(fitted, intervals=_intervals_across(fitted, cells, chosen, run))
-        how = {
-            "layers": dict(inspection.places),
-            "is_rounded": round_counts,
-            "keeps_controls": keep_controls,
-            "data_sets": data_sets,
-        }
-        labelled = fitted.seen if unlabelled is None else seen_of(inspection.cells)
-        if surveyed is not None:
-            labelled = surveyed.seen
-            how |= {
-                "n_cells": dict(surveyed.n_cells),
-                "n_held": fitted.record.n_cells,
-                "fingerprint": surveyed.fingerprint,
-            }
+        how = {"is_rounded": round_counts, "keeps_controls": keep_controls, **given.described(fitted.record)}
         record = fitted.record.model_copy(update=how)
-        var = {m: Annotation.of(table) for m, table in inspection.var.items()}
+        labelled = fitted.seen if unlabelled is None else seen_of(cells)
+        labelled = labelled if given.survey is None else given.survey.seen
+        var = {m: Annotation.of(table) for m, table in given.inspection.var.items()}
         model = Unisono(replace(fitted, record=record, seen=labelled, var=var))
         warn(model.record.repeated(source_name))
         return model
-
-
-def _held(
-    mdata: MuData | AnnData | Store | Sequence[MuData | AnnData],
-    options: ReadOptions,
-    config: FitConfig,
-    source_name: str,
-    *,
-    is_whole: bool,
-) -> tuple[MuData | AnnData | Sequence[MuData | AnnData], CellSource | None]:
-    """The cells that are held, and where the others are read from; None where all are held."""
-    if isinstance(mdata, Sequence):
-        return [each.take(np.arange(each.n_cells)) if isinstance(each, Store) else each for each in mdata], None
-    source: CellSource = mdata if isinstance(mdata, Store) else InMemory(mdata)
-    n_cells = len(source.names)
-    if n_cells <= config.max_held_cells or is_whole or not source.meets_by_name:
-        return (source.take(np.arange(n_cells)) if isinstance(mdata, Store) else mdata), None
-    return source.take(held_rows(source, options.batch_key, config.max_held_cells, config.seed)), source
-
-
-def _stream(source: CellSource, found: Survey, options: ReadOptions, source_name: str) -> Stream:
-    """All training cells, to be read by rows."""
-    return Stream(
-        names=source.names.to_numpy(dtype=str),
-        rows=found.rows,
-        batches=np.unique(found.inspection.cells.batch),
-        read=lambda rows: read_like(source, rows, found.inspection, options, source_name),
-    )
 
 
 def _display(
