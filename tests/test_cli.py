@@ -291,7 +291,7 @@ def assert_rows(found, wanted):
                 assert row[name] == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value), row
 
 
-@pytest.mark.usefixtures("_flat")
+@pytest.mark.usefixtures("_flat", "_unprobed")
 def test_evaluate_prints_and_writes_the_figures_and_a_page_with_the_command(unisono, store):
     ended = unisono("evaluate @model @query.h5mu -o scores --device cpu")
     assert ended.code == 0, ended.err
@@ -421,7 +421,7 @@ def test_check_with_a_model_compares_features(unisono, store):
     assert unisono("check fewer.h5mu").code == 2
 
 
-@pytest.mark.usefixtures("_flat")
+@pytest.mark.usefixtures("_flat", "_unprobed")
 def test_demo_runs_on_a_file_and_leaves_a_page(unisono, store, monkeypatch):
     monkeypatch.setattr(
         "unisono.cli.commands.models.config_of", lambda *_: tiny(max_epochs=1, validation={"fraction": 0})

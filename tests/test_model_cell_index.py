@@ -219,7 +219,7 @@ def test_many_cells_are_searched_by_lists_where_faiss_is_there_and_exactly_where
     pytest.importorskip("faiss")
     wanted = index.search(test_cells(), K, modality="adt")
     monkeypatch.setattr(cell_index, "MIN_REFERENCES", 150)
-    monkeypatch.setattr(inverted_lists, "_PROBES", 6)
+    monkeypatch.setattr(inverted_lists, "_PROBES", 3)
     many = CellIndex(index.fitted, "rna", index.cells, index.vectors)
     found = many.search(test_cells(), K, modality="adt")
     both = found.merge(wanted, on=["query", "cell"])

@@ -7,6 +7,7 @@ from training_fixtures import prepare, simulated, small_config
 
 from unisono.preprocessing.projection import Projection
 from unisono.training.mini_batches import TrainingView, log_size
+from unisono.training.validation import split
 from unisono.types import Cells
 
 CONFIG = small_config(max_features={"rna": 61})
@@ -61,7 +62,7 @@ def test_validation_cells_follow_the_seed_and_another_seed_draws_others(cells, p
 @pytest.mark.parametrize(("n_cells", "fraction", "n_validation"), [(23, 0.1, 0), (29, 0.1, 5), (307, 0.05, 60)])
 def test_validation_cells_are_a_fifth_of_few_cells_and_sixty_of_more(cells, n_cells, fraction, n_validation):
     some = cells.take(np.arange(n_cells))
-    found = prepare(some, with_fraction(fraction)).validation_cells
+    found = split(some, with_fraction(fraction))[1]
     assert (len(found.names) if found else 0) == n_validation
 
 
@@ -74,7 +75,7 @@ def test_there_are_no_validation_cells_where_the_fraction_is_zero(cells):
 def test_only_cells_with_two_modalities_become_validation_cells(cells):
     paired = np.arange(307) < 101
     mixed = Cells({"rna": cells.views["rna"], "adt": cells.views["adt"].take(np.flatnonzero(paired))})
-    found = prepare(mixed, CONFIG).validation_cells
+    found = split(mixed, CONFIG)[1]
     assert len(found.names) == 20
     assert set(found.names) <= set(mixed.views["adt"].cells)
     assert set(found.views["rna"].cells) == set(found.views["adt"].cells)
