@@ -71,6 +71,7 @@ def stream_of(mdata) -> tuple[Stream, dict]:
             found.rows,
             np.unique(held.cells.batch),
             lambda rows: read_like(source, rows, found.inspection, options, "data"),
+            found.fingerprint,
         ),
         held,
     )
@@ -88,10 +89,11 @@ def test_an_epoch_draws_runs_of_cells_that_depend_on_seed_and_number_alone():
 
 
 def test_validation_cells_are_never_drawn():
-    stream, _ = stream_of(pair())
-    left = stream.without(stream.names[::5])
+    stream, held = stream_of(pair())
+    left = stream.without(held.cells)
     drawn = np.unique(np.concatenate([left.drawn(CONFIG, number) for number in range(40)]))
-    assert not np.isin(stream.names[drawn], stream.names[::5]).any()
+    assert len(drawn) == 500 - len(held.cells.names)
+    assert not np.isin(stream.names[drawn], held.cells.names).any()
 
 
 def test_a_cell_is_the_same_cell_in_every_modality_of_a_batch(monkeypatch):
@@ -135,3 +137,39 @@ def test_a_feature_that_the_held_cells_of_a_batch_never_count_is_measured_if_oth
     assert held.views["adt"].unmeasured["b1"][0]
     found = survey(source, held, options, "data")
     assert "b1" not in found.inspection.views["adt"].unmeasured
+
+
+def test_one_table_of_all_features_is_read_by_rows_too(tmp_path):
+    import anndata
+
+    parts = rna_and_adt()
+    kinds = {"rna": "Gene Expression", "adt": "Antibody Capture"}
+    for name, part in parts.items():
+        part.var["feature_types"] = kinds[name]
+    whole = anndata.concat(list(parts.values()), axis=1, merge="first")
+    whole.write_h5ad(tmp_path / "one.h5ad")
+    found = un.fit(un.open(tmp_path / "one.h5ad"), batch_key="batch", config=CONFIG, progress=False)
+    wanted = un.fit(pair(), batch_key="batch", config=CONFIG, progress=False)
+    assert found.modalities == wanted.modalities
+    for name, value in weights(wanted).items():
+        np.testing.assert_allclose(weights(found)[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_fit_that_reads_goes_on_where_it_was_interrupted(path, tmp_path):
+    class StopError(Exception):
+        pass
+
+    def stop(epoch):
+        if epoch.number == 1:
+            raise StopError
+
+    config = CONFIG.model_copy(update={"max_epochs": 3})
+    kept = {"batch_key": "batch", "config": config, "progress": False}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unisono.training.fit._SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+        with pytest.raises(StopError):
+            un.fit(un.open(path), **kept, checkpoint=tmp_path / "c", on_epoch=stop)
+    resumed = un.fit(un.open(path), **kept, checkpoint=tmp_path / "c", resume=True)
+    whole = un.fit(un.open(path), **kept)
+    for name, value in weights(whole).items():
+        np.testing.assert_array_equal(weights(resumed)[name], value, err_msg=name)

@@ -18,7 +18,7 @@ from unisono.inference.fitted_model import FittedModel
 from unisono.inference.record import Unlabelled
 from unisono.io.fingerprint import fingerprint
 from unisono.io.places import CountsAt, Layer, X
-from unisono.io.read import Inspection, ReadOptions, inspect
+from unisono.io.read import ReadOptions, inspect
 from unisono.io.unlabelled import in_one_batch, with_unlabelled
 from unisono.messages import refuse, warn
 from unisono.modalities import for_several_data_sets, spec_of
@@ -27,7 +27,7 @@ from unisono.model.unisono import Unisono
 from unisono.progress import is_watched, shown
 from unisono.training.across import intervals_across
 from unisono.training.fit import Run, fit_cells, seen_of
-from unisono.training.held import read_training_cells
+from unisono.training.held import TrainingCells, read_training_cells
 from unisono.training.loop import OnEpoch
 from unisono.training.ranks import Ranks, together
 from unisono.training.self_training import self_trained
@@ -139,7 +139,7 @@ def fit(
             stream=given.stream,
         )
         is_shown = is_watched() if progress is None else progress
-        with _display(is_shown, given.inspection, chosen, device, on_epoch, ranks) as reported:
+        with _display(is_shown, given, chosen, device, on_epoch, ranks) as reported:
             run = Run(ranks.device_of(device), reported, checkpoint, resume, ranks)
             if seen is None:
                 fitted = fit_to(cells, run=run)
@@ -158,12 +158,12 @@ def fit(
 
 
 def _display(
-    is_shown: bool, inspection: Inspection, config: FitConfig, device: str, on_epoch: OnEpoch | None, ranks: Ranks
+    is_shown: bool, given: TrainingCells, config: FitConfig, device: str, on_epoch: OnEpoch | None, ranks: Ranks
 ) -> AbstractContextManager[OnEpoch | None]:
     """What reports epochs: a bar or the caller's function, on the first rank alone."""
     if not is_shown or not ranks.is_first:
         return nullcontext(on_epoch if ranks.is_first else None)
-    return shown(_decided(inspection, config, device, ranks), config.max_epochs, on_epoch)
+    return shown(_decided(given, config, device, ranks), config.max_epochs, on_epoch)
 
 
 def _intervals_across(fitted: FittedModel, cells: Cells, config: FitConfig, run: Run) -> dict[Pair, Conformal]:
@@ -177,9 +177,12 @@ def _intervals_across(fitted: FittedModel, cells: Cells, config: FitConfig, run:
     )
 
 
-def _decided(inspection: Inspection, config: FitConfig, device: str, ranks: Ranks) -> str:
+def _decided(given: TrainingCells, config: FitConfig, device: str, ranks: Ranks) -> str:
     """One line: devices, cells, features and the place of their counts, batches, members and seed."""
-    cells, places = inspection.cells, inspection.places
+    cells, places = given.cells, given.inspection.places
+    n_cells = f"{len(cells.names):,} cells"
+    if given.stream is not None:
+        n_cells = f"{len(given.stream.rows):,} cells, of which {len(cells.names):,} are held"
     parts = [
         f"{m} {len(cells.views[m].features):,} {spec_of(m).features}{f' ({places[m]})' if places[m] != X else ''}"
         for m in cells.modalities
@@ -189,7 +192,7 @@ def _decided(inspection: Inspection, config: FitConfig, device: str, ranks: Rank
     chosen = chosen if ranks.size == 1 else f"{chosen}, {ranks.size} ranks"
     batches = f"{n_batches} batch{'es' if n_batches > 1 else ''}"
     how = f"{config.n_members} networks, seed {config.seed}"
-    return f"fit on {chosen}: {len(cells.names):,} cells, {', '.join(parts)}, {batches}, {how}"
+    return f"fit on {chosen}: {n_cells}, {', '.join(parts)}, {batches}, {how}"
 
 
 def load(path: str | Path, *, device: str = "auto") -> Unisono:

@@ -417,8 +417,9 @@ class FitConfig(_Frozen):
     """Most cells that are held in memory: of more, so many, of each batch its share, are what preprocessors and
     closed-form parts are fitted to and what validates; the networks are trained on all, which are read anew for each
     epoch. Bounds the cost."""
-    cells_of_a_run: int = Field(64, ge=1)
-    """Neighbours in the file that are drawn together where cells are read anew for each epoch. Bounds the cost."""
+    cells_of_a_run: int = Field(256, ge=1)
+    """Neighbours in the file that are drawn together where cells are read anew for each epoch. Bounds the cost: 30,000
+    cells of three modalities are read in 4.9 CPU seconds by 64, in 1.9 by 256."""
     batch_size: int = Field(512, ge=2)
     """Cells of a step, on all ranks together: each of several devices computes its share of them. Untested."""
     cells_at_a_time: int | None = Field(None, ge=1)

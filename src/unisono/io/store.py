@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Rows = NDArray[np.intp]
 ROWS_AT_A_TIME = 10_000
 """Cells that are read together where all are read."""
+_ROWS_OF_A_SPAN, _ROWS_BETWEEN = 4096, 256
+"""Rows on disk that are read at a time, and how many that are not asked for are read rather than left out."""
 
 
 class CellSource(Protocol):
@@ -218,7 +220,9 @@ def _opened(path: Path) -> Any:
     """The root of a file or folder that is read by rows."""
     if not is_read_by_rows(path):
         what = "is not read by rows: neither .h5mu, .h5ad nor zarr of MuData or AnnData."
-        raise bad_input("E006", str(path), what, f"convert it: unisono convert {path} {path.with_suffix('.zarr').name}")
+        raise bad_input(
+            "E006", str(path), what, f"convert it: unisono convert {path} -o {path.with_suffix('.zarr').name}"
+        )
     with standardised(path):
         if path.is_dir():
             require_sound_zarr(path)
@@ -239,28 +243,49 @@ def _rows_of_element(element: Any, rows: Rows) -> Any:
 
 
 def _rows_of_matrix(element: Any, rows: Rows) -> Any:
-    """Rows of a matrix on disk, read run by run; a sparse one as CSR."""
-    order = np.argsort(rows, kind="stable")
-    ordered = rows[order]
-    cuts = np.flatnonzero(np.diff(ordered) != 1) + 1 if len(rows) else np.empty(0, dtype=np.intp)
-    runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(ordered, cuts) if len(run)]
-    back = np.argsort(order, kind="stable")
-    if hasattr(element, "shape") and not hasattr(element, "keys"):
-        parts = [np.asarray(element[start:stop]) for start, stop in runs]
-        found = np.concatenate(parts) if parts else np.empty((0, *element.shape[1:]), dtype=element.dtype)
-        return found[back]
+    """Rows of a matrix on disk; a sparse one as CSR."""
+    is_dense = hasattr(element, "shape") and not hasattr(element, "keys")
+    matrix = element if is_dense else _by_cell(element)
+    ordered, back = np.unique(rows, return_inverse=True)
+    parts: list[Any] = []
+    for own in _spans(ordered):
+        start, stop = int(own[0]), int(own[-1]) + 1
+        span = np.asarray(matrix[start:stop]) if is_dense else sparse.csr_matrix(matrix[start:stop])
+        parts.append(span if len(own) == stop - start else span[own - start])
+    if is_dense:
+        return np.concatenate(parts)[back] if parts else np.empty((0, *matrix.shape[1:]), dtype=matrix.dtype)
+    if not parts:
+        return sparse.csr_matrix((0, matrix.shape[1]), dtype=matrix.dtype)
+    joined = parts[0] if len(parts) == 1 else sparse.csr_matrix(sparse.vstack(parts, format="csr"))
+    return joined if np.array_equal(ordered, rows) else joined[back]
+
+
+def _by_cell(element: Any) -> Any:
+    """A sparse matrix whose rows can be read.
+
+    Raises:
+        BadInput: E006, it is stored by feature.
+    """
     from anndata.io import sparse_dataset
 
     matrix = sparse_dataset(element)
     if matrix.format != "csr":
         what = "its counts are stored by feature (CSC): rows cannot be read alone."
         name = str(getattr(element, "name", ""))
-        raise bad_input("E006", name or "store", what, "convert it: unisono convert DATA OUT.zarr")
-    read = [sparse.csr_matrix(matrix[start:stop]) for start, stop in runs]
-    if not read:
-        return sparse.csr_matrix((0, matrix.shape[1]), dtype=matrix.dtype)
-    joined = read[0] if len(read) == 1 else sparse.csr_matrix(sparse.vstack(read, format="csr"))
-    return joined if (back == np.arange(len(back))).all() else joined[back]
+        raise bad_input("E006", name or "store", what, "convert it: unisono convert DATA -o OUT.zarr")
+    return matrix
+
+
+def _spans(ordered: Rows) -> Iterator[Rows]:
+    """Rows, in order, that are read together with the few that lie between them."""
+    start = 0
+    while start < len(ordered):
+        within = ordered[start : start + _ROWS_OF_A_SPAN]
+        within = within[within < within[0] + _ROWS_OF_A_SPAN]
+        gaps = np.flatnonzero(np.diff(within) > _ROWS_BETWEEN)
+        own = within[: gaps[0] + 1] if len(gaps) else within
+        yield own
+        start += len(own)
 
 
 def _joint(own: Mapping[str, pd.Index]) -> pd.Index:

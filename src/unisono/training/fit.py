@@ -94,9 +94,9 @@ def fit_cells(
     views: Views = fit_views(training_cells, config, guides)
     validation = Validation(validation_cells, views, config) if validation_cells else None
     start = start_of(views, len(cells.names), config, device)
-    if stream is not None and validation_cells is not None:
-        stream = stream.without(validation_cells.names)
-    training = _trained(start, views, training_cells, validation, config, run, fingerprint(cells), stream)
+    stream = stream.without(validation_cells) if stream and validation_cells else stream
+    data = fingerprint(cells) if stream is None else stream.fingerprint
+    training = _trained(start, views, training_cells, validation, config, run, data, stream)
     predictor = _with_network(start, training.network, views, config)
     selection = select(predictor, views, validation, config) if validation else initial_selection(predictor, config)
     predictor = selected(predictor, views, selection)
@@ -120,7 +120,7 @@ def fit_cells(
         seen=seen_of(cells),
         record=Record(
             versions={name: version(name) for name in _LIBRARIES},
-            fingerprint=fingerprint(cells),
+            fingerprint=data,
             n_cells={m: cells.views[m].n_cells for m in cells.modalities},
             n_validation=len(validation_cells.names) if validation_cells else 0,
             batch_key=batch_key,

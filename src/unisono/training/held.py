@@ -52,8 +52,7 @@ class TrainingCells:
         about = {"layers": dict(self.inspection.places), "data_sets": self.data_sets}
         if self.survey is None:
             return about
-        counted = {"n_cells": dict(self.survey.n_cells), "n_held": record.n_cells}
-        return about | counted | {"fingerprint": self.survey.fingerprint}
+        return about | {"n_cells": dict(self.survey.n_cells), "n_held": record.n_cells}
 
 
 def read_training_cells(
@@ -90,6 +89,7 @@ def read_training_cells(
         rows=found.rows,
         batches=np.unique(found.inspection.cells.batch),
         read=lambda rows: read_like(source, rows, found.inspection, options, source_name),
+        fingerprint=found.fingerprint,
     )
     return TrainingCells(found.inspection, survey=found, stream=stream)
 

@@ -93,6 +93,14 @@ class TrainingView:
             shrinkage = np.hstack([shrinkage, np.zeros_like(counts.guided[0])])
         return cls(preprocessor, counts, codes, cells.rows[preprocessor.modality], shrinkage)
 
+    @classmethod
+    def of_others(cls, preprocessor: Preprocessor, cells: Cells) -> TrainingView:
+        """The view of cells that the preprocessor was not fitted to, whose codes owe nothing to them."""
+        counts = preprocessor.counts(cells.views[preprocessor.modality])
+        codes = preprocessor.transform_counts(counts)
+        shrinkage = np.zeros(codes.x.shape[1], dtype=np.float32)
+        return cls(preprocessor, counts, codes, cells.rows[preprocessor.modality], shrinkage)
+
     def take(self, cells: NDArray[np.intp]) -> TrainingView:
         """Of some of the training cells, in the order given."""
         rows = self.rows[cells]

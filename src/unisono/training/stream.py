@@ -30,16 +30,18 @@ class Stream:
         rows: of those that are learned from, in order.
         batches: names of all batches, sorted.
         read: rows → cells, in any number.
+        fingerprint: of all cells.
     """
 
     names: NDArray[np.str_]
     rows: Rows
     batches: NDArray[np.str_]
     read: Callable[[Rows], Cells]
+    fingerprint: str
 
-    def without(self, names: NDArray[np.str_]) -> Stream:
-        """The same without the cells of these names."""
-        return replace(self, rows=self.rows[~np.isin(self.names[self.rows], names)])
+    def without(self, cells: Cells) -> Stream:
+        """The same without some of its cells."""
+        return replace(self, rows=self.rows[~np.isin(self.names[self.rows], cells.names)])
 
     def drawn(self, config: FitConfig, number: int) -> Rows:
         """Rows of an epoch, in order: runs of neighbours, which files give up fast, drawn anew for each epoch.
@@ -78,7 +80,7 @@ class StreamedMiniBatches:
             RuntimeError: other cells were read than were asked for.
         """
         cells = self._read(number)
-        views = {m: TrainingView.of(view.preprocessor, cells, self._config) for m, view in self._views.items()}
+        views = {m: TrainingView.of_others(view.preprocessor, cells) for m, view in self._views.items()}
         technical = np.searchsorted(self._stream.batches, cells.batch)
         weights = {m: view.code_weight for m, view in self._views.items()}
         yield from MiniBatches(

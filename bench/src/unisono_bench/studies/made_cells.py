@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ N_FEATURES = {"rna": 2000, "atac": 20_000, "adt": 100}
 _MEAN_COUNT = {"rna": 0.115, "atac": 0.034, "adt": 8.0}
 _N_DIMENSIONS, _N_TYPES, _N_BATCHES = 12, 15, 4
 _CELLS_AT_A_TIME = 2000
+_CELLS_OF_A_BLOCK = 10_000
+_SEEDS_OF_BLOCKS = 1000
+_ENTRIES_OF_A_CHUNK = 65_536
 _OF_FEATURES = 7
 """Seed of what features are like: the same for all cells that are ever made."""
 
@@ -91,5 +94,30 @@ def names(modality: str) -> list[str]:
 
 
 def write(n_cells: int, seed: int, path: Path) -> None:
-    """Write cells of all modalities as .h5mu."""
-    join(made(n_cells, seed)).write_h5mu(path)
+    """Write cells of all modalities as zarr, block by block: no more than one is held."""
+    import zarr
+    from anndata.io import sparse_dataset, write_elem
+
+    join(_without_counts(n_cells)).write_zarr(path)
+    group: Any = zarr.open_group(path, mode="r+", use_consolidated=False)["mod"]
+    for number, start in enumerate(range(0, n_cells, _CELLS_OF_A_BLOCK)):
+        block = made(min(_CELLS_OF_A_BLOCK, n_cells - start), seed * _SEEDS_OF_BLOCKS + number)
+        for modality, part in block.items():
+            if number:
+                sparse_dataset(group[modality]["X"]).append(part.X)
+            else:
+                del group[modality]["X"]
+                write_elem(group[modality], "X", part.X, dataset_kwargs={"chunks": (_ENTRIES_OF_A_CHUNK,)})
+    zarr.consolidate_metadata(path)
+
+
+def _without_counts(n_cells: int) -> dict[str, AnnData]:
+    from anndata import AnnData
+
+    batch = np.char.add("b", (np.arange(n_cells) % _N_BATCHES).astype(str))
+    obs = pd.DataFrame({"batch": pd.Categorical(batch)}, index=[f"cell{i}" for i in range(n_cells)])
+    nothing = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int32), np.zeros(n_cells + 1, dtype=np.int32)
+    return {
+        m: AnnData(sparse.csr_matrix(nothing, shape=(n_cells, n)), obs=obs.copy(), var=pd.DataFrame(index=names(m)))
+        for m, n in N_FEATURES.items()
+    }
