@@ -63,11 +63,11 @@ def _write(source: CellSource, place: Place, source_name: str, folder: Path) -> 
     """Counts are appended block by block next to the folder, and moved into it once its tables are written."""
     import zarr
 
-    beside = folder.with_name(f"{folder.name}.counts")
+    aside = folder.with_name(f"{folder.name}.counts")
     parts: dict[str, list[AnnData]] = defaultdict(list)
     whole = []
     try:
-        group = zarr.open_group(beside, mode="w", zarr_format=anndata.settings.zarr_write_format)
+        group = zarr.open_group(aside, mode="w", zarr_format=anndata.settings.zarr_write_format)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for rows in blocks(len(source.names)):
@@ -85,10 +85,10 @@ def _write(source: CellSource, place: Place, source_name: str, folder: Path) -> 
             skeleton.write_zarr(folder)
             for name in tables:
                 shutil.rmtree(folder / "mod" / name / "X")
-                (beside / name).rename(folder / "mod" / name / "X")
+                (aside / name).rename(folder / "mod" / name / "X")
             zarr.consolidate_metadata(folder)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _append(group: Any, name: str, counts: sparse.csr_matrix) -> None:
