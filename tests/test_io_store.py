@@ -145,3 +145,15 @@ def test_held_cells_are_of_every_batch_its_share(paths):
         assert int((batch[rows] == name).sum()) == max(own // 2, min(own, 100))
     np.testing.assert_array_equal(rows, held_rows(memory, "batch", 450, 0))
     assert not np.array_equal(rows, held_rows(memory, "batch", 450, 1))
+
+
+def test_a_modality_that_the_first_cells_lack_is_converted_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("unisono.io.convert.blocks", lambda n: (np.arange(s, min(s + 7, n)) for s in range(0, n, 7)))
+    mdata = un.datasets.simulate(n_cells=40, n_genes=30, n_peaks=40, n_proteins=6, seed=2)
+    mdata.mod["adt"] = mdata["adt"][15:30].copy()
+    mdata.update()
+    convert(write(mdata, tmp_path / "cells.h5mu"), tmp_path / "out.zarr")
+    read = un.read(tmp_path / "out.zarr")
+    for name, part in mdata.mod.items():
+        assert sorted(read.mod[name].obs_names) == sorted(part.obs_names)
+        np.testing.assert_array_equal(read.mod[name][part.obs_names].X.toarray(), part.X.toarray())

@@ -94,9 +94,15 @@ def nearest(
     if min(k, cap) < 1:
         raise ValueError(f"k={k}, cap={cap}: expected at least 1 neighbour")
     graph = _union(left, right, k, block_entries)
-    if np.diff(graph.indptr).max() <= cap:
+    counts = np.diff(graph.indptr)
+    if counts.max() <= cap:
         return graph
-    return keep(graph, rank_in_row(graph, first=_is_best_of_column(graph)) < cap)
+    is_in_full = np.repeat(counts > cap, counts)
+    ends = np.concatenate([[0], np.cumsum(np.where(counts > cap, counts, 0))])
+    full = sparse.csr_matrix((graph.data[is_in_full], graph.indices[is_in_full], ends), shape=graph.shape)
+    is_kept = np.ones(graph.nnz, dtype=bool)
+    is_kept[is_in_full] = rank_in_row(full, first=_is_best_of_column(graph)[is_in_full]) < cap
+    return keep(graph, is_kept)
 
 
 def _check(left: Vectors, right: Vectors) -> None:
@@ -268,10 +274,11 @@ def inner_products(
 
 def _is_best_of_column(graph: sparse.csr_matrix) -> NDArray[np.bool_]:
     """For each entry whether it is the first largest of its column."""
-    order = np.lexsort((row_of_entries(graph), -graph.data, graph.indices))
-    columns = graph.indices[order]
-    is_best = np.zeros(len(order), dtype=bool)
-    is_best[order[np.r_[True, columns[1:] != columns[:-1]]]] = True
+    largest = np.full(graph.shape[1], -np.inf, dtype=graph.data.dtype)
+    np.maximum.at(largest, graph.indices, graph.data)
+    entries = np.flatnonzero(graph.data == largest[graph.indices])
+    is_best = np.zeros(graph.nnz, dtype=bool)
+    is_best[entries[np.unique(graph.indices[entries], return_index=True)[1]]] = True
     return is_best
 
 
