@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from unisono.config import FitConfig
+    from unisono.io.store import Store
     from unisono.model.unisono import Unisono
 
 _FORMATS = ".h5mu, .h5ad, zarr, 10x .h5, 10x folder, or a file for each modality: rna=FILE adt=FILE."
@@ -162,14 +163,26 @@ def cells_in(words: list[str], modality: str | None = None, only: str | None = N
 
 def training_cells_in(words: list[str], at_most: int) -> Any:
     """The cells of files to learn from: in memory, or, of a file of more cells than are to be held, by rows."""
+    files = files_in(words)
+    store = store_of_more(files, at_most) if isinstance(files, Path) else None
+    return cells_in(words) if store is None else store
+
+
+def queried_cells_in(model: Any, words: list[str], modality: str | None = None) -> Any:
+    """The cells of files that a model is asked about: in memory, or, of more than it holds, by rows."""
+    files = files_in(words)
+    store = store_of_more(files, model.config.max_held_cells) if isinstance(files, Path) else None
+    return query_in(model, words, modality) if store is None else store
+
+
+def store_of_more(path: Path, at_most: int) -> Store | None:
+    """The cells of a file by rows, where these can be read and are more than some; else None."""
     from unisono.io.store import is_read_by_rows, open_store
 
-    files = files_in(words)
-    if isinstance(files, Path) and is_read_by_rows(files):
-        store = open_store(files)
-        if len(store) > at_most:
-            return store
-    return cells_in(words)
+    if not is_read_by_rows(path):
+        return None
+    store = open_store(path)
+    return store if len(store) > at_most else None
 
 
 def known_as(model: Any, path: Path | None) -> Any:
@@ -199,6 +212,16 @@ def model_and_cells(
 
     fitted = known_as(load(model, device=device), aliases)
     return fitted, query_in(fitted, cells, modality)
+
+
+def model_and_query(
+    model: Path, cells: list[str], device: str, aliases: Path | None = None, modality: str | None = None
+) -> tuple[Unisono, MuData | Store]:
+    """As `model_and_cells`, of more cells than the model holds by rows."""
+    from unisono.api import load
+
+    fitted = known_as(load(model, device=device), aliases)
+    return fitted, queried_cells_in(fitted, cells, modality)
 
 
 def query_in(model: Any, words: list[str], modality: str | None) -> MuData:

@@ -81,6 +81,11 @@ class FittedModel:
         prediction = self.predictor.predict(codes, target, style, via=via, n_draws=n_draws)
         return replace(prediction, novelty=self.novelties[view.modality].of(codes.x))
 
+    def knowing(self, view: View) -> FittedModel:
+        """The same model, to which every batch of a view is known; see `Preprocessor.knowing`."""
+        known = {**self.preprocessors, view.modality: self.preprocessors[view.modality].knowing(view)}
+        return replace(self, predictor=replace(self.predictor, preprocessors=known))
+
     def guides(self, views: Mapping[Modality, View]) -> dict[Modality, Guide]:
         """What the model has to say of cells of these views to a new one, by modality that it knows.
 
@@ -124,6 +129,10 @@ class FittedModel:
     def embedding(self, view: View) -> Array:
         """Cells in the space that `embed` writes, cell x dimension, unit length; see `MomentAlignment`."""
         return self._embedded(view.modality, self.content_vectors(view))
+
+    def embedding_and_novelty(self, view: View) -> tuple[Array, Array]:
+        """`embedding` and `novelty` of the same cells."""
+        return self.embedding(view), self.novelty(view)
 
     def embedding_dim(self, modality: Modality) -> int:
         """Dimensions of `embedding`, the same for all modalities that are aligned."""

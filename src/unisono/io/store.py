@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, final
@@ -81,9 +81,18 @@ class InMemory:
 
     def take(self, rows: Rows) -> MuData | AnnData:
         if not hasattr(self.data, "mod"):
-            return self.data[rows].copy()
-        parts = {name: self.data.mod[name][_there(own[rows])].copy() for name, own in self._rows.items()}
+            return _copy(self.data[rows])
+        parts = {name: _copy(self.data.mod[name][_there(own[rows])]) for name, own in self._rows.items()}
         return _together(parts, self.data.obs)
+
+    @property
+    def modalities(self) -> list[str]:
+        """By name; none where it is one table."""
+        return [name for name in self._own if name]
+
+    def only(self, names: Sequence[str]) -> InMemory:
+        """The same cells as far as they are in some of the modalities, of which alone counts are taken."""
+        return InMemory(_together({name: self.data.mod[name] for name in names}, self.data.obs))
 
     def column(self, key: str) -> pd.Series | None:
         parts = self.data.mod if hasattr(self.data, "mod") else {}
@@ -138,6 +147,22 @@ class Store:
         if set(taken) == {""}:
             return taken[""]
         return _together(taken, self.obs)
+
+    @property
+    def modalities(self) -> list[str]:
+        """By name; none where it is one table."""
+        return [name for name in self.parts if name]
+
+    def only(self, names: Sequence[str]) -> Store:
+        """The same cells as far as they are in some of the modalities, of which alone counts are read."""
+        return replace(self, parts={name: self.parts[name] for name in names})
+
+    def tables(self) -> MuData | AnnData:
+        """All cells with what obs says of them, without a feature."""
+        from anndata import AnnData
+
+        found = {name: AnnData(obs=part.obs) for name, part in self.parts.items()}
+        return found[""] if set(found) == {""} else _together(found, self.obs)
 
     def column(self, key: str) -> pd.Series | None:
         tables = {name: part.obs for name, part in self.parts.items()}
@@ -274,6 +299,11 @@ def _joint(own: Mapping[str, pd.Index]) -> pd.Index:
 def _rows_of(own: Mapping[str, pd.Index], names: pd.Index) -> dict[str, Rows]:
     """Of each modality the row of each cell, −1 where it lacks the modality."""
     return {name: np.asarray(index.get_indexer(names), dtype=np.intp) for name, index in own.items()}
+
+
+def _copy(part: AnnData) -> AnnData:
+    copied: AnnData = part.to_memory() if part.isbacked else part.copy()
+    return copied
 
 
 def _there(rows: Rows) -> Rows:

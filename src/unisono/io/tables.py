@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from unisono.io.container import require_whole_zarr, standardised
-from unisono.io.write import ZARR, write_atomically, write_folder_atomically
+from unisono.io.write import ZARR, ZARR_SUFFIX, write_atomically, write_folder_atomically
 from unisono.messages import bad_input
 from unisono.modalities import spec_of
 from unisono.types import Link, Prediction
@@ -32,7 +32,6 @@ NOVELTY = "unisono_novelty"
 CHUNK = 4096
 """Cells made dense at a time; the last bit of a product may depend on it."""
 
-_ZARR = ".zarr"
 _ZARR_ROWS = 2048
 """Rows of a chunk of a zarr folder, each of which is a file of 4 MiB before compression."""
 
@@ -69,7 +68,7 @@ def write_prediction(prediction: Prediction, path: str | Path, *, force: bool, c
     """
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}, expected 1 or more cells")
-    if Path(path).suffix == _ZARR:
+    if Path(path).suffix == ZARR_SUFFIX:
         fill = partial(_write_zarr, _without_values(prediction), lambda group: _write_values(group, prediction, chunk))
         write_folder_atomically(path, fill, force=force, kind=ZARR)
     else:
@@ -93,7 +92,7 @@ def write_factored(prediction: Prediction, path: str | Path, *, force: bool) -> 
     table.obsm[_CODES], table.varm[_LOADINGS] = prediction.codes, prediction.loadings
     table.var[_INTERCEPT] = prediction.intercept
     table.uns["unisono"]["link"] = prediction.link
-    if Path(path).suffix == _ZARR:
+    if Path(path).suffix == ZARR_SUFFIX:
         write_folder_atomically(path, partial(_write_zarr, table, lambda group: None), force=force, kind=ZARR)
     else:
         write_atomically(path, table.write_h5ad, force=force)

@@ -21,6 +21,7 @@ INDEX_DOCUMENT = "index.json"
 
 MODEL, INDEX, ZARR = "model folder", "folder of an index", "zarr folder"
 """Kinds of folders that are replaced by their like."""
+ZARR_SUFFIX = ".zarr"
 _MARKS = {MODEL: (MANIFEST,), INDEX: (INDEX_DOCUMENT,), ZARR: (".zgroup", "zarr.json")}
 
 Writer = Callable[[Path], None]

@@ -20,12 +20,14 @@ from unisono.interpretation.feature_effects import FeatureEffects, feature_effec
 from unisono.io.matching import Matching
 from unisono.io.naming import called
 from unisono.io.places import Layer
+from unisono.io.store import Store
 from unisono.io.tables import NOVELTY, prediction_to_anndata
 from unisono.matching import MAX_PARTNERS, Rule, Similarity, apply_rule, match_posterior
 from unisono.messages import bad_input, warn
 from unisono.model import store
+from unisono.model.blocks import blocks_of_one, query_blocks, tables_of_cells, tables_of_modalities
 from unisono.model.cell_index import CellIndex, load_index
-from unisono.model.outputs import annotated_matching, annotated_prediction, measured_otherwise
+from unisono.model.outputs import annotated_matching, annotated_prediction, joined_predictions, measured_otherwise
 from unisono.model.pairing import joined
 from unisono.model.query import (
     QueryOptions,
@@ -41,7 +43,6 @@ from unisono.model.query import (
     query_views,
     require_modality,
     validate_via,
-    view_of_one,
     without_group,
 )
 from unisono.training.adapt import adapted
@@ -100,7 +101,7 @@ class Unisono:
 
     def predict(
         self,
-        query: MuData | AnnData,
+        query: MuData | AnnData | Store,
         source: Modality,
         target: Modality,
         style: str | MuData | AnnData = "average",
@@ -115,7 +116,8 @@ class Unisono:
         """One modality of each query cell from another, as it would have been measured.
 
         Args:
-            query: raw counts; a MuData that has `source`, or an AnnData of it.
+            query: raw counts; a MuData that has `source`, or an AnnData of it, in memory or from `unisono.open`.
+                Of more than `FitConfig.max_held_cells` cells, how a new batch was measured is told from that many.
             source: modality to predict from.
             target: modality to predict.
             style: style of the prediction: "average" over training cells, the name of a training batch, or
@@ -159,7 +161,7 @@ class Unisono:
 
     def prediction(
         self,
-        query: MuData | AnnData,
+        query: MuData | AnnData | Store,
         source: Modality,
         target: Modality,
         style: str | MuData | AnnData = "average",
@@ -179,18 +181,21 @@ class Unisono:
         if via is not None:
             validate_via(via, source, target, preprocessors)
         options = QueryOptions(force, layer, round_counts)
-        view = query_view(query, source, preprocessors, self.record, source_name, options)
+        if interval is not None:
+            if via is not None:
+                what, remedy = "intervals of a chain are not available.", "leave out interval or via"
+                raise bad_input("E053", "predict", what, remedy)
+            self.fitted.bounds(source, target, interval, np.empty(0, dtype=str))
+            n_draws = self.config.uncertainty.n_draws
+        asked = query_blocks(query, source, self.fitted, source_name, options)
         warn(self.record.repeated("model"))
         chosen = self._style(target, style)
-        if interval is None:
-            prediction = self.fitted.predict(view, target, chosen, via=via, n_draws=n_draws)
-            return annotated_prediction(prediction, self.fitted, query, view)
-        if via is not None:
-            raise bad_input("E053", "predict", "intervals of a chain are not available.", "leave out interval or via")
-        groups = self.interval_groups(query, view, target, source_name)
-        bounds = self.fitted.bounds(source, target, interval, groups)
-        prediction = self.fitted.predict(view, target, chosen, n_draws=self.config.uncertainty.n_draws)
-        return annotated_prediction(replace(prediction, bounds=bounds), self.fitted, query, view)
+        cells, parts = asked.answered(lambda view: asked.fitted.predict(view, target, chosen, via=via, n_draws=n_draws))
+        prediction, tables = joined_predictions(parts), tables_of_cells(query)
+        if interval is not None:
+            groups = self.interval_groups(tables, cells, target, source_name)
+            prediction = replace(prediction, bounds=self.fitted.bounds(source, target, interval, groups))
+        return annotated_prediction(prediction, self.fitted, tables, cells)
 
     def calibrate(
         self,
@@ -387,7 +392,7 @@ class Unisono:
 
     def embed(
         self,
-        mdata: MuData,
+        mdata: MuData | Store,
         *,
         force: bool = False,
         layer: Layer | None = None,
@@ -404,21 +409,26 @@ class Unisono:
         had under 20 cells with all modalities, vectors are of content alone. Rows of cells without counts are NaN, and
         so is their novelty. Novelty and the arguments are as in `predict`.
 
+        Of cells from `unisono.open`, which stay as they are, a MuData without features is returned: obs and obsm.
+
         Raises:
             BadInput: a modality cannot be read by this model, or none is there; E006 no MuData.
         """
-        if not hasattr(mdata, "mod"):
+        if not isinstance(mdata, Store) and not hasattr(mdata, "mod"):
             what = f"one {type(mdata).__name__}, not a MuData, whose modalities are written into."
             raise bad_input("E006", "embed", what, 'pass MuData({"rna": adata})')
         options = QueryOptions(force, layer, round_counts)
-        for name, modality in modalities_in(mdata, self.record, self.fitted.preprocessors).items():
-            view = query_view(mdata, modality, self.fitted.preprocessors, self.record, options=options)
-            _write_embedding(mdata.mod[name], view.cells, self.fitted.embedding(view), self.fitted.novelty(view))
-        return mdata
+        found = tables_of_modalities(mdata) if isinstance(mdata, Store) else mdata
+        for name, modality in modalities_in(found, self.record, self.fitted.preprocessors).items():
+            asked = query_blocks(mdata, modality, self.fitted, options=options)
+            cells, parts = asked.answered(asked.fitted.embedding_and_novelty)
+            vectors, novelty = (np.concatenate(each) for each in zip(*parts, strict=True))
+            _write_embedding(found.mod[name], cells.cells, vectors, novelty)
+        return found
 
     def index(
         self,
-        cells: MuData | AnnData,
+        cells: MuData | AnnData | Store,
         modality: str | None = None,
         *,
         force: bool = False,
@@ -428,7 +438,7 @@ class Unisono:
         """Cells of one modality in the space of `embed`, such as those of an atlas, to be searched for similar ones.
 
         Args:
-            cells: raw counts; not changed. Cells without counts are left out, with a warning.
+            cells: raw counts, in memory or from `unisono.open`; not changed. Cells without counts are left out.
             modality: which of them to index; needed only where `cells` hold several.
             force: index even where the cells hold less than a tenth of the model's signal.
             layer: as for `predict`.
@@ -439,8 +449,9 @@ class Unisono:
                 named.
         """
         options = QueryOptions(force, layer, round_counts)
-        view = view_of_one(cells, modality, self.fitted.preprocessors, self.record, "cells", options)
-        return CellIndex(self.fitted, view.modality, view.cells, self.fitted.embedding(view))
+        asked = blocks_of_one(cells, modality, self.fitted, "cells", options)
+        known, vectors = asked.answered(asked.fitted.embedding)
+        return CellIndex(self.fitted, known.modality, known.cells, np.concatenate(vectors))
 
     def load_index(self, path: str | Path) -> CellIndex:
         """Read an index that was made with this model; every file is verified first, nothing is ever unpickled.

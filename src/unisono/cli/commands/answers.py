@@ -22,9 +22,9 @@ from unisono.cli.options import (
     known_as,
     label_of,
     layer_in,
-    model_and_cells,
+    model_and_query,
 )
-from unisono.io.write import refuse_existing, write_atomically
+from unisono.io.write import ZARR_SUFFIX, refuse_existing, write_atomically
 from unisono.messages import bad_input
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def predict(
     from unisono.io.tables import write_factored, write_prediction
 
     sides = kind_named(source), kind_named(target)
-    fitted, cells = model_and_cells(model, query, device, aliases, sides[0])
+    fitted, cells = model_and_query(model, query, device, aliases, sides[0])
     chosen: Any = style
     if style not in fitted.batches and style != "average" and (Path(style).exists() or Path(style).suffix):
         chosen = cells_in([style], sides[1])
@@ -213,9 +213,15 @@ def embed(
     device: Device = "auto",
     force: ForceAll = False,
 ) -> None:
-    """Place cells of every modality in one shared space, obsm["X_unisono"]; writes .h5mu."""
+    """Place cells of every modality in one shared space, obsm["X_unisono"]; writes .h5mu, or .zarr without counts."""
     refuse_existing(out, force)
-    fitted, cells = model_and_cells(model, query, device, aliases)
+    from unisono.io.embeddings import write_embedding
+    from unisono.io.store import Store
+
+    fitted, cells = model_and_query(model, query, device, aliases)
+    if isinstance(cells, Store) and out.suffix != ZARR_SUFFIX:
+        what = f"would hold the counts of {len(cells):,} cells, more than are held in memory."
+        raise bad_input("E053", str(out), what, f"write obs and obsm alone: -o {out.with_suffix('.zarr')}")
     mdata = fitted.embed(cells, force=force, layer=layer_in(layer), round_counts=round_counts or None)
-    write_atomically(out, lambda place: mdata.write_h5mu(place, compression="gzip"), force=force)
+    write_embedding(mdata, out, force=force)
     say(f"{mdata.n_obs:,} cells with obsm['X_unisono'] written to {out}")

@@ -19,8 +19,8 @@ from unisono.cli.options import (
     kind_named,
     known_as,
     layer_in,
-    model_and_cells,
-    query_in,
+    model_and_query,
+    queried_cells_in,
 )
 from unisono.io.write import INDEX, refuse_existing, refuse_existing_folder, write_atomically
 
@@ -44,7 +44,7 @@ def index(
     """Place cells of one modality in the shared space, to be searched; writes a folder."""
     refuse_existing_folder(out, force, INDEX)
     kind = _kind(modality)
-    fitted, atlas = model_and_cells(model, cells, device, aliases, kind)
+    fitted, atlas = model_and_query(model, cells, device, aliases, kind)
     found = fitted.index(atlas, kind, force=force, layer=layer_in(layer), round_counts=round_counts or None)
     found.save(out, force=force)
     say(f"{len(found.cells):,} {found.modality} cells indexed in {out}")
@@ -71,7 +71,7 @@ def search(
     fitted = known_as(load(model, device=device), aliases)
     known = fitted.load_index(index)
     table = known.search(
-        query_in(fitted, query, kind),
+        queried_cells_in(fitted, query, kind),
         k,
         modality=kind,
         force=force,
