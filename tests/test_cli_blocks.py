@@ -68,3 +68,14 @@ def test_index_and_search_find_what_they_find_in_memory(unisono, folder):
     assert list(found["query"]) == list(wanted["query"])
     np.testing.assert_allclose(found["similarity"], wanted["similarity"], atol=1e-4)
     assert (found["cell"] == wanted["cell"]).mean() > 0.95
+
+
+@pytest.mark.slow
+def test_commands_with_workers_write_what_they_write_alone(unisono, folder):
+    unisono("predict model query.zarr --from rna --to adt -o alone.zarr")
+    unisono("predict model query.zarr --from rna --to adt --workers 1 -o together.zarr")
+    alone, together = (anndata.read_zarr(folder / f"{name}.zarr") for name in ("alone", "together"))
+    np.testing.assert_allclose(together.X, alone.X, rtol=1e-4, atol=1e-5)
+    pd.testing.assert_frame_equal(together.obs, alone.obs)
+    with pytest.raises(BadInput, match="E053"):
+        unisono("embed model rna=a.h5ad adt=b.h5ad --workers 1 -o rest.zarr")

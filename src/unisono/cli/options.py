@@ -43,6 +43,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Devices = Annotated[
     int, typer.Option(min=1, metavar="N", help="Devices of this machine to fit on together; GPUs, or parts of the CPU.")
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS|FILE", help="Dask scheduler whose workers share the cells out; all reach the files."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Processes of this machine that share the cells out.")
+]
 BatchKey = Annotated[str | None, typer.Option(help="obs column of the technical batch.")]
 Modalities = Annotated[str | None, typer.Option(metavar="NAME=KIND,...", help="Names in the file, as gex=rna,ab=adt.")]
 Layer = Annotated[
@@ -183,6 +190,15 @@ def store_of_more(path: Path, at_most: int) -> Store | None:
         return None
     store = open_store(path)
     return store if len(store) > at_most else None
+
+
+def file_by_rows(words: list[str]) -> Path:
+    """The one file that several workers are to read by rows."""
+    files = files_in(words)
+    if isinstance(files, Path):
+        return files
+    what = f"{len(files)} files, of which workers cannot read the same rows."
+    raise bad_input("E053", "command line", what, f"join them: unisono convert {' '.join(words)} -o CELLS.zarr")
 
 
 def known_as(model: Any, path: Path | None) -> Any:

@@ -20,12 +20,13 @@ def write_embedding(mdata: MuData, path: str | Path, *, force: bool) -> None:
         BadInput: E055 the target exists and `force` is False, E056 no folder to write to.
     """
     if Path(path).suffix == ZARR_SUFFIX:
-        write_folder_atomically(path, lambda folder: _write_zarr(mdata, folder), force=force, kind=ZARR)
+        write_folder_atomically(path, lambda folder: write_without_features(mdata, folder), force=force, kind=ZARR)
     else:
         write_atomically(path, lambda place: mdata.write_h5mu(place, compression="gzip"), force=force)
 
 
-def _write_zarr(mdata: MuData, folder: Path) -> None:
+def write_without_features(mdata: MuData, folder: Path) -> None:
+    """Obs and obsm of each modality, and obs of the whole."""
     from anndata import AnnData
 
     parts = {name: AnnData(obs=part.obs, obsm=dict(part.obsm)) for name, part in mdata.mod.items()}

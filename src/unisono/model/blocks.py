@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from unisono.inference.fitted_model import FittedModel
 from unisono.inference.record import Record
@@ -90,7 +91,7 @@ def query_blocks(
     Raises:
         BadInput: as `read_query`.
     """
-    source = _of_modality(query, modality, fitted.record)
+    source = of_modality(query, modality, fitted.record)
     if len(source.names) > fitted.config.max_held_cells and source.names.is_unique:
         found = stored_query(query, modality, fitted, source_name, options)
         return QueryBlocks(found.fitted, found)
@@ -111,11 +112,22 @@ def blocks_of_one(
     Raises:
         BadInput: as `query_blocks` and `infer_modality`.
     """
-    if modality is not None:
-        return query_blocks(query, called(modality), fitted, source_name, options)
-    some = query.take(np.arange(min(len(query), 1))) if isinstance(query, Store) else query
-    kind = infer_modality(some, fitted.preprocessors, fitted.record, source_name, _NAME_ONE)
+    kind = modality_of(query, modality, fitted, source_name)
     return query_blocks(query, kind, fitted, source_name, options)
+
+
+def modality_of(
+    query: MuData | AnnData | Store, name: str | None, fitted: FittedModel, source_name: str = "query"
+) -> Modality:
+    """The modality of a name, or, with None, the one that the query holds.
+
+    Raises:
+        BadInput: as `infer_modality`.
+    """
+    if name is not None:
+        return called(name)
+    some = query.take(np.arange(min(len(query), 1))) if isinstance(query, Store) else query
+    return infer_modality(some, fitted.preprocessors, fitted.record, source_name, _NAME_ONE)
 
 
 _NAME_ONE = 'name one: modality="rna", in the shell --modality rna'
@@ -137,7 +149,7 @@ def stored_query(
         BadInput: as `read_query`.
     """
     options, at_most, record = options or QueryOptions(), fitted.config.max_held_cells, fitted.record
-    source = _of_modality(query, modality, record)
+    source = of_modality(query, modality, record)
     key = None if record.batch_key is None or source.column(record.batch_key) is None else record.batch_key
     held = source.take(held_rows(source, key, at_most, fitted.config.seed))
     read = read_query(held, modality, fitted.preprocessors, record, source_name, options)
@@ -161,7 +173,7 @@ def tables_of_modalities(store: Store) -> MuData:
     return as_mudata({name: AnnData(obs=tables.obs.copy()) for name in first.mod})
 
 
-def _of_modality(query: MuData | AnnData | Store, modality: Modality, record: Record) -> InMemory | Store:
+def of_modality(query: MuData | AnnData | Store, modality: Modality, record: Record) -> InMemory | Store:
     """The cells of a query that have a modality, where that is a part of several; else all."""
     source = query if isinstance(query, Store) else InMemory(query)
     parts = kinds_named(source.modalities, record)
@@ -181,6 +193,14 @@ def _never_counted(held: View, query: StoredQuery) -> dict[str, NDArray[np.bool_
     return {name: mask for name, mask in left.items() if mask.any()}
 
 
+def cells_alone(modality: Modality, cells: NDArray[np.str_]) -> View:
+    """Cells by name, without counts, of no batch."""
+    nothing = np.empty(0, dtype=str)
+    return View(
+        modality, sparse.csr_matrix(np.zeros((len(cells), 0), dtype=np.int32)), cells, nothing, np.full(len(cells), "")
+    )
+
+
 def _without_counts(view: View) -> View:
     return replace(view, counts=view.counts[:, :0], features=view.features[:0], ids=None, unmeasured={})
 
@@ -189,7 +209,5 @@ def _joined(views: list[View]) -> View:
     """Views without features as one."""
     if len(views) == 1:
         return views[0]
-    n_cells = sum(view.n_cells for view in views)
-    counts = type(views[0].counts)((n_cells, 0), dtype=views[0].counts.dtype)
     cells, batch = (np.concatenate([getattr(view, name) for view in views]) for name in ("cells", "batch"))
-    return replace(views[0], counts=counts, cells=cells, batch=batch)
+    return replace(cells_alone(views[0].modality, cells), batch=batch)

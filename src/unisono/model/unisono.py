@@ -189,13 +189,24 @@ class Unisono:
             n_draws = self.config.uncertainty.n_draws
         asked = query_blocks(query, source, self.fitted, source_name, options)
         warn(self.record.repeated("model"))
-        chosen = self._style(target, style)
+        chosen = self.style_of(target, style)
         cells, parts = asked.answered(lambda view: asked.fitted.predict(view, target, chosen, via=via, n_draws=n_draws))
         prediction, tables = joined_predictions(parts), tables_of_cells(query)
         if interval is not None:
             groups = self.interval_groups(tables, cells, target, source_name)
             prediction = replace(prediction, bounds=self.fitted.bounds(source, target, interval, groups))
         return annotated_prediction(prediction, self.fitted, tables, cells)
+
+    def style_of(self, target: Modality, style: str | MuData | AnnData) -> Style:
+        """A style as `predict` takes it: "average", the name of a training batch, or that of reference cells.
+
+        Raises:
+            BadInput: E031 no training batch has the name, or the cells cannot be read by this model.
+        """
+        if isinstance(style, str):
+            return self.fitted.predictor.style_named(target, style)
+        view = query_view(style, target, self.fitted.preprocessors, self.record, "style")
+        return self.fitted.predictor.style_of(view)
 
     def calibrate(
         self,
@@ -554,12 +565,6 @@ class Unisono:
             BadInput: the folder exists and `force` is not set, or cannot be written.
         """
         store.save(self.fitted, path, compact=compact, force=force)
-
-    def _style(self, target: Modality, style: str | MuData | AnnData) -> Style:
-        if isinstance(style, str):
-            return self.fitted.predictor.style_named(target, style)
-        view = query_view(style, target, self.fitted.preprocessors, self.record, "style")
-        return self.fitted.predictor.style_of(view)
 
 
 def _write_embedding(

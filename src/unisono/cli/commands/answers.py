@@ -17,12 +17,15 @@ from unisono.cli.options import (
     Query,
     QueryLayer,
     RoundCounts,
+    Scheduler,
+    Workers,
     cells_in,
+    file_by_rows,
     kind_named,
     known_as,
     label_of,
     layer_in,
-    model_and_query,
+    queried_cells_in,
 )
 from unisono.io.write import ZARR_SUFFIX, refuse_existing, write_atomically
 from unisono.messages import bad_input
@@ -58,29 +61,32 @@ def predict(
     round_counts: RoundCounts = False,
     aliases: Aliases = None,
     device: Device = "auto",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     force: ForceAll = False,
 ) -> None:
     """Predict one modality of each query cell from another; writes .h5ad or .zarr."""
     refuse_existing(out, force)
     from unisono.io.tables import write_factored, write_prediction
 
-    sides = kind_named(source), kind_named(target)
-    fitted, cells = model_and_query(model, query, device, aliases, sides[0])
+    sides, through = (kind_named(source), kind_named(target)), None if via is None else kind_named(via)
+    fitted = _model(model, device, aliases)
     chosen: Any = style
     if style not in fitted.batches and style != "average" and (Path(style).exists() or Path(style).suffix):
         chosen = cells_in([style], sides[1])
-    prediction = fitted.prediction(
-        cells,
-        *sides,
-        style=chosen,
-        interval=interval,
-        via=None if via is None else kind_named(via),
-        n_draws=draws,
-        force=force,
-        layer=layer_in(layer),
-        round_counts=round_counts or None,
-        source_name=label_of(query),
-    )
+    reading: Any = {"force": force, "layer": layer_in(layer), "round_counts": round_counts or None}
+    how: Any = {"style": chosen, "interval": interval, "via": through, "n_draws": draws, **reading}
+    if scheduler is not None or workers is not None:
+        from unisono.cluster import connected
+        from unisono.cluster import predict as together
+
+        path, kinds = file_by_rows(query), {"source": sides[0], "target": sides[1]}
+        with connected(scheduler, workers) as client:
+            together(client, fitted, path, out, **kinds, factored=factored, device=device, **how)
+        say(f"{sides[1]} features written to {out}")
+        return
+    cells = queried_cells_in(fitted, query, sides[0])
+    prediction = fitted.prediction(cells, *sides, **how, source_name=label_of(query))
     if factored:
         write_factored(prediction, out, force=force)
     else:
@@ -211,6 +217,8 @@ def embed(
     round_counts: RoundCounts = False,
     aliases: Aliases = None,
     device: Device = "auto",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     force: ForceAll = False,
 ) -> None:
     """Place cells of every modality in one shared space, obsm["X_unisono"]; writes .h5mu, or .zarr without counts."""
@@ -218,10 +226,21 @@ def embed(
     from unisono.io.embeddings import write_embedding
     from unisono.io.store import Store
 
-    fitted, cells = model_and_query(model, query, device, aliases)
+    fitted = _model(model, device, aliases)
+    reading: Any = {"force": force, "layer": layer_in(layer), "round_counts": round_counts or None}
+    if scheduler is not None or workers is not None:
+        from unisono.cluster import connected
+        from unisono.cluster import embed as together
+
+        path = file_by_rows(query)
+        with connected(scheduler, workers) as client:
+            together(client, fitted, path, out, device=device, **reading)
+        say(f"cells with obsm['X_unisono'] written to {out}")
+        return
+    cells = queried_cells_in(fitted, query)
     if isinstance(cells, Store) and out.suffix != ZARR_SUFFIX:
         what = f"would hold the counts of {len(cells):,} cells, more than are held in memory."
         raise bad_input("E053", str(out), what, f"write obs and obsm alone: -o {out.with_suffix('.zarr')}")
-    mdata = fitted.embed(cells, force=force, layer=layer_in(layer), round_counts=round_counts or None)
+    mdata = fitted.embed(cells, **reading)
     write_embedding(mdata, out, force=force)
     say(f"{mdata.n_obs:,} cells with obsm['X_unisono'] written to {out}")
