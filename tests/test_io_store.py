@@ -11,7 +11,7 @@ from scipy import sparse
 
 import unisono as un
 from unisono.io.convert import convert
-from unisono.io.store import InMemory, Store
+from unisono.io.store import InMemory, Store, _runs
 from unisono.io.survey import held_rows
 
 ROWS = np.array([17, 3, 4, 5, 39, 0, 22])
@@ -145,3 +145,20 @@ def test_held_cells_are_of_every_batch_its_share(paths):
         assert int((batch[rows] == name).sum()) == max(own // 2, min(own, 100))
     np.testing.assert_array_equal(rows, held_rows(memory, "batch", 450, 0))
     assert not np.array_equal(rows, held_rows(memory, "batch", 450, 1))
+
+
+def test_scattered_rows_are_read_in_few_runs_that_hold_them_all_and_are_of_bounded_length(monkeypatch):
+    monkeypatch.setattr("unisono.io.store.ROWS_AT_A_TIME", 500)
+    rows = np.sort(np.random.default_rng(0).permutation(3000)[:1200])
+    rows = rows[(rows < 1100) | (rows > 1300)]
+    runs = _runs(rows)
+    np.testing.assert_array_equal(np.concatenate(runs), rows)
+    assert len(runs) == 7
+    assert max(int(run[-1] - run[0]) for run in runs) < 500
+    assert _runs(rows[:0]) == []
+
+
+def test_rows_with_gaps_in_no_order_are_those_rows(paths):
+    rows = np.array([30, 2, 3, 11, 5])
+    taken = un.open(paths[".zarr"]).parts["rna"].take(rows)
+    np.testing.assert_array_equal(taken.X.toarray(), cells()["rna"].X.toarray()[rows])

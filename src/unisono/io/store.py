@@ -28,6 +28,10 @@ ROWS_AT_A_TIME = 10_000
 """Cells that are read together where all are read."""
 
 
+_MAX_GAP = 64
+"""Rows between two that are asked for, which are read and left out rather than a second read begun."""
+
+
 class CellSource(Protocol):
     """Cells that can be read by rows: positions in `names`."""
 
@@ -267,11 +271,9 @@ def _rows_of_matrix(element: Any, rows: Rows) -> Any:
     """Rows of a matrix on disk, read run by run; a sparse one as CSR."""
     order = np.argsort(rows, kind="stable")
     ordered = rows[order]
-    cuts = np.flatnonzero(np.diff(ordered) != 1) + 1 if len(rows) else np.empty(0, dtype=np.intp)
-    runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(ordered, cuts) if len(run)]
     back = np.argsort(order, kind="stable")
     if hasattr(element, "shape") and not hasattr(element, "keys"):
-        parts = [np.asarray(element[start:stop]) for start, stop in runs]
+        parts = [np.asarray(element[run[0] : run[-1] + 1])[run - run[0]] for run in _runs(ordered)]
         found = np.concatenate(parts) if parts else np.empty((0, *element.shape[1:]), dtype=element.dtype)
         return found[back]
     from anndata.io import sparse_dataset
@@ -281,11 +283,25 @@ def _rows_of_matrix(element: Any, rows: Rows) -> Any:
         what = "its counts are stored by feature (CSC): rows cannot be read alone."
         name = str(getattr(element, "name", ""))
         raise bad_input("E006", name or "store", what, "convert it: unisono convert DATA OUT.zarr")
-    read = [sparse.csr_matrix(matrix[start:stop]) for start, stop in runs]
+    read = [_some(sparse.csr_matrix(matrix[run[0] : run[-1] + 1]), run - run[0]) for run in _runs(ordered)]
     if not read:
         return sparse.csr_matrix((0, matrix.shape[1]), dtype=matrix.dtype)
     joined = read[0] if len(read) == 1 else sparse.csr_matrix(sparse.vstack(read, format="csr"))
-    return joined if (back == np.arange(len(back))).all() else joined[back]
+    return _some(joined, back)
+
+
+def _runs(rows: Rows) -> list[Rows]:
+    """Sorted rows in runs that are each read at once, with what lies in small gaps, which shares their chunks."""
+    if not len(rows):
+        return []
+    is_far = (np.diff(rows) > _MAX_GAP) | (np.diff(rows // ROWS_AT_A_TIME) > 0)
+    return np.split(rows, np.flatnonzero(is_far) + 1)
+
+
+def _some(matrix: sparse.csr_matrix, rows: Rows) -> sparse.csr_matrix:
+    """Rows of a matrix; itself where these are all of them, in order."""
+    is_whole = len(rows) == matrix.shape[0] and bool((rows == np.arange(len(rows))).all())
+    return matrix if is_whole else matrix[rows]
 
 
 def _joint(own: Mapping[str, pd.Index]) -> pd.Index:
