@@ -111,6 +111,19 @@ def test_an_embedding_in_blocks_is_that_of_all_cells_at_once_and_of_a_store_hold
             assert found[name].n_vars == (mdata[name].n_vars if found is here else 0)
 
 
+def test_a_matching_in_blocks_is_that_of_all_cells_at_once(tmp_path):
+    mdata = query("another donor")
+    store = stored(mdata, tmp_path)
+    options = {"between": ("rna", "adt"), "within": "batch", "depth": True}
+    whole = quiet(small_model().match, mdata, mdata, **options).to_anndata()
+    for asked in (mdata, store):
+        found = quiet(holding(small_model()).match, asked, asked, **options).to_anndata()
+        assert list(found.obs_names) == list(whole.obs_names)
+        wanted = whole[:, list(found.var_names)]  # on disk the cells of all modalities have one order
+        np.testing.assert_allclose(found.X.toarray(), wanted.X.toarray(), atol=1e-4)
+        np.testing.assert_allclose(found.obs["p_unmatched"], whole.obs["p_unmatched"], atol=1e-4)
+
+
 def test_cells_without_counts_are_left_out_wherever_they_lie(tmp_path):
     mdata = query()
     counts = mdata["rna"].X.tolil()

@@ -167,7 +167,19 @@ class FittedModel:
         depth: bool = False,
         groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
     ) -> Similarity:
-        """The log density ratios of the cells of two views, by which `match` compares them.
+        """The log density ratios of the cells of two views; see `similarity_of_codes`."""
+        codes = self.predictor.transform(left), self.predictor.transform(right)
+        return self.similarity_of_codes(*codes, depth=depth, groups=groups)
+
+    def similarity_of_codes(
+        self,
+        left: StandardisedCodes,
+        right: StandardisedCodes,
+        *,
+        depth: bool = False,
+        groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
+    ) -> Similarity:
+        """The log density ratios of cells of two modalities, by which `match` compares them.
 
         Args:
             left: one modality.
@@ -176,17 +188,16 @@ class FittedModel:
             groups: of each cell on both sides, within which depth is standardised; None for one group.
         """
         pair = left.modality, right.modality
-        codes = self.predictor.transform(left), self.predictor.transform(right)
-        factor = self._beta_factor(*codes)
+        factor = self._beta_factor(left, right)
         anchors = self.anchors[pair] if pair in self.anchors else self.anchors[pair[::-1]].swapped()
         anchors = anchors.flattened(factor)
-        x, y = (infer.vectors(self.predictor.network, side.modality, side.x) for side in codes)
+        x, y = (infer.vectors(self.predictor.network, side.modality, side.x) for side in (left, right))
         similarity = Similarity(x, y, anchors.beta, flattened=factor).with_anchors(anchors)
         if not depth:
             return similarity
         term = self.depth_terms[pair] if pair in self.depth_terms else self.depth_terms[pair[::-1]]
         flattened = replace(term, beta=term.beta * factor)
-        return similarity.with_depth(flattened, (codes[0].log_depth, codes[1].log_depth), groups)
+        return similarity.with_depth(flattened, (left.log_depth, right.log_depth), groups)
 
     def _beta_factor(self, left: StandardisedCodes, right: StandardisedCodes) -> float:
         """By which the inverse temperature shrinks as cells were measured less like those of training."""

@@ -17,6 +17,7 @@ from unisono.io.open import as_mudata, taken_apart
 from unisono.io.store import CellSource, InMemory, Rows, Store, blocks
 from unisono.io.survey import held_rows
 from unisono.model.query import QueryOptions, infer_modality, kinds_named, read_more, read_query
+from unisono.preprocessing.preprocessor import StandardisedCodes
 from unisono.preprocessing.unmeasured_in_query import known_unmeasured
 from unisono.types import Modality, View
 
@@ -100,6 +101,12 @@ def query_blocks(
     return QueryBlocks(fitted, [view])
 
 
+def codes_of(query: QueryBlocks) -> tuple[View, StandardisedCodes]:
+    """All cells of a query, without their counts, and their codes."""
+    cells, parts = query.answered(query.fitted.predictor.transform)
+    return cells, StandardisedCodes.joined(parts)
+
+
 def blocks_of_one(
     query: MuData | AnnData | Store,
     modality: str | None,
@@ -117,9 +124,13 @@ def blocks_of_one(
 
 
 def modality_of(
-    query: MuData | AnnData | Store, name: str | None, fitted: FittedModel, source_name: str = "query"
+    query: MuData | AnnData | Store,
+    name: str | None,
+    fitted: FittedModel,
+    source_name: str = "query",
+    remedy: str = 'name one: modality="rna", in the shell --modality rna',
 ) -> Modality:
-    """The modality of a name, or, with None, the one that the query holds.
+    """The modality of a name, or, with None, the one that the query holds; `remedy` as of `infer_modality`.
 
     Raises:
         BadInput: as `infer_modality`.
@@ -127,10 +138,7 @@ def modality_of(
     if name is not None:
         return called(name)
     some = query.take(np.arange(min(len(query), 1))) if isinstance(query, Store) else query
-    return infer_modality(some, fitted.preprocessors, fitted.record, source_name, _NAME_ONE)
-
-
-_NAME_ONE = 'name one: modality="rna", in the shell --modality rna'
+    return infer_modality(some, fitted.preprocessors, fitted.record, source_name, remedy)
 
 
 def stored_query(

@@ -323,7 +323,7 @@ def infer_modality(
     preprocessors: Mapping[Modality, Preprocessor],
     record: Record,
     side: str,
-    remedy: str = 'pass between=("rna", "adt") or pass one modality',
+    remedy: str,
 ) -> Modality:
     """Which of the model's modalities an object holds, when it holds only one.
 

@@ -25,14 +25,20 @@ from unisono.io.tables import NOVELTY, prediction_to_anndata
 from unisono.matching import MAX_PARTNERS, Rule, Similarity, apply_rule, match_posterior
 from unisono.messages import bad_input, warn
 from unisono.model import store
-from unisono.model.blocks import blocks_of_one, query_blocks, tables_of_cells, tables_of_modalities
+from unisono.model.blocks import (
+    blocks_of_one,
+    codes_of,
+    modality_of,
+    query_blocks,
+    tables_of_cells,
+    tables_of_modalities,
+)
 from unisono.model.cell_index import CellIndex, load_index
 from unisono.model.outputs import annotated_matching, annotated_prediction, joined_predictions, measured_otherwise
 from unisono.model.pairing import joined
 from unisono.model.query import (
     QueryOptions,
     as_one_batch,
-    infer_modality,
     joined_by_name,
     labels_if_any,
     labels_within,
@@ -45,6 +51,7 @@ from unisono.model.query import (
     validate_via,
     without_group,
 )
+from unisono.preprocessing.preprocessor import StandardisedCodes
 from unisono.training.adapt import adapted
 from unisono.training.selection import fit_intervals
 from unisono.types import Modality, Pair, Prediction, View
@@ -260,8 +267,8 @@ class Unisono:
 
     def match(
         self,
-        left: MuData | AnnData,
-        right: MuData | AnnData,
+        left: MuData | AnnData | Store,
+        right: MuData | AnnData | Store,
         *,
         within: str | None = None,
         rule: Rule = "soft",
@@ -277,7 +284,7 @@ class Unisono:
         """The right cells that may be the same cell as each left cell, by content; names are never used to pair them.
 
         Args:
-            left: raw counts of one modality.
+            left: raw counts of one modality, in memory or from `unisono.open`; of many cells codes alone are held.
             right: raw counts of another one; may hold other cells, and more or fewer of them.
             within: obs column, the same on both sides: cells are matched inside its groups only. Left cells of a group
                 that the right side lacks, or without a value, get no partner: `p_unmatched` is 1.
@@ -297,29 +304,27 @@ class Unisono:
         Raises:
             BadInput: a side cannot be read by this model, or no group is on both sides.
         """
-        preprocessors, record = self.fitted.preprocessors, self.record
+        record, options = self.record, QueryOptions(force, layer, round_counts)
+        names = between or (None, None)
+        fitted, remedy = self.fitted, 'pass between=("rna", "adt") or pass one modality'
         pair = (
-            (called(between[0]), called(between[1]))
-            if between
-            else (
-                infer_modality(left, preprocessors, record, "left"),
-                infer_modality(right, preprocessors, record, "right"),
-            )
+            modality_of(left, names[0], fitted, "left", remedy),
+            modality_of(right, names[1], fitted, "right", remedy),
         )
-        options = QueryOptions(force, layer, round_counts)
-        left_view = query_view(left, pair[0], preprocessors, record, "left", options)
-        right_view = query_view(right, pair[1], preprocessors, record, "right", options)
+        left_cells, left_codes = codes_of(query_blocks(left, pair[0], fitted, "left", options))
+        right_cells, right_codes = codes_of(query_blocks(right, pair[1], fitted, "right", options))
+        tables = tables_of_cells(left), tables_of_cells(right)
         warn(record.repeated("model"))
         groups = None
         if within is not None:
             groups = (
-                labels_within(left, left_view, within, record, "left", is_missing_allowed=True),
-                labels_within(right, right_view, within, record, "right", is_missing_allowed=True),
+                labels_within(tables[0], left_cells, within, record, "left", is_missing_allowed=True),
+                labels_within(tables[1], right_cells, within, record, "right", is_missing_allowed=True),
             )
             warn(without_group(*groups, within))
-        similarity, answers = self.match_by_rules(
-            left_view,
-            right_view,
+        similarity, answers = self.match_codes(
+            left_codes,
+            right_codes,
             (rule,),
             groups=groups,
             depth=depth,
@@ -328,7 +333,7 @@ class Unisono:
             min_probability=min_probability,
         )
         warn(measured_otherwise(similarity, answers[rule]))
-        return annotated_matching(answers[rule], self.fitted, (left, right), (left_view, right_view))
+        return annotated_matching(answers[rule], self.fitted, tables, (left_cells, right_cells))
 
     def pair(
         self,
@@ -386,6 +391,30 @@ class Unisono:
         min_probability: float = 0.0,
     ) -> tuple[Similarity, dict[Rule, Matching]]:
         """As `match` by several rules from one posterior, with the similarity, from validated views."""
+        return self.match_codes(
+            self.fitted.predictor.transform(left),
+            self.fitted.predictor.transform(right),
+            rules,
+            groups=groups,
+            depth=depth,
+            top=top,
+            prior_unmatched=prior_unmatched,
+            min_probability=min_probability,
+        )
+
+    def match_codes(
+        self,
+        left: StandardisedCodes,
+        right: StandardisedCodes,
+        rules: Sequence[Rule],
+        *,
+        groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
+        depth: bool = False,
+        top: int = MAX_PARTNERS,
+        prior_unmatched: float = PRIOR_UNMATCHED,
+        min_probability: float = 0.0,
+    ) -> tuple[Similarity, dict[Rule, Matching]]:
+        """As `match` by several rules from one posterior, with the similarity, from codes."""
         if left.modality == right.modality:
             what = f"both sides are {left.modality}; matching is between two modalities."
             raise bad_input("E007", "match", what, "give two modalities")
@@ -393,7 +422,7 @@ class Unisono:
             if not 0 <= value < 1:
                 what = f"{name}={value} is out of range."
                 raise bad_input("E053", "match", what, "pass a number from 0 to below 1")
-        similarity = self.fitted.similarity(left, right, depth=depth, groups=groups)
+        similarity = self.fitted.similarity_of_codes(left, right, depth=depth, groups=groups)
         posterior = match_posterior(
             similarity, within=groups, k=self.config.matching.n_candidates, prior_unmatched=prior_unmatched
         )

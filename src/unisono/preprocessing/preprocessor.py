@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Shaped
@@ -56,6 +57,14 @@ class StandardisedCodes:
     def scaled(self) -> Float32[np.ndarray, "cell code"]:
         """Scaled codes with the batch's offset still in them, deviations as in training."""
         return np.asarray(self.x + self.offset, dtype=np.float32)
+
+    @staticmethod
+    def joined(parts: Sequence[StandardisedCodes]) -> StandardisedCodes:
+        """The codes of consecutive cells as one."""
+        if len(parts) == 1:
+            return parts[0]
+        joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_CELL}
+        return replace(parts[0], **joined)
 
     def take(self, rows: NDArray[np.intp]) -> StandardisedCodes:
         """The same codes of some of the cells."""

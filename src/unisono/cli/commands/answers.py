@@ -21,18 +21,18 @@ from unisono.cli.options import (
     Workers,
     cells_in,
     file_by_rows,
+    files_in,
     kind_named,
     known_as,
     label_of,
     layer_in,
     queried_cells_in,
+    store_of_more,
 )
 from unisono.io.write import ZARR_SUFFIX, refuse_existing, write_atomically
 from unisono.messages import bad_input
 
 if TYPE_CHECKING:
-    from mudata import MuData
-
     from unisono.model.unisono import Unisono
 
 
@@ -129,7 +129,7 @@ def match(
         raise bad_input("E053", "--rule", f"{rule!r} is unknown.", f"one of {', '.join(RULES)}")
     fitted = _model(model, device, aliases)
     found = fitted.match(
-        *_sides(query, sides),
+        *_sides(query, sides, fitted.config.max_held_cells),
         within=within,
         rule=rule,
         depth=depth,
@@ -201,12 +201,21 @@ def _model(model: Path, device: str, aliases: Path | None) -> Unisono:
     return loaded
 
 
-def _sides(words: list[str], sides: tuple[str, str]) -> tuple[MuData, MuData]:
-    """The cells of both sides: of two files the left and the right ones, else of one data set."""
+def _sides(words: list[str], sides: tuple[str, str], at_most: int | None = None) -> tuple[Any, Any]:
+    """The cells of both sides: of two files the left and the right ones, else of one data set.
+
+    In memory, or, where they may be more than are held, those of a larger file by rows.
+    """
+
+    def cells(words: list[str], modality: str | None = None) -> Any:
+        files = files_in(words)
+        store = store_of_more(files, at_most) if at_most is not None and isinstance(files, Path) else None
+        return cells_in(words, modality) if store is None else store
+
     if len(words) == 2 and not any("=" in word for word in words):
-        return cells_in(words[:1], sides[0]), cells_in(words[1:], sides[1])
-    mdata = cells_in(words)
-    return mdata, mdata
+        return cells(words[:1], sides[0]), cells(words[1:], sides[1])
+    both = cells(words)
+    return both, both
 
 
 def embed(
