@@ -13,6 +13,7 @@ import unisono
 
 ROOT = Path(unisono.__file__).parent
 LEVELS = {
+    "cluster": 6,
     "types": 1,
     "config": 1,
     "palette": 1,

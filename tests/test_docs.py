@@ -45,7 +45,7 @@ def _write_files_of_the_readme(folder: Path) -> None:
         mdata[name][200:].copy().write_h5ad(folder / f"my_{name}.h5ad")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/user-guide.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/user-guide.md", "docs/scale.md"])
 def test_every_block_of_a_page_runs(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _write_files_of_the_readme(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -11,7 +11,7 @@ from scipy import sparse
 
 import unisono as un
 from unisono.io.convert import convert
-from unisono.io.store import InMemory, Store
+from unisono.io.store import InMemory, Store, _runs
 from unisono.io.survey import held_rows
 
 ROWS = np.array([17, 3, 4, 5, 39, 0, 22])
@@ -157,3 +157,20 @@ def test_a_modality_that_the_first_cells_lack_is_converted_whole(tmp_path, monke
     for name, part in mdata.mod.items():
         assert sorted(read.mod[name].obs_names) == sorted(part.obs_names)
         np.testing.assert_array_equal(read.mod[name][part.obs_names].X.toarray(), part.X.toarray())
+
+
+def test_scattered_rows_are_read_in_few_runs_that_hold_them_all_and_are_of_bounded_length(monkeypatch):
+    monkeypatch.setattr("unisono.io.store.ROWS_AT_A_TIME", 500)
+    rows = np.sort(np.random.default_rng(0).permutation(3000)[:1200])
+    rows = rows[(rows < 1100) | (rows > 1400)]
+    runs = _runs(rows)
+    np.testing.assert_array_equal(np.concatenate(runs), rows)
+    assert len(runs) == 7
+    assert max(int(run[-1] - run[0]) for run in runs) < 500
+    assert _runs(rows[:0]) == []
+
+
+def test_rows_with_gaps_in_no_order_are_those_rows(paths):
+    rows = np.array([30, 2, 3, 11, 5])
+    taken = un.open(paths[".zarr"]).parts["rna"].take(rows)
+    np.testing.assert_array_equal(taken.X.toarray(), cells()["rna"].X.toarray()[rows])

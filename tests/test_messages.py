@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pickle
 import re
 import runpy
 import warnings
@@ -129,3 +130,9 @@ def test_a_warning_of_a_reader_points_at_the_line_that_called_it(tmp_path):
         require_sound_zarr(tmp_path / "one.zarr")
     places = [(Path(item.filename), item.lineno) for item in caught if issubclass(item.category, InputWarning)]
     assert places == [(Path(__file__), line)]
+
+
+def test_what_is_refused_in_another_process_is_the_same_here():
+    error = BadInput([Finding("E015", "a, rna", "NaN.", "drop them"), Finding("W020", "a, rna", "empty.")])
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (str(again), again.findings) == (str(error), error.findings)

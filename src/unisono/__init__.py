@@ -6,7 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unisono import datasets, interpretation, matching, metrics, modalities, palette, pl, preprocessing, splits, tl
+    from unisono import (
+        cluster,
+        datasets,
+        interpretation,
+        matching,
+        metrics,
+        modalities,
+        palette,
+        pl,
+        preprocessing,
+        splits,
+        tl,
+    )
     from unisono.api import fit, load
     from unisono.config import FitConfig
     from unisono.evaluation.disentanglement import disentanglement
@@ -33,6 +45,7 @@ __all__ = [
     "Unisono",
     "View",
     "check",
+    "cluster",
     "datasets",
     "disentanglement",
     "evaluate",
@@ -56,6 +69,7 @@ __all__ = [
 ]
 
 _ROOMS = (
+    "cluster",
     "datasets",
     "interpretation",
     "matching",

@@ -171,6 +171,10 @@ class BadInput(ValueError):  # noqa: N818
         more = f" (and {len(errors) - 1} more; unisono check lists all)" if len(errors) > 1 else ""
         super().__init__(f"{errors[0]}{more}")
 
+    def __reduce__(self) -> tuple[type[BadInput], tuple[tuple[Finding, ...]]]:
+        """Another process raises the same."""
+        return type(self), (self.findings,)
+
 
 class RankError(RuntimeError):
     """One of several devices that fit together is gone, or differs from the others; the message names its rank."""

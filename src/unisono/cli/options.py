@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from unisono.config import FitConfig
+    from unisono.io.store import Store
     from unisono.model.unisono import Unisono
 
 _FORMATS = ".h5mu, .h5ad, zarr, 10x .h5, 10x folder, or a file for each modality: rna=FILE adt=FILE."
@@ -41,6 +42,13 @@ Aliases = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Devices = Annotated[
     int, typer.Option(min=1, metavar="N", help="Devices of this machine to fit on together; GPUs, or parts of the CPU.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS|FILE", help="Dask scheduler whose workers share the cells out; all reach the files."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Processes of this machine that share the cells out.")
 ]
 BatchKey = Annotated[str | None, typer.Option(help="obs column of the technical batch.")]
 Modalities = Annotated[str | None, typer.Option(metavar="NAME=KIND,...", help="Names in the file, as gex=rna,ab=adt.")]
@@ -162,14 +170,35 @@ def cells_in(words: list[str], modality: str | None = None, only: str | None = N
 
 def training_cells_in(words: list[str], at_most: int) -> Any:
     """The cells of files to learn from: in memory, or, of a file of more cells than are to be held, by rows."""
+    files = files_in(words)
+    store = store_of_more(files, at_most) if isinstance(files, Path) else None
+    return cells_in(words) if store is None else store
+
+
+def queried_cells_in(model: Any, words: list[str], modality: str | None = None) -> Any:
+    """The cells of files that a model is asked about: in memory, or, of more than it holds, by rows."""
+    files = files_in(words)
+    store = store_of_more(files, model.config.max_held_cells) if isinstance(files, Path) else None
+    return query_in(model, words, modality) if store is None else store
+
+
+def store_of_more(path: Path, at_most: int) -> Store | None:
+    """The cells of a file by rows, where these can be read and are more than some; else None."""
     from unisono.io.store import is_read_by_rows, open_store
 
+    if not is_read_by_rows(path):
+        return None
+    store = open_store(path)
+    return store if len(store) > at_most else None
+
+
+def file_by_rows(words: list[str]) -> Path:
+    """The one file that several workers are to read by rows."""
     files = files_in(words)
-    if isinstance(files, Path) and is_read_by_rows(files):
-        store = open_store(files)
-        if len(store) > at_most:
-            return store
-    return cells_in(words)
+    if isinstance(files, Path):
+        return files
+    what = f"{len(files)} files, of which workers cannot read the same rows."
+    raise bad_input("E053", "command line", what, f"join them: unisono convert {' '.join(words)} -o CELLS.zarr")
 
 
 def known_as(model: Any, path: Path | None) -> Any:
@@ -199,6 +228,16 @@ def model_and_cells(
 
     fitted = known_as(load(model, device=device), aliases)
     return fitted, query_in(fitted, cells, modality)
+
+
+def model_and_query(
+    model: Path, cells: list[str], device: str, aliases: Path | None = None, modality: str | None = None
+) -> tuple[Unisono, MuData | Store]:
+    """As `model_and_cells`, of more cells than the model holds by rows."""
+    from unisono.api import load
+
+    fitted = known_as(load(model, device=device), aliases)
+    return fitted, queried_cells_in(fitted, cells, modality)
 
 
 def query_in(model: Any, words: list[str], modality: str | None) -> MuData:

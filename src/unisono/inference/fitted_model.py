@@ -81,6 +81,11 @@ class FittedModel:
         prediction = self.predictor.predict(codes, target, style, via=via, n_draws=n_draws)
         return replace(prediction, novelty=self.novelties[view.modality].of(codes.x))
 
+    def knowing(self, view: View) -> FittedModel:
+        """The same model, to which every batch of a view is known; see `Preprocessor.knowing`."""
+        known = {**self.preprocessors, view.modality: self.preprocessors[view.modality].knowing(view)}
+        return replace(self, predictor=replace(self.predictor, preprocessors=known))
+
     def guides(self, views: Mapping[Modality, View]) -> dict[Modality, Guide]:
         """What the model has to say of cells of these views to a new one, by modality that it knows.
 
@@ -125,6 +130,10 @@ class FittedModel:
         """Cells in the space that `embed` writes, cell x dimension, unit length; see `MomentAlignment`."""
         return self._embedded(view.modality, self.content_vectors(view))
 
+    def embedding_and_novelty(self, view: View) -> tuple[Array, Array]:
+        """`embedding` and `novelty` of the same cells."""
+        return self.embedding(view), self.novelty(view)
+
     def embedding_dim(self, modality: Modality) -> int:
         """Dimensions of `embedding`, the same for all modalities that are aligned."""
         codes = np.zeros((1, len(self.preprocessors[modality].standardisation.mean)), dtype=np.float32)
@@ -158,7 +167,19 @@ class FittedModel:
         depth: bool = False,
         groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
     ) -> Similarity:
-        """The log density ratios of the cells of two views, by which `match` compares them.
+        """The log density ratios of the cells of two views; see `similarity_of_codes`."""
+        codes = self.predictor.transform(left), self.predictor.transform(right)
+        return self.similarity_of_codes(*codes, depth=depth, groups=groups)
+
+    def similarity_of_codes(
+        self,
+        left: StandardisedCodes,
+        right: StandardisedCodes,
+        *,
+        depth: bool = False,
+        groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
+    ) -> Similarity:
+        """The log density ratios of cells of two modalities, by which `match` compares them.
 
         Args:
             left: one modality.
@@ -167,17 +188,16 @@ class FittedModel:
             groups: of each cell on both sides, within which depth is standardised; None for one group.
         """
         pair = left.modality, right.modality
-        codes = self.predictor.transform(left), self.predictor.transform(right)
-        factor = self._beta_factor(*codes)
+        factor = self._beta_factor(left, right)
         anchors = self.anchors[pair] if pair in self.anchors else self.anchors[pair[::-1]].swapped()
         anchors = anchors.flattened(factor)
-        x, y = (infer.vectors(self.predictor.network, side.modality, side.x) for side in codes)
+        x, y = (infer.vectors(self.predictor.network, side.modality, side.x) for side in (left, right))
         similarity = Similarity(x, y, anchors.beta, flattened=factor).with_anchors(anchors)
         if not depth:
             return similarity
         term = self.depth_terms[pair] if pair in self.depth_terms else self.depth_terms[pair[::-1]]
         flattened = replace(term, beta=term.beta * factor)
-        return similarity.with_depth(flattened, (codes[0].log_depth, codes[1].log_depth), groups)
+        return similarity.with_depth(flattened, (left.log_depth, right.log_depth), groups)
 
     def _beta_factor(self, left: StandardisedCodes, right: StandardisedCodes) -> float:
         """By which the inverse temperature shrinks as cells were measured less like those of training."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, final
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Rows = NDArray[np.intp]
 ROWS_AT_A_TIME = 10_000
 """Cells that are read together where all are read."""
-_ROWS_OF_A_SPAN, _ROWS_BETWEEN = 4096, 256
-"""Rows on disk that are read at a time, and how many that are not asked for are read rather than left out."""
+_MAX_GAP = 256
+"""Rows between two that are asked for, which are read and left out rather than a second read begun."""
 
 
 class CellSource(Protocol):
@@ -83,9 +83,18 @@ class InMemory:
 
     def take(self, rows: Rows) -> MuData | AnnData:
         if not hasattr(self.data, "mod"):
-            return self.data[rows].copy()
-        parts = {name: self.data.mod[name][_there(own[rows])].copy() for name, own in self._rows.items()}
+            return _copy(self.data[rows])
+        parts = {name: _copy(self.data.mod[name][_there(own[rows])]) for name, own in self._rows.items()}
         return _together(parts, self.data.obs)
+
+    @property
+    def modalities(self) -> list[str]:
+        """By name; none where it is one table."""
+        return [name for name in self._own if name]
+
+    def only(self, names: Sequence[str]) -> InMemory:
+        """The same cells as far as they are in some of the modalities, of which alone counts are taken."""
+        return InMemory(_together({name: self.data.mod[name] for name in names}, self.data.obs))
 
     def column(self, key: str) -> pd.Series | None:
         parts = self.data.mod if hasattr(self.data, "mod") else {}
@@ -140,6 +149,22 @@ class Store:
         if set(taken) == {""}:
             return taken[""]
         return _together(taken, self.obs)
+
+    @property
+    def modalities(self) -> list[str]:
+        """By name; none where it is one table."""
+        return [name for name in self.parts if name]
+
+    def only(self, names: Sequence[str]) -> Store:
+        """The same cells as far as they are in some of the modalities, of which alone counts are read."""
+        return replace(self, parts={name: self.parts[name] for name in names})
+
+    def tables(self) -> MuData | AnnData:
+        """All cells with what obs says of them, without a feature."""
+        from anndata import AnnData
+
+        found = {name: AnnData(obs=part.obs) for name, part in self.parts.items()}
+        return found[""] if set(found) == {""} else _together(found, self.obs)
 
     def column(self, key: str) -> pd.Series | None:
         tables = {name: part.obs for name, part in self.parts.items()}
@@ -243,29 +268,14 @@ def _rows_of_element(element: Any, rows: Rows) -> Any:
 
 
 def _rows_of_matrix(element: Any, rows: Rows) -> Any:
-    """Rows of a matrix on disk; a sparse one as CSR."""
-    is_dense = hasattr(element, "shape") and not hasattr(element, "keys")
-    matrix = element if is_dense else _by_cell(element)
-    ordered, back = np.unique(rows, return_inverse=True)
-    parts: list[Any] = []
-    for own in _spans(ordered):
-        start, stop = int(own[0]), int(own[-1]) + 1
-        span = np.asarray(matrix[start:stop]) if is_dense else sparse.csr_matrix(matrix[start:stop])
-        parts.append(span if len(own) == stop - start else span[own - start])
-    if is_dense:
-        return np.concatenate(parts)[back] if parts else np.empty((0, *matrix.shape[1:]), dtype=matrix.dtype)
-    if not parts:
-        return sparse.csr_matrix((0, matrix.shape[1]), dtype=matrix.dtype)
-    joined = parts[0] if len(parts) == 1 else sparse.csr_matrix(sparse.vstack(parts, format="csr"))
-    return joined if np.array_equal(ordered, rows) else joined[back]
-
-
-def _by_cell(element: Any) -> Any:
-    """A sparse matrix whose rows can be read.
-
-    Raises:
-        BadInput: E006, it is stored by feature.
-    """
+    """Rows of a matrix on disk, read run by run; a sparse one as CSR."""
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    back = np.argsort(order, kind="stable")
+    if hasattr(element, "shape") and not hasattr(element, "keys"):
+        parts = [np.asarray(element[run[0] : run[-1] + 1])[run - run[0]] for run in _runs(ordered)]
+        found = np.concatenate(parts) if parts else np.empty((0, *element.shape[1:]), dtype=element.dtype)
+        return found[back]
     from anndata.io import sparse_dataset
 
     matrix = sparse_dataset(element)
@@ -273,19 +283,25 @@ def _by_cell(element: Any) -> Any:
         what = "its counts are stored by feature (CSC): rows cannot be read alone."
         name = str(getattr(element, "name", ""))
         raise bad_input("E006", name or "store", what, "convert it: unisono convert DATA -o OUT.zarr")
-    return matrix
+    read = [_some(sparse.csr_matrix(matrix[run[0] : run[-1] + 1]), run - run[0]) for run in _runs(ordered)]
+    if not read:
+        return sparse.csr_matrix((0, matrix.shape[1]), dtype=matrix.dtype)
+    joined = read[0] if len(read) == 1 else sparse.csr_matrix(sparse.vstack(read, format="csr"))
+    return _some(joined, back)
 
 
-def _spans(ordered: Rows) -> Iterator[Rows]:
-    """Rows, in order, that are read together with the few that lie between them."""
-    start = 0
-    while start < len(ordered):
-        within = ordered[start : start + _ROWS_OF_A_SPAN]
-        within = within[within < within[0] + _ROWS_OF_A_SPAN]
-        gaps = np.flatnonzero(np.diff(within) > _ROWS_BETWEEN)
-        own = within[: gaps[0] + 1] if len(gaps) else within
-        yield own
-        start += len(own)
+def _runs(rows: Rows) -> list[Rows]:
+    """Sorted rows in runs that are each read at once, with what lies in small gaps, which shares their chunks."""
+    if not len(rows):
+        return []
+    is_far = (np.diff(rows) > _MAX_GAP) | (np.diff(rows // ROWS_AT_A_TIME) > 0)
+    return np.split(rows, np.flatnonzero(is_far) + 1)
+
+
+def _some(matrix: sparse.csr_matrix, rows: Rows) -> sparse.csr_matrix:
+    """Rows of a matrix; itself where these are all of them, in order."""
+    is_whole = len(rows) == matrix.shape[0] and bool((rows == np.arange(len(rows))).all())
+    return matrix if is_whole else matrix[rows]
 
 
 def _joint(own: Mapping[str, pd.Index]) -> pd.Index:
@@ -299,6 +315,11 @@ def _joint(own: Mapping[str, pd.Index]) -> pd.Index:
 def _rows_of(own: Mapping[str, pd.Index], names: pd.Index) -> dict[str, Rows]:
     """Of each modality the row of each cell, −1 where it lacks the modality."""
     return {name: np.asarray(index.get_indexer(names), dtype=np.intp) for name, index in own.items()}
+
+
+def _copy(part: AnnData) -> AnnData:
+    copied: AnnData = part.to_memory() if part.isbacked else part.copy()
+    return copied
 
 
 def _there(rows: Rows) -> Rows:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from unisono.io.container import require_whole_zarr, standardised
-from unisono.io.write import ZARR, write_atomically, write_folder_atomically
+from unisono.io.write import ZARR, ZARR_SUFFIX, write_atomically, write_folder_atomically
 from unisono.messages import bad_input
 from unisono.modalities import spec_of
 from unisono.types import Link, Prediction
@@ -32,11 +33,11 @@ NOVELTY = "unisono_novelty"
 CHUNK = 4096
 """Cells made dense at a time; the last bit of a product may depend on it."""
 
-_ZARR = ".zarr"
-_ZARR_ROWS = 2048
+ZARR_ROWS = 2048
 """Rows of a chunk of a zarr folder, each of which is a file of 4 MiB before compression."""
 
-_CODES, _LOADINGS, _INTERCEPT = "unisono_codes", "unisono_loadings", "unisono_intercept"
+CODES, _LOADINGS, _INTERCEPT = "unisono_codes", "unisono_loadings", "unisono_intercept"
+"""Keys of obsm, varm and var of a factored prediction."""
 
 _ROWS, _COLUMNS = 512, 512
 """Shape of a compressed block in the file: 1 MiB of float32, what HDF5 keeps in its cache."""
@@ -49,8 +50,8 @@ def prediction_to_anndata(prediction: Prediction) -> AnnData:
     deviation is `layers["spread"]`; where it has intervals, their ends are `layers["lower"]` and `layers["upper"]`.
     Where it is known how far cells lie from those of training, that is `obs["unisono_novelty"]`.
     """
-    table = _without_values(prediction)
-    found = {name: np.empty(prediction.shape, dtype=np.float32) for name in _names(prediction)}
+    table = without_values(prediction)
+    found = {name: np.empty(prediction.shape, dtype=np.float32) for name in value_places(prediction)}
     _fill(found, prediction, CHUNK)
     for name, values in found.items():
         if name is None:
@@ -69,8 +70,8 @@ def write_prediction(prediction: Prediction, path: str | Path, *, force: bool, c
     """
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}, expected 1 or more cells")
-    if Path(path).suffix == _ZARR:
-        fill = partial(_write_zarr, _without_values(prediction), lambda group: _write_values(group, prediction, chunk))
+    if Path(path).suffix == ZARR_SUFFIX:
+        fill = partial(write_zarr, without_values(prediction), lambda group: _write_values(group, prediction, chunk))
         write_folder_atomically(path, fill, force=force, kind=ZARR)
     else:
         write_atomically(path, lambda temporary: _write(prediction, temporary, chunk), force=force)
@@ -89,12 +90,10 @@ def write_factored(prediction: Prediction, path: str | Path, *, force: bool) -> 
     if prediction.draws is not None or prediction.bounds is not None:
         what = "spread and intervals are of single values, which a factored prediction does not hold."
         raise bad_input("E053", str(path), what, "leave out draws and intervals, or --factored")
-    table = _without_values(prediction)
-    table.obsm[_CODES], table.varm[_LOADINGS] = prediction.codes, prediction.loadings
-    table.var[_INTERCEPT] = prediction.intercept
-    table.uns["unisono"]["link"] = prediction.link
-    if Path(path).suffix == _ZARR:
-        write_folder_atomically(path, partial(_write_zarr, table, lambda group: None), force=force, kind=ZARR)
+    table = without_codes(prediction)
+    table.obsm[CODES] = prediction.codes
+    if Path(path).suffix == ZARR_SUFFIX:
+        write_folder_atomically(path, partial(write_zarr, table, lambda group: None), force=force, kind=ZARR)
     else:
         write_atomically(path, table.write_h5ad, force=force)
 
@@ -111,12 +110,12 @@ def read_factored(path: str | Path) -> Prediction:
     if not path.exists():
         raise bad_input("E001", str(path), "does not exist.", "check the path")
     if path.is_dir():
-        require_whole_zarr(path, [f"obsm/{_CODES}", f"varm/{_LOADINGS}", f"var/{_INTERCEPT}"])
+        require_whole_zarr(path, [f"obsm/{CODES}", f"varm/{_LOADINGS}", f"var/{_INTERCEPT}"])
     try:
         with standardised(path):
             table = anndata.read_zarr(path) if path.is_dir() else anndata.read_h5ad(path)
         about = dict(table.uns["unisono"])
-        parts = table.obsm[_CODES], table.varm[_LOADINGS], table.var[_INTERCEPT].to_numpy()
+        parts = table.obsm[CODES], table.varm[_LOADINGS], table.var[_INTERCEPT].to_numpy()
         source, target, link = (str(about[name]) for name in ("source", "target", "link"))
     except (KeyError, OSError, ValueError, TypeError) as error:
         what = "is no factored prediction."
@@ -145,7 +144,17 @@ def read_factored(path: str | Path) -> Prediction:
     )
 
 
-def _without_values(prediction: Prediction) -> AnnData:
+def without_codes(prediction: Prediction) -> AnnData:
+    """The table of `write_factored`, but for the codes."""
+    table = without_values(prediction)
+    table.varm[_LOADINGS] = prediction.loadings
+    table.var[_INTERCEPT] = prediction.intercept
+    table.uns["unisono"]["link"] = prediction.link
+    return table
+
+
+def without_values(prediction: Prediction) -> AnnData:
+    """The table of a prediction, but for X and layers."""
     from anndata import AnnData
 
     about: dict[str, str | int | float] = {
@@ -169,16 +178,16 @@ def _without_values(prediction: Prediction) -> AnnData:
 def _write(prediction: Prediction, path: Path, chunk: int) -> None:
     import h5py
 
-    _without_values(prediction).write_h5ad(path)
+    without_values(prediction).write_h5ad(path)
     with h5py.File(path, "r+") as file:
         if "X" in file:
             del file["X"]
-        places = {name: "X" if name is None else f"layers/{name}" for name in _names(prediction)}
-        datasets = {name: _dataset(file, place, prediction.shape, chunk) for name, place in places.items()}
+        places = value_places(prediction).items()
+        datasets = {name: _dataset(file, place, prediction.shape, chunk) for name, place in places}
         _fill(datasets, prediction, chunk)
 
 
-def _write_zarr(table: AnnData, fill: Callable[[Any], None], folder: Path) -> None:
+def write_zarr(table: AnnData, fill: Callable[[Any], None], folder: Path) -> None:
     """Write a table as zarr, and what fills its group after it."""
     import zarr
 
@@ -192,19 +201,30 @@ def _write_zarr(table: AnnData, fill: Callable[[Any], None], folder: Path) -> No
 def _write_values(group: Any, prediction: Prediction, chunk: int) -> None:
     """X and the layers of a prediction into the group of its table."""
     shape = prediction.shape
-    chunks = min(max(shape[0], 1), chunk, _ZARR_ROWS), min(max(shape[1], 1), _COLUMNS)
+    chunks = zarr_chunks(shape, chunk)
     found = {}
-    for name in _names(prediction):
-        place = "X" if name is None else f"layers/{name}"
+    for name, place in value_places(prediction).items():
         found[name] = group.create_array(place, shape=shape, dtype="float32", chunks=chunks, overwrite=True)
         found[name].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
     _fill(found, prediction, chunk)
 
 
-def _names(prediction: Prediction) -> list[str | None]:
-    """X (None) and each layer that there is."""
+def value_places(prediction: Prediction) -> dict[str | None, str]:
+    """X (None) and each layer that there is, with its place in a file."""
     spread = [SPREAD] if prediction.draws is not None else []
-    return [None, *spread, *(ENDS if prediction.bounds is not None else ())]
+    layers = [*spread, *(ENDS if prediction.bounds is not None else ())]
+    return {None: "X", **{name: f"layers/{name}" for name in layers}}
+
+
+def values_of(prediction: Prediction, rows: slice) -> dict[str | None, NDArray[np.float32]]:
+    """X (None) and each layer of some cells."""
+    found: dict[str | None, NDArray[np.float32]] = {None: prediction.dense(rows)}
+    spread = None if prediction.draws is None else prediction.spread(rows)
+    if spread is not None:
+        found[SPREAD] = spread
+    if prediction.bounds is not None:
+        found |= dict(zip(ENDS, prediction.interval(rows, spread), strict=True))
+    return found
 
 
 def _dataset(file: Any, name: str, shape: tuple[int, int], chunk: int) -> Any:
@@ -218,13 +238,13 @@ def _fill(found: Mapping[str | None, Any], prediction: Prediction, chunk: int) -
     n_cells = prediction.shape[0]
     for start in range(0, n_cells, chunk):
         rows = slice(start, min(start + chunk, n_cells))
-        found[None][rows] = prediction.dense(rows)
-        spread = None if prediction.draws is None else prediction.spread(rows)
-        if spread is not None:
-            found[SPREAD][rows] = spread
-        if prediction.bounds is not None:
-            for name, end in zip(ENDS, prediction.interval(rows, spread), strict=True):
-                found[name][rows] = end
+        for name, values in values_of(prediction, rows).items():
+            found[name][rows] = values
+
+
+def zarr_chunks(shape: tuple[int, int], at_most: int = CHUNK) -> tuple[int, int]:
+    """Rows and columns of a chunk of a zarr folder, up to so many rows."""
+    return min(max(shape[0], 1), at_most, ZARR_ROWS), min(max(shape[1], 1), _COLUMNS)
 
 
 def _storage(shape: tuple[int, int], chunk: int) -> dict[str, object]:

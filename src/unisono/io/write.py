@@ -21,6 +21,7 @@ INDEX_DOCUMENT = "index.json"
 
 MODEL, INDEX, ZARR = "model folder", "folder of an index", "zarr folder"
 """Kinds of folders that are replaced by their like."""
+ZARR_SUFFIX = ".zarr"
 _MARKS = {MODEL: (MANIFEST,), INDEX: (INDEX_DOCUMENT,), ZARR: (".zgroup", "zarr.json")}
 
 Writer = Callable[[Path], None]
@@ -146,7 +147,7 @@ def _swap(temporary: Path, target: Path) -> None:
 
 def _temporary(target: Path) -> Path:
     """A free name next to the target; what dead processes left under such names is removed."""
-    pattern = re.compile(re.escape(f".{target.name}.tmp-") + r"(\d+)")
+    pattern = re.compile(re.escape(f".{target.name}.tmp-") + r"(\d+)(?:\.\w+)?")
     for entry in target.parent.iterdir():
         owner = pattern.fullmatch(entry.name)
         if owner and (int(owner[1]) == os.getpid() or not is_alive(int(owner[1]))):

@@ -20,11 +20,13 @@ from unisono.display import Rows, as_html, as_text
 from unisono.inference.fitted_model import FittedModel
 from unisono.io.manifest import verify_manifest, write_manifest
 from unisono.io.places import Layer
+from unisono.io.store import Store
 from unisono.io.write import INDEX, INDEX_DOCUMENT, write_folder_atomically
 from unisono.matching.candidates import most_similar
 from unisono.matching.inverted_lists import MIN_REFERENCES, InvertedLists, is_installed
 from unisono.messages import BadInput, bad_input, warn
-from unisono.model.query import QueryOptions, view_of_one
+from unisono.model.blocks import blocks_of_one
+from unisono.model.query import QueryOptions
 from unisono.types import Modality
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class CellIndex:
 
     def search(
         self,
-        query: MuData | AnnData,
+        query: MuData | AnnData | Store,
         k: int = 10,
         *,
         modality: str | None = None,
@@ -95,7 +97,8 @@ class CellIndex:
         are, which the first search builds: nearly all of the most similar cells are among them.
 
         Args:
-            query: raw counts of cells in any modality of the model, that of the index or another.
+            query: raw counts of cells in any modality of the model, that of the index or another, in memory or from
+                `unisono.open`.
             k: indexed cells for each query cell; all of them where there are fewer.
             modality: of the query; needed only where it holds several.
             exact: look at each indexed cell, however many there are.
@@ -114,17 +117,27 @@ class CellIndex:
         """
         if k < 1:
             raise bad_input("E053", "search", f"k={k} asks for no cells.", "pass 1 or more")
-        known, options = self.fitted.preprocessors, QueryOptions(force, layer, round_counts)
-        view = view_of_one(query, modality, known, self.fitted.record, "query", options)
+        asked = blocks_of_one(query, modality, self.fitted, "query", QueryOptions(force, layer, round_counts))
         warn(self.fitted.record.repeated("model"))
-        vectors = self.fitted.embedding(view)
+        of_query, found = asked.answered(lambda view: self.nearest(asked.fitted.embedding(view), k, exact=exact))
+        positions, similarity = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return self.table(of_query.cells, positions, similarity)
+
+    def nearest(
+        self, vectors: NDArray[np.float32], k: int, *, exact: bool = False
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Positions of the k indexed cells most similar to each vector, best first, and their inner products."""
         if self._is_approximate and not exact:
-            positions, similarity = self._lists.most_similar(vectors, k)
-        else:
-            positions, similarity = most_similar(vectors, self.vectors, k)
+            return self._lists.most_similar(vectors, k)
+        return most_similar(vectors, self.vectors, k)
+
+    def table(
+        self, query: NDArray[np.str_], positions: NDArray[np.intp], similarity: NDArray[np.float32]
+    ) -> pd.DataFrame:
+        """What `nearest` found for cells of these names, as `search` gives it."""
         return pd.DataFrame(
             {
-                "query": np.repeat(view.cells, positions.shape[1]),
+                "query": np.repeat(query, positions.shape[1]),
                 "cell": self.cells[positions.ravel()],
                 "similarity": similarity.ravel(),
             }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from unisono.inference.fitted_model import FittedModel
@@ -19,6 +21,19 @@ from unisono.types import Modality, Prediction, View
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+
+def joined_predictions(parts: Sequence[Prediction]) -> Prediction:
+    """The predictions of consecutive cells as one."""
+    first, draws = parts[0], [part.draws for part in parts if part.draws is not None]
+    novelty = [part.novelty for part in parts if part.novelty is not None]
+    return replace(
+        first,
+        cells=np.concatenate([part.cells for part in parts]),
+        codes=np.concatenate([part.codes for part in parts]),
+        draws=np.concatenate(draws, axis=1) if draws else None,
+        novelty=np.concatenate(novelty) if novelty else None,
+    )
 
 
 def annotated_prediction(

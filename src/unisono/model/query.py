@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unisono.inference.fitted_model import FittedModel
 from unisono.inference.record import Record
 from unisono.io.checks.batches import as_text
 from unisono.io.checks.coverage import coverage_of, tolerated
 from unisono.io.checks.pairing import names_that_hold, paired_names
 from unisono.io.checks.unmeasured import mark_query
-from unisono.io.naming import called, did_you_mean, kind_of
+from unisono.io.naming import did_you_mean, kind_of
 from unisono.io.open import taken_apart
 from unisono.io.places import CountsAt, Layer
 from unisono.io.read import ReadOptions, inspect
-from unisono.messages import BadInput, Finding, bad_input, warn
+from unisono.messages import BadInput, Finding, bad_input, refuse, warn
 from unisono.modalities import spec_of
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.preprocessing.subset import evenly_spread
@@ -57,6 +58,25 @@ def query_view(
     source_name: str = "query",
     options: QueryOptions | None = None,
 ) -> View:
+    """The view of `read_query`."""
+    return read_query(data, modality, preprocessors, record, source_name, options).view
+
+
+class QueryRead(NamedTuple):
+    """One modality of a query, and where its counts were: X, .raw or the name of a layer."""
+
+    view: View
+    place: str
+
+
+def read_query(
+    data: MuData | AnnData,
+    modality: Modality,
+    preprocessors: Mapping[Modality, Preprocessor],
+    record: Record,
+    source_name: str = "query",
+    options: QueryOptions | None = None,
+) -> QueryRead:
     """One modality of a query, checked against what the model can read; the others are ignored.
 
     A bare AnnData is taken to hold that modality, unless its feature types tell several. Counts are read where those of
@@ -96,25 +116,33 @@ def query_view(
             *of_another_kind(view, preprocessors[modality], f"{source_name}, {modality}"),
         ]
     )
-    return view
+    return QueryRead(view, inspection.places[modality])
 
 
-def view_of_one(
-    data: MuData | AnnData,
-    modality: str | None,
-    preprocessors: Mapping[Modality, Preprocessor],
-    record: Record,
-    source_name: str = "query",
-    options: QueryOptions | None = None,
-) -> View:
-    """As `query_view`, of the modality of this name, or, with None, of the one that the data hold.
+def read_more(
+    data: MuData | AnnData, modality: Modality, fitted: FittedModel, options: QueryOptions, source_name: str = "query"
+) -> View | None:
+    """More cells of a query that `read_query` read some of, without its findings; None where none of them has counts.
+
+    Args:
+        data: some of the cells.
+        modality: of the query.
+        fitted: the model that is asked.
+        options: name the place of the counts.
+        source_name: what messages call the query.
 
     Raises:
-        BadInput: as `query_view` and `infer_modality`.
+        BadInput: the counts cannot be used.
     """
-    remedy = 'name one: modality="rna", in the shell --modality rna'
-    kind = infer_modality(data, preprocessors, record, source_name, remedy) if modality is None else called(modality)
-    return query_view(data, kind, preprocessors, record, source_name, options)
+    mdata = as_mudata(data, modality)
+    names = {name: kind for name, kind in kinds(mdata, fitted.record).items() if kind == modality}
+    batch_key, _ = batch_key_of(mdata, fitted.record, list(names), source_name)
+    found = inspect(mdata, read_options(fitted.record, batch_key, names, options), source_name)
+    refuse([finding for finding in found.findings if finding.code != "E009"])
+    view = found.views.get(modality)
+    if view is None:
+        return None
+    return view if batch_key is not None else replace(view, batch=np.full(view.n_cells, NEW_BATCH))
 
 
 def read_options(
@@ -187,8 +215,13 @@ def as_one_batch(cells: Cells) -> Cells:
 
 def kinds(mdata: MuData, record: Record) -> dict[str, Modality]:
     """Name in the file → modality: as the user named them in training, else by known names."""
-    named = {name: kind for name, kind in (record.modalities or {}).items() if name in mdata.mod}
-    known = {name: kind for name in mdata.mod if (kind := kind_of(name)) is not None and name not in named}
+    return kinds_named(list(mdata.mod), record)
+
+
+def kinds_named(names: Sequence[str], record: Record) -> dict[str, Modality]:
+    """As `kinds`, of modalities by their names in the file."""
+    named = {name: kind for name, kind in (record.modalities or {}).items() if name in names}
+    known = {name: kind for name in names if (kind := kind_of(name)) is not None and name not in named}
     return named | {name: kind for name, kind in known.items() if kind not in named.values()}
 
 
@@ -290,7 +323,7 @@ def infer_modality(
     preprocessors: Mapping[Modality, Preprocessor],
     record: Record,
     side: str,
-    remedy: str = 'pass between=("rna", "adt") or pass one modality',
+    remedy: str,
 ) -> Modality:
     """Which of the model's modalities an object holds, when it holds only one.
 

@@ -20,17 +20,25 @@ from unisono.interpretation.feature_effects import FeatureEffects, feature_effec
 from unisono.io.matching import Matching
 from unisono.io.naming import called
 from unisono.io.places import Layer
+from unisono.io.store import Store
 from unisono.io.tables import NOVELTY, prediction_to_anndata
 from unisono.matching import MAX_PARTNERS, Rule, Similarity, apply_rule, match_posterior
 from unisono.messages import bad_input, warn
 from unisono.model import store
+from unisono.model.blocks import (
+    blocks_of_one,
+    codes_of,
+    modality_of,
+    query_blocks,
+    tables_of_cells,
+    tables_of_modalities,
+)
 from unisono.model.cell_index import CellIndex, load_index
-from unisono.model.outputs import annotated_matching, annotated_prediction, measured_otherwise
+from unisono.model.outputs import annotated_matching, annotated_prediction, joined_predictions, measured_otherwise
 from unisono.model.pairing import joined
 from unisono.model.query import (
     QueryOptions,
     as_one_batch,
-    infer_modality,
     joined_by_name,
     labels_if_any,
     labels_within,
@@ -41,9 +49,9 @@ from unisono.model.query import (
     query_views,
     require_modality,
     validate_via,
-    view_of_one,
     without_group,
 )
+from unisono.preprocessing.preprocessor import StandardisedCodes
 from unisono.training.adapt import adapted
 from unisono.training.selection import fit_intervals
 from unisono.types import Modality, Pair, Prediction, View
@@ -100,7 +108,7 @@ class Unisono:
 
     def predict(
         self,
-        query: MuData | AnnData,
+        query: MuData | AnnData | Store,
         source: Modality,
         target: Modality,
         style: str | MuData | AnnData = "average",
@@ -115,7 +123,8 @@ class Unisono:
         """One modality of each query cell from another, as it would have been measured.
 
         Args:
-            query: raw counts; a MuData that has `source`, or an AnnData of it.
+            query: raw counts; a MuData that has `source`, or an AnnData of it, in memory or from `unisono.open`.
+                Of more than `FitConfig.max_held_cells` cells, how a new batch was measured is told from that many.
             source: modality to predict from.
             target: modality to predict.
             style: style of the prediction: "average" over training cells, the name of a training batch, or
@@ -159,7 +168,7 @@ class Unisono:
 
     def prediction(
         self,
-        query: MuData | AnnData,
+        query: MuData | AnnData | Store,
         source: Modality,
         target: Modality,
         style: str | MuData | AnnData = "average",
@@ -179,18 +188,32 @@ class Unisono:
         if via is not None:
             validate_via(via, source, target, preprocessors)
         options = QueryOptions(force, layer, round_counts)
-        view = query_view(query, source, preprocessors, self.record, source_name, options)
+        if interval is not None:
+            if via is not None:
+                what, remedy = "intervals of a chain are not available.", "leave out interval or via"
+                raise bad_input("E053", "predict", what, remedy)
+            self.fitted.bounds(source, target, interval, np.empty(0, dtype=str))
+            n_draws = self.config.uncertainty.n_draws
+        asked = query_blocks(query, source, self.fitted, source_name, options)
         warn(self.record.repeated("model"))
-        chosen = self._style(target, style)
-        if interval is None:
-            prediction = self.fitted.predict(view, target, chosen, via=via, n_draws=n_draws)
-            return annotated_prediction(prediction, self.fitted, query, view)
-        if via is not None:
-            raise bad_input("E053", "predict", "intervals of a chain are not available.", "leave out interval or via")
-        groups = self.interval_groups(query, view, target, source_name)
-        bounds = self.fitted.bounds(source, target, interval, groups)
-        prediction = self.fitted.predict(view, target, chosen, n_draws=self.config.uncertainty.n_draws)
-        return annotated_prediction(replace(prediction, bounds=bounds), self.fitted, query, view)
+        chosen = self.style_of(target, style)
+        cells, parts = asked.answered(lambda view: asked.fitted.predict(view, target, chosen, via=via, n_draws=n_draws))
+        prediction, tables = joined_predictions(parts), tables_of_cells(query)
+        if interval is not None:
+            groups = self.interval_groups(tables, cells, target, source_name)
+            prediction = replace(prediction, bounds=self.fitted.bounds(source, target, interval, groups))
+        return annotated_prediction(prediction, self.fitted, tables, cells)
+
+    def style_of(self, target: Modality, style: str | MuData | AnnData) -> Style:
+        """A style as `predict` takes it: "average", the name of a training batch, or that of reference cells.
+
+        Raises:
+            BadInput: E031 no training batch has the name, or the cells cannot be read by this model.
+        """
+        if isinstance(style, str):
+            return self.fitted.predictor.style_named(target, style)
+        view = query_view(style, target, self.fitted.preprocessors, self.record, "style")
+        return self.fitted.predictor.style_of(view)
 
     def calibrate(
         self,
@@ -244,8 +267,8 @@ class Unisono:
 
     def match(
         self,
-        left: MuData | AnnData,
-        right: MuData | AnnData,
+        left: MuData | AnnData | Store,
+        right: MuData | AnnData | Store,
         *,
         within: str | None = None,
         rule: Rule = "soft",
@@ -261,7 +284,7 @@ class Unisono:
         """The right cells that may be the same cell as each left cell, by content; names are never used to pair them.
 
         Args:
-            left: raw counts of one modality.
+            left: raw counts of one modality, in memory or from `unisono.open`; of many cells codes alone are held.
             right: raw counts of another one; may hold other cells, and more or fewer of them.
             within: obs column, the same on both sides: cells are matched inside its groups only. Left cells of a group
                 that the right side lacks, or without a value, get no partner: `p_unmatched` is 1.
@@ -281,29 +304,27 @@ class Unisono:
         Raises:
             BadInput: a side cannot be read by this model, or no group is on both sides.
         """
-        preprocessors, record = self.fitted.preprocessors, self.record
+        record, options = self.record, QueryOptions(force, layer, round_counts)
+        names = between or (None, None)
+        fitted, remedy = self.fitted, 'pass between=("rna", "adt") or pass one modality'
         pair = (
-            (called(between[0]), called(between[1]))
-            if between
-            else (
-                infer_modality(left, preprocessors, record, "left"),
-                infer_modality(right, preprocessors, record, "right"),
-            )
+            modality_of(left, names[0], fitted, "left", remedy),
+            modality_of(right, names[1], fitted, "right", remedy),
         )
-        options = QueryOptions(force, layer, round_counts)
-        left_view = query_view(left, pair[0], preprocessors, record, "left", options)
-        right_view = query_view(right, pair[1], preprocessors, record, "right", options)
+        left_cells, left_codes = codes_of(query_blocks(left, pair[0], fitted, "left", options))
+        right_cells, right_codes = codes_of(query_blocks(right, pair[1], fitted, "right", options))
+        tables = tables_of_cells(left), tables_of_cells(right)
         warn(record.repeated("model"))
         groups = None
         if within is not None:
             groups = (
-                labels_within(left, left_view, within, record, "left", is_missing_allowed=True),
-                labels_within(right, right_view, within, record, "right", is_missing_allowed=True),
+                labels_within(tables[0], left_cells, within, record, "left", is_missing_allowed=True),
+                labels_within(tables[1], right_cells, within, record, "right", is_missing_allowed=True),
             )
             warn(without_group(*groups, within))
-        similarity, answers = self.match_by_rules(
-            left_view,
-            right_view,
+        similarity, answers = self.match_codes(
+            left_codes,
+            right_codes,
             (rule,),
             groups=groups,
             depth=depth,
@@ -312,7 +333,7 @@ class Unisono:
             min_probability=min_probability,
         )
         warn(measured_otherwise(similarity, answers[rule]))
-        return annotated_matching(answers[rule], self.fitted, (left, right), (left_view, right_view))
+        return annotated_matching(answers[rule], self.fitted, tables, (left_cells, right_cells))
 
     def pair(
         self,
@@ -370,6 +391,30 @@ class Unisono:
         min_probability: float = 0.0,
     ) -> tuple[Similarity, dict[Rule, Matching]]:
         """As `match` by several rules from one posterior, with the similarity, from validated views."""
+        return self.match_codes(
+            self.fitted.predictor.transform(left),
+            self.fitted.predictor.transform(right),
+            rules,
+            groups=groups,
+            depth=depth,
+            top=top,
+            prior_unmatched=prior_unmatched,
+            min_probability=min_probability,
+        )
+
+    def match_codes(
+        self,
+        left: StandardisedCodes,
+        right: StandardisedCodes,
+        rules: Sequence[Rule],
+        *,
+        groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None,
+        depth: bool = False,
+        top: int = MAX_PARTNERS,
+        prior_unmatched: float = PRIOR_UNMATCHED,
+        min_probability: float = 0.0,
+    ) -> tuple[Similarity, dict[Rule, Matching]]:
+        """As `match` by several rules from one posterior, with the similarity, from codes."""
         if left.modality == right.modality:
             what = f"both sides are {left.modality}; matching is between two modalities."
             raise bad_input("E007", "match", what, "give two modalities")
@@ -377,7 +422,7 @@ class Unisono:
             if not 0 <= value < 1:
                 what = f"{name}={value} is out of range."
                 raise bad_input("E053", "match", what, "pass a number from 0 to below 1")
-        similarity = self.fitted.similarity(left, right, depth=depth, groups=groups)
+        similarity = self.fitted.similarity_of_codes(left, right, depth=depth, groups=groups)
         posterior = match_posterior(
             similarity, within=groups, k=self.config.matching.n_candidates, prior_unmatched=prior_unmatched
         )
@@ -387,7 +432,7 @@ class Unisono:
 
     def embed(
         self,
-        mdata: MuData,
+        mdata: MuData | Store,
         *,
         force: bool = False,
         layer: Layer | None = None,
@@ -404,21 +449,26 @@ class Unisono:
         had under 20 cells with all modalities, vectors are of content alone. Rows of cells without counts are NaN, and
         so is their novelty. Novelty and the arguments are as in `predict`.
 
+        Of cells from `unisono.open`, which stay as they are, a MuData without features is returned: obs and obsm.
+
         Raises:
             BadInput: a modality cannot be read by this model, or none is there; E006 no MuData.
         """
-        if not hasattr(mdata, "mod"):
+        if not isinstance(mdata, Store) and not hasattr(mdata, "mod"):
             what = f"one {type(mdata).__name__}, not a MuData, whose modalities are written into."
             raise bad_input("E006", "embed", what, 'pass MuData({"rna": adata})')
         options = QueryOptions(force, layer, round_counts)
-        for name, modality in modalities_in(mdata, self.record, self.fitted.preprocessors).items():
-            view = query_view(mdata, modality, self.fitted.preprocessors, self.record, options=options)
-            _write_embedding(mdata.mod[name], view.cells, self.fitted.embedding(view), self.fitted.novelty(view))
-        return mdata
+        found = tables_of_modalities(mdata) if isinstance(mdata, Store) else mdata
+        for name, modality in modalities_in(found, self.record, self.fitted.preprocessors).items():
+            asked = query_blocks(mdata, modality, self.fitted, options=options)
+            cells, parts = asked.answered(asked.fitted.embedding_and_novelty)
+            vectors, novelty = (np.concatenate(each) for each in zip(*parts, strict=True))
+            _write_embedding(found.mod[name], cells.cells, vectors, novelty)
+        return found
 
     def index(
         self,
-        cells: MuData | AnnData,
+        cells: MuData | AnnData | Store,
         modality: str | None = None,
         *,
         force: bool = False,
@@ -428,7 +478,7 @@ class Unisono:
         """Cells of one modality in the space of `embed`, such as those of an atlas, to be searched for similar ones.
 
         Args:
-            cells: raw counts; not changed. Cells without counts are left out, with a warning.
+            cells: raw counts, in memory or from `unisono.open`; not changed. Cells without counts are left out.
             modality: which of them to index; needed only where `cells` hold several.
             force: index even where the cells hold less than a tenth of the model's signal.
             layer: as for `predict`.
@@ -439,8 +489,9 @@ class Unisono:
                 named.
         """
         options = QueryOptions(force, layer, round_counts)
-        view = view_of_one(cells, modality, self.fitted.preprocessors, self.record, "cells", options)
-        return CellIndex(self.fitted, view.modality, view.cells, self.fitted.embedding(view))
+        asked = blocks_of_one(cells, modality, self.fitted, "cells", options)
+        known, vectors = asked.answered(asked.fitted.embedding)
+        return CellIndex(self.fitted, known.modality, known.cells, np.concatenate(vectors))
 
     def load_index(self, path: str | Path) -> CellIndex:
         """Read an index that was made with this model; every file is verified first, nothing is ever unpickled.
@@ -543,12 +594,6 @@ class Unisono:
             BadInput: the folder exists and `force` is not set, or cannot be written.
         """
         store.save(self.fitted, path, compact=compact, force=force)
-
-    def _style(self, target: Modality, style: str | MuData | AnnData) -> Style:
-        if isinstance(style, str):
-            return self.fitted.predictor.style_named(target, style)
-        view = query_view(style, target, self.fitted.preprocessors, self.record, "style")
-        return self.fitted.predictor.style_of(view)
 
 
 def _write_embedding(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Shaped
@@ -16,6 +17,7 @@ from unisono.preprocessing.gains import CellFactors, Gains
 from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.projection import Counts, Projection
 from unisono.preprocessing.standardisation import Standardisation
+from unisono.preprocessing.unmeasured_in_query import with_unmeasured
 from unisono.types import Modality, View
 
 _PER_CELL = ("cells", "x", "offset", "factor", "depth", "relative_depth", "log_depth", "shift", "batch")
@@ -55,6 +57,14 @@ class StandardisedCodes:
     def scaled(self) -> Float32[np.ndarray, "cell code"]:
         """Scaled codes with the batch's offset still in them, deviations as in training."""
         return np.asarray(self.x + self.offset, dtype=np.float32)
+
+    @staticmethod
+    def joined(parts: Sequence[StandardisedCodes]) -> StandardisedCodes:
+        """The codes of consecutive cells as one."""
+        if len(parts) == 1:
+            return parts[0]
+        joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_CELL}
+        return replace(parts[0], **joined)
 
     def take(self, rows: NDArray[np.intp]) -> StandardisedCodes:
         """The same codes of some of the cells."""
@@ -156,6 +166,15 @@ class Preprocessor:
             names = [str(name) for name in np.unique(counts.batch)]
             projection = replace(projection, gains=gains.with_batches(names, counts.factors, counts.batch))
         return replace(self, projection=projection, standardisation=standardisation)
+
+    def knowing(self, view: View) -> Preprocessor:
+        """The same, to which every batch of a view is known, as is what it did not measure.
+
+        Cells of these batches are then read alike, whichever others they come with.
+        """
+        guide = None if self.guide is None else self.guide.knowing(view)
+        known = replace(self, guide=guide, projection=with_unmeasured(self.projection, view))
+        return known.with_batches(known.counts(view))
 
     def new_gains(self, counts: Counts) -> Float64[np.ndarray, " feature"]:
         """Factors of the values of a new batch, or 1 for all: what suits its composition, as `CodeClusters.place`."""
@@ -282,10 +301,18 @@ class Guide:
         own = [float(part.var(axis=0, dtype=np.float64).sum()) for part in self._parts(view)]
         return replace(self, scale=tuple(self.weight * float(np.sqrt(variance / max(each, 1e-12))) for each in own))
 
+    def knowing(self, view: View) -> Guide:
+        """The same, to whose earlier model every batch of a view is known."""
+        return replace(self, preprocessor=self.preprocessor.knowing(_of_new_batches(view)))
+
     def _parts(self, view: View) -> list[NDArray[np.float32]]:
-        unmeasured = {f"new {name}": mask for name, mask in view.unmeasured.items()}
-        new = replace(view, batch=np.array([f"new {name}" for name in view.batch]), unmeasured=unmeasured)
-        x = self.preprocessor.transform(new).x
+        x = self.preprocessor.transform(_of_new_batches(view)).x
         content = np.column_stack([x @ self.content, np.full(len(x), self.constant, dtype=np.float32)])
         content /= np.linalg.norm(content, axis=1, keepdims=True)
         return [content[:, :-1], *(kernel.predict(x) for kernel in self.kernels.values())]
+
+
+def _of_new_batches(view: View) -> View:
+    """The view with each batch under a name that no batch of training has."""
+    unmeasured = {f"new {name}": mask for name, mask in view.unmeasured.items()}
+    return replace(view, batch=np.array([f"new {name}" for name in view.batch], dtype=str), unmeasured=unmeasured)

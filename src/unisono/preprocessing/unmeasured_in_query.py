@@ -33,6 +33,36 @@ def unmeasured_in_query(projection: Projection, view: View) -> dict[str, Mask]:
     return found
 
 
+def with_unmeasured(projection: Projection, view: View) -> Projection:
+    """The same projection, which knows of the batches of a view what the view says that they did not measure."""
+    alignment = projection.align(view)
+    known = {name: mask for name, mask in projection.unmeasured.items() if name not in view.batch}
+    if alignment.weights is None:
+        present = np.flatnonzero(alignment.is_present)
+        for name, mask in view.unmeasured.items():
+            known[name] = np.zeros(len(projection.features), dtype=bool)
+            known[name][present] = mask[alignment.columns[present]]
+    return replace(projection, unmeasured=known)
+
+
+def known_unmeasured(projection: Projection, view: View) -> dict[str, Mask]:
+    """Batch → features of a view that it did not measure, as a projection knows of it, of the batches that lack some.
+
+    The inverse of `with_unmeasured`: counts of the view are not looked at.
+    """
+    alignment = projection.align(view)
+    names = [str(name) for name in np.unique(view.batch) if str(name) in projection.unmeasured]
+    if alignment.weights is not None:
+        return {}
+    found = {}
+    for name in names:
+        mask = np.zeros(len(view.features), dtype=bool)
+        mask[alignment.columns[projection.unmeasured[name] & alignment.is_present]] = True
+        if mask.any():
+            found[name] = mask
+    return found
+
+
 def _of_batch(projection: Projection, view: View, name: str, alignment: Alignment) -> Mask:
     """The model's features that cells of one batch, which has them all as columns, did not measure."""
     counts, present = aligned_counts(view, alignment), alignment.is_present

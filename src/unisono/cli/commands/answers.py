@@ -17,19 +17,22 @@ from unisono.cli.options import (
     Query,
     QueryLayer,
     RoundCounts,
+    Scheduler,
+    Workers,
     cells_in,
+    file_by_rows,
+    files_in,
     kind_named,
     known_as,
     label_of,
     layer_in,
-    model_and_cells,
+    queried_cells_in,
+    store_of_more,
 )
-from unisono.io.write import refuse_existing, write_atomically
+from unisono.io.write import ZARR_SUFFIX, refuse_existing, write_atomically
 from unisono.messages import bad_input
 
 if TYPE_CHECKING:
-    from mudata import MuData
-
     from unisono.model.unisono import Unisono
 
 
@@ -58,29 +61,32 @@ def predict(
     round_counts: RoundCounts = False,
     aliases: Aliases = None,
     device: Device = "auto",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     force: ForceAll = False,
 ) -> None:
     """Predict one modality of each query cell from another; writes .h5ad or .zarr."""
     refuse_existing(out, force)
     from unisono.io.tables import write_factored, write_prediction
 
-    sides = kind_named(source), kind_named(target)
-    fitted, cells = model_and_cells(model, query, device, aliases, sides[0])
+    sides, through = (kind_named(source), kind_named(target)), None if via is None else kind_named(via)
+    fitted = _model(model, device, aliases)
     chosen: Any = style
     if style not in fitted.batches and style != "average" and (Path(style).exists() or Path(style).suffix):
         chosen = cells_in([style], sides[1])
-    prediction = fitted.prediction(
-        cells,
-        *sides,
-        style=chosen,
-        interval=interval,
-        via=None if via is None else kind_named(via),
-        n_draws=draws,
-        force=force,
-        layer=layer_in(layer),
-        round_counts=round_counts or None,
-        source_name=label_of(query),
-    )
+    reading: Any = {"force": force, "layer": layer_in(layer), "round_counts": round_counts or None}
+    how: Any = {"style": chosen, "interval": interval, "via": through, "n_draws": draws, **reading}
+    if scheduler is not None or workers is not None:
+        from unisono.cluster import connected
+        from unisono.cluster import predict as together
+
+        path, kinds = file_by_rows(query), {"source": sides[0], "target": sides[1]}
+        with connected(scheduler, workers) as client:
+            together(client, fitted, path, out, **kinds, factored=factored, device=device, **how)
+        say(f"{sides[1]} features written to {out}")
+        return
+    cells = queried_cells_in(fitted, query, sides[0])
+    prediction = fitted.prediction(cells, *sides, **how, source_name=label_of(query))
     if factored:
         write_factored(prediction, out, force=force)
     else:
@@ -123,7 +129,7 @@ def match(
         raise bad_input("E053", "--rule", f"{rule!r} is unknown.", f"one of {', '.join(RULES)}")
     fitted = _model(model, device, aliases)
     found = fitted.match(
-        *_sides(query, sides),
+        *_sides(query, sides, fitted.config.max_held_cells),
         within=within,
         rule=rule,
         depth=depth,
@@ -195,12 +201,21 @@ def _model(model: Path, device: str, aliases: Path | None) -> Unisono:
     return loaded
 
 
-def _sides(words: list[str], sides: tuple[str, str]) -> tuple[MuData, MuData]:
-    """The cells of both sides: of two files the left and the right ones, else of one data set."""
+def _sides(words: list[str], sides: tuple[str, str], at_most: int | None = None) -> tuple[Any, Any]:
+    """The cells of both sides: of two files the left and the right ones, else of one data set.
+
+    In memory, or, where they may be more than are held, those of a larger file by rows.
+    """
+
+    def cells(words: list[str], modality: str | None = None) -> Any:
+        files = files_in(words)
+        store = store_of_more(files, at_most) if at_most is not None and isinstance(files, Path) else None
+        return cells_in(words, modality) if store is None else store
+
     if len(words) == 2 and not any("=" in word for word in words):
-        return cells_in(words[:1], sides[0]), cells_in(words[1:], sides[1])
-    mdata = cells_in(words)
-    return mdata, mdata
+        return cells(words[:1], sides[0]), cells(words[1:], sides[1])
+    both = cells(words)
+    return both, both
 
 
 def embed(
@@ -211,11 +226,30 @@ def embed(
     round_counts: RoundCounts = False,
     aliases: Aliases = None,
     device: Device = "auto",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     force: ForceAll = False,
 ) -> None:
-    """Place cells of every modality in one shared space, obsm["X_unisono"]; writes .h5mu."""
+    """Place cells of every modality in one shared space, obsm["X_unisono"]; writes .h5mu, or .zarr without counts."""
     refuse_existing(out, force)
-    fitted, cells = model_and_cells(model, query, device, aliases)
-    mdata = fitted.embed(cells, force=force, layer=layer_in(layer), round_counts=round_counts or None)
-    write_atomically(out, lambda place: mdata.write_h5mu(place, compression="gzip"), force=force)
+    from unisono.io.embeddings import write_embedding
+    from unisono.io.store import Store
+
+    fitted = _model(model, device, aliases)
+    reading: Any = {"force": force, "layer": layer_in(layer), "round_counts": round_counts or None}
+    if scheduler is not None or workers is not None:
+        from unisono.cluster import connected
+        from unisono.cluster import embed as together
+
+        path = file_by_rows(query)
+        with connected(scheduler, workers) as client:
+            together(client, fitted, path, out, device=device, **reading)
+        say(f"cells with obsm['X_unisono'] written to {out}")
+        return
+    cells = queried_cells_in(fitted, query)
+    if isinstance(cells, Store) and out.suffix != ZARR_SUFFIX:
+        what = f"would hold the counts of {len(cells):,} cells, more than are held in memory."
+        raise bad_input("E053", str(out), what, f"write obs and obsm alone: -o {out.with_suffix('.zarr')}")
+    mdata = fitted.embed(cells, **reading)
+    write_embedding(mdata, out, force=force)
     say(f"{mdata.n_obs:,} cells with obsm['X_unisono'] written to {out}")

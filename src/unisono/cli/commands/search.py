@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,11 +16,14 @@ from unisono.cli.options import (
     Query,
     QueryLayer,
     RoundCounts,
+    Scheduler,
+    Workers,
+    file_by_rows,
     kind_named,
     known_as,
     layer_in,
-    model_and_cells,
-    query_in,
+    model_and_query,
+    queried_cells_in,
 )
 from unisono.io.write import INDEX, refuse_existing, refuse_existing_folder, write_atomically
 
@@ -44,7 +47,7 @@ def index(
     """Place cells of one modality in the shared space, to be searched; writes a folder."""
     refuse_existing_folder(out, force, INDEX)
     kind = _kind(modality)
-    fitted, atlas = model_and_cells(model, cells, device, aliases, kind)
+    fitted, atlas = model_and_query(model, cells, device, aliases, kind)
     found = fitted.index(atlas, kind, force=force, layer=layer_in(layer), round_counts=round_counts or None)
     found.save(out, force=force)
     say(f"{len(found.cells):,} {found.modality} cells indexed in {out}")
@@ -61,6 +64,8 @@ def search(
     round_counts: RoundCounts = False,
     aliases: Aliases = None,
     device: Device = "auto",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     force: ForceAll = False,
 ) -> None:
     """Find the indexed cells that are most similar to each query cell, of any modality; writes a table."""
@@ -69,15 +74,18 @@ def search(
 
     kind = _kind(modality)
     fitted = known_as(load(model, device=device), aliases)
+    reading: Any = {"force": force, "layer": layer_in(layer), "round_counts": round_counts or None}
+    if scheduler is not None or workers is not None:
+        from unisono.cluster import connected
+        from unisono.cluster import search as together
+
+        path = file_by_rows(query)
+        with connected(scheduler, workers) as client:
+            together(client, fitted, index, path, out, k, modality=kind, device=device, **reading)
+        say(f"query cells looked up, written to {out}")
+        return
     known = fitted.load_index(index)
-    table = known.search(
-        query_in(fitted, query, kind),
-        k,
-        modality=kind,
-        force=force,
-        layer=layer_in(layer),
-        round_counts=round_counts or None,
-    )
+    table = known.search(queried_cells_in(fitted, query, kind), k, modality=kind, **reading)
     write_atomically(out, lambda place: table.to_csv(place, sep="\t", index=False, float_format="%.6g"), force=force)
     say(f"{table['query'].nunique():,} query cells looked up among {len(known.cells):,}, written to {out}")
 
