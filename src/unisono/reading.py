@@ -63,8 +63,8 @@ def read(path: str | Path | None = None, *, modality: str | None = None, **files
 def open(path: str | Path) -> Store:  # noqa: A001 - it is used as unisono.open
     """Open an .h5mu, an .h5ad or a zarr folder without reading its counts.
 
-    `fit`, `predict`, `match`, `embed`, `index` and `search` take it in place of an object in memory and hold some of its
-    cells at a time. `unisono convert` makes a zarr folder that is fast to read so.
+    `fit`, `predict`, `match`, `embed`, `index` and `search` take it in place of an object in memory and hold some
+    of its cells at a time. `unisono convert` makes a zarr folder that is fast to read so.
 
     Raises:
         BadInput: E001 missing, E003 damaged, E004 chunks missing, E006 a format that is not read by rows.
