@@ -67,7 +67,9 @@ def client():
         yield client
 
 
-@pytest.mark.parametrize("options", [{}, {"interval": 0.8}, {"n_draws": 4, "style": "b1"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"interval": 0.8}, pytest.param({"n_draws": 4, "style": "b1"}, marks=pytest.mark.slow)]
+)
 def test_workers_write_what_one_process_predicts(client, path, tmp_path, options):
     with quiet():
         un.cluster.predict(client, small_model(), path, tmp_path / "adt.zarr", source="rna", target="adt", **options)

@@ -31,7 +31,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from unisono import metrics
 from unisono.evaluation.score_table import Score, Scores
 from unisono.evaluation.scores import evaluate
-from unisono.inference.fitted_model import FittedModel
 from unisono.messages import InputWarning
 from unisono.model import unisono as model_room
 from unisono.model.query import query_view
@@ -346,17 +345,17 @@ def test_wrong_partners_cost_the_scores_that_right_ones_earn():
 
 def test_matching_is_given_the_right_cells_in_an_order_that_tells_nothing(monkeypatch):
     given, matched = [], []
-    similarity_of, match = FittedModel.similarity, model_room.match_posterior
+    by_rules, match = model_room.Unisono.match_by_rules, model_room.match_posterior
 
-    def watched(model, left, right, **options):
+    def watched(model, left, right, rules, **options):
         given.append((left, right, options["groups"]))
-        return similarity_of(model, left, right, **options)
+        return by_rules(model, left, right, rules, **options)
 
     def watched_match(similarity, **options):
         matched.append(similarity)
         return match(similarity, **options)
 
-    monkeypatch.setattr(FittedModel, "similarity", watched)
+    monkeypatch.setattr(model_room.Unisono, "match_by_rules", watched)
     monkeypatch.setattr(model_room, "match_posterior", watched_match)
     query = test_cells()
     evaluate(small_model(), rebuilt({"rna": query["rna"], "adt": query["adt"]}))

@@ -37,10 +37,10 @@ def query(batch: str | None = None):
     return rebuilt(parts)
 
 
-def stored(mdata, folder, name: str = "query.zarr"):
+def stored(mdata, folder, name: str = "query.h5mu"):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        mdata.write_zarr(folder / name)
+        mdata.write_h5mu(folder / name)
     return un.open(folder / name)
 
 
@@ -134,7 +134,7 @@ def test_cells_without_counts_are_left_out_wherever_they_lie(tmp_path):
     assert found.n_obs == 33
     assert list(found.obs_names) == list(whole.obs_names)
     np.testing.assert_allclose(found.X, whole.X, rtol=1e-4, atol=1e-5)
-    vectors = quiet(holding(small_model()).embed, stored(mdata, tmp_path, "again.zarr"))["rna"].obsm["X_unisono"]
+    vectors = quiet(holding(small_model()).embed, stored(mdata, tmp_path, "again.h5mu"))["rna"].obsm["X_unisono"]
     assert np.isnan(vectors).all(axis=1).sum() == 10
 
 
@@ -150,6 +150,7 @@ def lacking(n_counted: int):
     return rebuilt({"adt": adt})
 
 
+@pytest.mark.slow
 def test_features_that_a_batch_did_not_measure_are_so_in_every_block(tmp_path):
     mdata = lacking(0)
     with noticed() as texts:
