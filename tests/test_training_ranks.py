@@ -52,7 +52,7 @@ def trained(ranks, spoil=False, **changes):
     mini_batches = MiniBatches(prepared.views, prepared.technical, config, CPU)
     assert mini_batches.steps_per_epoch == 1
     assert len(prepared.technical) % 2 == 1
-    assert len(prepared.technical) <= config.batch_size
+    assert len(prepared.technical) < config.batch_size + 1
     training, shown, scorer = Training.start(copy.deepcopy(prepared.network), config), [], prepared.score
 
     def score(network):
