@@ -5,18 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from model_fixtures import tiny
 
 import unisono as un
-from unisono.config import FitConfig
 from unisono.io.read import ReadOptions, inspect
 from unisono.io.store import InMemory
 from unisono.io.survey import read_like, survey
 from unisono.training.fit import seen_of
 from unisono.training.stream import Stream, StreamedMiniBatches
 
-CONFIG = FitConfig.preset(
-    "fast", seed=3, max_held_cells=200, max_cells_per_epoch=150, cells_of_a_run=16, batch_size=64, max_epochs=2
-)
+CONFIG = tiny(seed=3, max_held_cells=200, max_cells_per_epoch=150, cells_of_a_run=16, batch_size=64)
 
 
 def cells():
