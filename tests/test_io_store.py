@@ -1,5 +1,6 @@
 """Cells read by rows from files, against the same cells read whole."""
 
+import threading
 import warnings
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from io_fixtures import refusal
+from mudata._core.config import OPTIONS
 from scipy import sparse
 
 import unisono as un
@@ -161,3 +163,15 @@ def test_rows_with_gaps_in_no_order_are_those_rows(paths):
     rows = np.array([30, 2, 3, 11, 5])
     taken = un.open(paths[".zarr"]).parts["rna"].take(rows)
     np.testing.assert_array_equal(taken.X.toarray(), cells()["rna"].X.toarray()[rows])
+
+
+def test_options_of_mudata_stay_the_users_though_threads_put_tables_together():
+    before, filters = OPTIONS["pull_on_update"], list(warnings.filters)
+    parts = dict(cells().mod)
+    threads = [threading.Thread(target=lambda: [as_mudata(parts) for _ in range(20)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert OPTIONS["pull_on_update"] == before
+    assert list(warnings.filters) == filters

@@ -68,7 +68,8 @@ def stream_of(mdata) -> tuple[Stream, dict]:
             source.names.to_numpy(dtype=str),
             found.rows,
             np.unique(held.cells.batch),
-            lambda rows: read_like(source, rows, found.inspection, options, "data"),
+            source.fetch,
+            lambda parts: read_like(source.joined(parts), found.inspection, options, "data"),
             found.fingerprint,
         ),
         held,
@@ -104,7 +105,7 @@ def test_a_cell_is_the_same_cell_in_every_modality_of_a_batch(monkeypatch):
 
         mixed = MuData({"rna": mdata["rna"], "adt": mdata["adt"][order].copy()})
     stream, _ = stream_of(mixed)
-    found = stream.read(stream.drawn(CONFIG, 1))
+    found = stream.read(stream.fetch(stream.drawn(CONFIG, 1)))
     a, b = found.paired("rna", "adt")
     assert len(a) == len(found.names)
     np.testing.assert_array_equal(found.views["rna"].cells[a], found.views["adt"].cells[b])
@@ -114,7 +115,7 @@ def test_a_cell_is_the_same_cell_in_every_modality_of_a_batch(monkeypatch):
 
 def test_cells_that_were_not_asked_for_end_the_fit():
     stream, held = stream_of(pair())
-    other = replace(stream, read=lambda rows: stream.read((rows + 200) % 500))
+    other = replace(stream, fetch=lambda rows: stream.fetch((rows + 200) % 500))
     from unisono.training.fit import fit_views
 
     batches = StreamedMiniBatches(fit_views(held.cells, CONFIG), other, CONFIG, "cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +29,9 @@ from unisono.messages import Finding, bad_input, refuse
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+_OPTIONS = threading.RLock()
+"""Options of mudata and filters of warnings are those of the process: two threads that set them would mix them up."""
 
 Files = str | Path | Mapping[str, str | Path]
 """One file or folder, or modality → file."""
@@ -68,7 +72,7 @@ def as_mudata(parts: Mapping[str, AnnData]) -> MuData:
     """Modalities by name as one MuData, without pulling their columns into its own tables."""
     import mudata
 
-    with mudata.set_options(pull_on_update=False), warnings.catch_warnings():
+    with _OPTIONS, mudata.set_options(pull_on_update=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return mudata.MuData(dict(parts))
 

@@ -37,6 +37,12 @@ class CellSource(Protocol):
     def names(self) -> pd.Index:
         """Every cell once; modalities meet by name."""
 
+    def fetch(self, rows: Rows) -> Mapping[str, AnnData]:
+        """The modalities of some of the cells in memory, in the order given; may be called in any thread."""
+
+    def joined(self, parts: Mapping[str, AnnData]) -> MuData | AnnData:
+        """Fetched cells with all that is known of them."""
+
     def take(self, rows: Rows) -> MuData | AnnData:
         """Some of the cells in memory, in the order given, with all that is known of them."""
 
@@ -81,11 +87,16 @@ class InMemory:
     def _rows(self) -> dict[str, Rows]:
         return _rows_of(self._own, self.names)
 
-    def take(self, rows: Rows) -> MuData | AnnData:
+    def fetch(self, rows: Rows) -> Mapping[str, AnnData]:
         if not hasattr(self.data, "mod"):
-            return _copy(self.data[rows])
-        parts = {name: _copy(self.data.mod[name][_there(own[rows])]) for name, own in self._rows.items()}
-        return _together(parts, self.data.obs)
+            return {"": _copy(self.data[rows])}
+        return {name: _copy(self.data.mod[name][_there(own[rows])]) for name, own in self._rows.items()}
+
+    def joined(self, parts: Mapping[str, AnnData]) -> MuData | AnnData:
+        return parts[""] if set(parts) == {""} else _together(parts, self.data.obs)
+
+    def take(self, rows: Rows) -> MuData | AnnData:
+        return self.joined(self.fetch(rows))
 
     @property
     def modalities(self) -> list[str]:
@@ -143,12 +154,15 @@ class Store:
         parts = (f"{name or 'X'} {len(part.obs):,} × {len(part.var):,}" for name, part in self.parts.items())
         return f"Store {self.path}: {self.n_cells:,} cells, {', '.join(parts)}"
 
-    def take(self, rows: Rows) -> MuData | AnnData:
+    def fetch(self, rows: Rows) -> Mapping[str, AnnData]:
         with standardised(self.path):
-            taken = {name: part.take(_there(self._rows[name][rows])) for name, part in self.parts.items()}
-        if set(taken) == {""}:
-            return taken[""]
-        return _together(taken, self.obs)
+            return {name: part.take(_there(self._rows[name][rows])) for name, part in self.parts.items()}
+
+    def joined(self, parts: Mapping[str, AnnData]) -> MuData | AnnData:
+        return parts[""] if set(parts) == {""} else _together(parts, self.obs)
+
+    def take(self, rows: Rows) -> MuData | AnnData:
+        return self.joined(self.fetch(rows))
 
     @property
     def modalities(self) -> list[str]:

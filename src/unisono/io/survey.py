@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,10 @@ from unisono.io.store import CellSource, Rows, blocks
 from unisono.messages import refuse
 from unisono.preprocessing.row_hashes import row_hashes
 from unisono.types import Cells, Modality, View
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
 
 _SEED = 23
 _MIN_OF_BATCH = 100
@@ -67,7 +72,7 @@ def survey(source: CellSource, held: Inspection, options: ReadOptions, source_na
     without = {m: view.unmeasured for m, view in held.views.items()}
     held = replace(held, views={m: replace(view, unmeasured={}) for m, view in held.views.items()})
     for rows in blocks(len(source.names)):
-        cells = read_like(source, rows, held, options, source_name)
+        cells = read_like(source.take(rows), held, options, source_name)
         digest.update(fingerprint(cells).encode())
         kept.append(rows[np.isin(source.names[rows].to_numpy(dtype=str), cells.names)])
         for modality, view in cells.views.items():
@@ -95,13 +100,12 @@ def _still(unmeasured: Masks, counted: Masks) -> dict[str, NDArray[np.bool_]]:
     return {name: mask for name, mask in masks.items() if mask.any()}
 
 
-def read_like(source: CellSource, rows: Rows, held: Inspection, options: ReadOptions, source_name: str) -> Cells:
+def read_like(data: MuData | AnnData, held: Inspection, options: ReadOptions, source_name: str) -> Cells:
     """Some cells, read as those that are held: same features, same place of counts, the same features unmeasured.
 
     Raises:
         BadInput: they cannot be used.
     """
-    data = source.take(rows)
     counts = replace(options.counts, layer=dict(held.places))
     found = inspect(data, replace(options, counts=counts, need=1), source_name)
     refuse([finding for finding in found.findings if finding.code not in _OF_NO_COUNTS])

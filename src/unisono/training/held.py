@@ -88,7 +88,8 @@ def read_training_cells(
         names=source.names.to_numpy(dtype=str),
         rows=found.rows,
         batches=np.unique(found.inspection.cells.batch),
-        read=lambda rows: read_like(source, rows, found.inspection, options, source_name),
+        fetch=source.fetch,
+        read=lambda parts: read_like(source.joined(parts), found.inspection, options, source_name),
         fingerprint=found.fingerprint,
     )
     return TrainingCells(found.inspection, survey=found, stream=stream)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from unisono.config import FitConfig
 from unisono.nn.objective import Batch
 from unisono.training.mini_batches import MiniBatches, TrainingView, Views
 from unisono.types import Cells
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _SEED = 29
 
@@ -29,14 +33,16 @@ class Stream:
         names: of all cells.
         rows: of those that are learned from, in order.
         batches: names of all batches, sorted.
-        read: rows → cells, in any number.
+        fetch: rows → tables of them, in a thread of its own: it changes nothing that belongs to the process.
+        read: these tables → cells.
         fingerprint: of all cells.
     """
 
     names: NDArray[np.str_]
     rows: Rows
     batches: NDArray[np.str_]
-    read: Callable[[Rows], Cells]
+    fetch: Callable[[Rows], Mapping[str, AnnData]]
+    read: Callable[[Mapping[str, AnnData]], Cells]
     fingerprint: str
 
     def without(self, cells: Cells) -> Stream:
@@ -64,7 +70,7 @@ class StreamedMiniBatches:
         self._config = config
         self._device = device
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="unisono-read")
-        self._ahead: tuple[int, Future[Cells]] | None = None
+        self._ahead: tuple[int, Future[Mapping[str, AnnData]]] | None = None
         weakref.finalize(self, self._reader.shutdown, wait=False, cancel_futures=True)
 
     @property
@@ -90,12 +96,12 @@ class StreamedMiniBatches:
     def _read(self, number: int) -> Cells:
         """The cells of an epoch; the next one's are read meanwhile."""
         asked = self._ahead[1] if self._ahead and self._ahead[0] == number else self._ask(number)
-        cells = asked.result()
+        cells = self._stream.read(asked.result())
         self._ahead = (number + 1, self._ask(number + 1)) if number < self._config.max_epochs else None
         unknown = np.setdiff1d(cells.names, self._stream.names[self._stream.drawn(self._config, number)])
         if len(unknown):
             raise RuntimeError(f"epoch {number}: {len(unknown)} cells were read that were not asked for: {unknown[0]}")
         return cells
 
-    def _ask(self, number: int) -> Future[Cells]:
-        return self._reader.submit(self._stream.read, self._stream.drawn(self._config, number))
+    def _ask(self, number: int) -> Future[Mapping[str, AnnData]]:
+        return self._reader.submit(self._stream.fetch, self._stream.drawn(self._config, number))
