@@ -68,7 +68,8 @@ def client():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"interval": 0.8}, pytest.param({"n_draws": 4, "style": "b1"}, marks=pytest.mark.slow)]
+    "options",
+    [{"interval": 0.8}, *(pytest.param(each, marks=pytest.mark.slow) for each in ({}, {"n_draws": 4, "style": "b1"}))],
 )
 def test_workers_write_what_one_process_predicts(client, path, tmp_path, options):
     with quiet():
@@ -171,7 +172,6 @@ class OneIsLost:
         return self._client.submit(waits, *arguments, pure=pure)
 
 
-@pytest.mark.slow
 def test_a_run_whose_worker_is_killed_completes_and_its_output_is_complete_and_equal(path, tmp_path, monkeypatch):
     """Workers are processes, which have chunks of the usual size: the rows of a task are of one chunk each."""
     monkeypatch.setattr("unisono.io.regions.ZARR_ROWS", N_ROWS)
