@@ -83,9 +83,13 @@ def test_only_the_first_rank_speaks(capfd):
 
 
 def test_an_interrupt_ends_all_ranks_with_130(folder):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     timer = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
-    assert run("time.sleep(60)")[0] == 130
+    try:
+        assert run("time.sleep(60)")[0] == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert are_gone(folder)
 
 
