@@ -56,3 +56,9 @@ install_import_hook(modules_with_axes(), "beartype.beartype")
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser):
+    """What `bench/faults` asks for beyond the quick tests."""
+    parser.addoption("--full", action="store_true", help="all cases of tests/faults, not the quick part of them")
+    parser.addoption("--outcomes", metavar="FILE", help="append how each case of tests/faults ended, a JSON line each")
