@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from mudata import MuData
+from unisono_bench.studies.report import rows_of
 
 import unisono as un
 from unisono.inference.record import Card, DataSet, Figure
@@ -148,7 +149,7 @@ def described(source: Source, mdata: MuData, file: Path) -> DataSet:
 
 def figures_of(file: Path) -> tuple[Figure, ...]:
     """Figures of models of the other data sets, over seeds."""
-    rows = json.loads(file.read_text(encoding="utf-8"))["results"]["rows"]
+    rows = rows_of(json.loads(file.read_text(encoding="utf-8"))["results"]["rows"])
     rows = [row for row in rows if row["method"] == "unisono" and row["features"] == "shared"]
     n_sets = max(row["n_sets"] for row in rows)
     found: dict[tuple[str, str], list[float]] = {}

@@ -93,9 +93,9 @@ class RunFolder:
 
 
 def json_text(document: object) -> str:
-    """Indented JSON with each row, an object of plain values, on a line of its own."""
+    """Indented JSON with each row, an object or a list of plain values, on a line of its own."""
     text = json.dumps(document, indent=1, ensure_ascii=False)
-    return re.sub(r"\{\n([^{}\[\]]*)\n\s*\}", lambda row: f"{{{_joined(row[1])}}}", text) + "\n"
+    return re.sub(r"([{\[])\n([^{}\[\]]*)\n\s*([}\]])", lambda row: f"{row[1]}{_joined(row[2])}{row[3]}", text) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:

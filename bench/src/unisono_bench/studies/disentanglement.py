@@ -128,7 +128,8 @@ def sections(rows: list[Row], models: list[Row], n_seeds: int) -> Iterator[str]:
     yield f"{n_seeds} seeds, mean (min–max) over seeds; a random fifth of the cells is test.\n"
     about = {model["data"]: model for model in models}
     for name, model in about.items():
-        counts = ", ".join(f"{model[f'n_{m}']:,} {m}" for m in un.modalities.registered() if f"n_{m}" in model)
+        cells = {m: model.get(f"n_{m}") for m in un.modalities.registered()}
+        counts = ", ".join(f"{n:,} {m}" for m, n in cells.items() if n is not None)
         yield f"- {name}: preset {model['preset']}, fitted to {counts}; {model['n_test']:,} test cells."
     yield "\n## The aim, and where it is missed\n"
     yield (

@@ -19,7 +19,7 @@ from unisono_bench.records import json_text, write_text
 from unisono_bench.studies.kept import KeptRows
 from unisono_bench.studies.kept import Row as Row
 
-FORMAT = 2
+FORMAT = 3
 KEPT = "parts"
 """Folder, in that of a report, of what a long study has found so far."""
 
@@ -81,7 +81,8 @@ class Study:
         """The page of a document, as Markdown."""
         settings = Settings(**document["settings"] | {"data": tuple(document["settings"]["data"])})
         title = self.title.format(data=", ".join(settings.data))
-        return f"# {title}\n\n`{document['command']}`\n\n{self.tell(document['results'], settings)}"
+        results = {name: rows_of(table) for name, table in document["results"].items()}
+        return f"# {title}\n\n`{document['command']}`\n\n{self.tell(results, settings)}"
 
 
 def run_study(
@@ -127,7 +128,7 @@ def run_study(
             "versions": {library: version(library) for library in _LIBRARIES},
             "python": platform.python_version(),
             "cores": os.cpu_count(),
-            "results": results,
+            "results": {name: table_of(rows) for name, rows in results.items()},
         }
         page = study.page(document)
         print(page)
@@ -138,6 +139,17 @@ def run_study(
             write_text(out / f"{file}.md", page)
             if study.draw is not None:
                 study.draw(results, settings, out)
+
+
+def table_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Rows with the names of their columns told once; what a row lacks is None."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return {"columns": columns, "rows": [[row.get(name) for name in columns] for row in rows]}
+
+
+def rows_of(table: Mapping[str, list[Any]]) -> list[Row]:
+    """Rows of a table as a document holds it."""
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
 
 
 def _say(line: str) -> None:

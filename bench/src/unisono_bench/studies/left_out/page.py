@@ -113,7 +113,7 @@ def source_table(rows: Iterable[Row]) -> str:
         union = by_method.pop((NAME,), [])
         baseline = _best(by_method.values())
         named = f"{_values(baseline)} {baseline[0]['method']}" if baseline else ""
-        cells = first["held"], _figure(first).title, first["training"], str(first.get("n_features", ""))
+        cells = first["held"], _figure(first).title, first["training"], str(first.get("n_features") or "")
         lines.append(f"| {' | '.join((*cells, _values(own), _values(union), named))} |")
     return "\n".join(lines) + "\n"
 
