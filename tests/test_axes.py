@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from axes_fixtures import checked, modules_with_axes
 from beartype.roar import BeartypeCallHintParamViolation, BeartypeCallHintReturnViolation
-from conftest import checked, modules_with_axes
 from jaxtyping import Float
 from scipy import sparse
 
