@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from io_fixtures import refusal
 from model_fixtures import rebuilt, small_model, test_cells
+from process_fixtures import forked
 
 import unisono as un
 from unisono.cluster import connected
@@ -172,6 +173,10 @@ class OneIsLost:
         return self._client.submit(waits, *arguments, pure=pure)
 
 
+FORKED = {"distributed.worker.multiprocessing-method": "forkserver"}
+"""Workers that need not import everything anew."""
+
+
 def test_a_run_whose_worker_is_killed_completes_and_its_output_is_complete_and_equal(path, tmp_path, monkeypatch):
     """Workers are processes, which have chunks of the usual size: the rows of a task are of one chunk each."""
     monkeypatch.setattr("unisono.io.regions.ZARR_ROWS", N_ROWS)
@@ -186,7 +191,8 @@ def test_a_run_whose_worker_is_killed_completes_and_its_output_is_complete_and_e
 
     thread = threading.Thread(target=kill, daemon=True)
     out = tmp_path / "adt.zarr"
-    with quiet(), connected(n_workers=2) as client:
+    forked()
+    with quiet(), dask.config.set(FORKED), connected(n_workers=2) as client:
         thread.start()
         lost = OneIsLost(client, N_ROWS, marker)
         un.cluster.predict(lost, small_model(), path, out, source="rna", target="adt")
