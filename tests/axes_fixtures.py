@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,9 +29,8 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     As `jaxtyping.jaxtyped` does, which checks each argument twice and so takes half of the time of a small fit. An
     inner function without axes is left to mypy: it is made anew, and would be wrapped anew, at each call of the outer.
     """
-    has_axes = any(f"{array}, " in str(function.__annotations__) for array in ("ndarray", "Tensor"))
-    if "<locals>" in function.__qualname__ and not has_axes:
-        return function
+    if not has_axes(function):
+        return function if "<locals>" in function.__qualname__ else beartype(function)
     inner = beartype(function)
 
     @functools.wraps(function)
@@ -39,6 +39,13 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
             return inner(*args, **kwargs)
 
     return wrapped
+
+
+def has_axes(function: Callable[..., Any]) -> bool:
+    """Whether an annotation writes axes, itself or by the name of an alias."""
+    text = " ".join(str(annotation) for annotation in function.__annotations__.values())
+    aliases = " ".join(str(function.__globals__.get(name, "")) for name in set(re.findall(r"[A-Za-z_]\w*", text)))
+    return any(f"{array}, " in f"{text} {aliases}" for array in ("ndarray", "Tensor"))
 
 
 def checked_class(cls: type) -> type:

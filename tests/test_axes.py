@@ -71,6 +71,19 @@ def test_a_result_is_held_to_the_axes_of_its_arguments():
         some_rows(CODES, 5)
 
 
+Codes = Float[np.ndarray, "cell code"]
+
+
+def test_axes_that_an_alias_names_are_held_as_well():
+    @checked
+    def some_rows(x: Codes, n_rows: int) -> Codes:
+        return x[:n_rows]
+
+    assert some_rows(CODES, 7) is not None
+    with pytest.raises(BeartypeCallHintReturnViolation):
+        some_rows(CODES, 5)
+
+
 def test_fields_of_a_dataclass_are_held_to_one_set_of_axes():
     found = Standardisation.fit(CODES, BATCH, DEPTH, 20.0)
     assert replace(found, scale=2 * found.scale) is not None
