@@ -2,52 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
-
 import jaxtyping
-from beartype import beartype
-from jaxtyping import install_import_hook, jaxtyped
-
-
-def modules_with_axes() -> list[str]:
-    """The modules that annotate axes, and the room of the metrics, whose aliases have them."""
-    root = Path(find_spec("unisono").origin).parent
-    files = [path for path in root.rglob("*.py") if "from jaxtyping import" in path.read_text(encoding="utf-8")]
-    return [
-        "unisono.metrics",
-        *(".".join(["unisono", *path.relative_to(root).with_suffix("").parts]) for path in files),
-    ]
-
-
-def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with its annotations checked at each call, sizes of axes among arguments and result alike.
-
-    As `jaxtyping.jaxtyped` does, which checks each argument twice and so takes half of the time of a small fit. An
-    inner function without axes is left to mypy: it is made anew, and would be wrapped anew, at each call of the outer.
-    """
-    has_axes = any(f"{array}, " in str(function.__annotations__) for array in ("ndarray", "Tensor"))
-    if "<locals>" in function.__qualname__ and not has_axes:
-        return function
-    inner = beartype(function)
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with jaxtyped("context"):
-            return inner(*args, **kwargs)
-
-    return wrapped
-
-
-def checked_class(cls: type) -> type:
-    """The class, if it is a dataclass with its fields checked when it is made; its methods are wrapped one by one."""
-    if "__dataclass_fields__" in cls.__dict__:
-        cls.__init__ = checked(cls.__init__)  # type: ignore[misc]
-    return cls
-
+from axes_fixtures import checked, checked_class, modules_with_axes
+from jaxtyping import install_import_hook
 
 jaxtyping.jaxtyped = lambda typechecker: lambda each: checked_class(each) if isinstance(each, type) else checked(each)
 """What the hook writes above each function and class."""

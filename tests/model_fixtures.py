@@ -64,7 +64,7 @@ TINY = {
     "preprocessing": {"codings": {"rna": ("blend",)}, "offset_shares": (0.0, 0.5, 1.0), "scale_powers": (0.0, 1.0)},
     "linear_path": {"max_repeats": 2},
     "kernel": {"sharpnesses": (1.0,), "shrinkage_strengths": (0.0, 0.5), "shrinkage_priors": (4.0,)},
-    "matching": {"depth_weights": (0.5, 1.5)},
+    "matching": {"depth_weights": (0.5, 1.5), "beta_range": (1.0, 100.0)},
 }
 """Small sizes, and of what a fit selects from no more than three; selection among all has tests of its own."""
 

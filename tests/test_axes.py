@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from axes_fixtures import checked, modules_with_axes
 from beartype.roar import BeartypeCallHintParamViolation, BeartypeCallHintReturnViolation
-from conftest import checked, modules_with_axes
 from jaxtyping import Float
 from scipy import sparse
 
@@ -64,6 +64,19 @@ def test_every_room_of_array_functions_writes_axes():
 def test_a_result_is_held_to_the_axes_of_its_arguments():
     @checked
     def some_rows(x: Float[np.ndarray, "cell code"], n_rows: int) -> Float[np.ndarray, "cell code"]:
+        return x[:n_rows]
+
+    assert some_rows(CODES, 7) is not None
+    with pytest.raises(BeartypeCallHintReturnViolation):
+        some_rows(CODES, 5)
+
+
+Codes = Float[np.ndarray, "cell code"]
+
+
+def test_axes_that_an_alias_names_are_held_as_well():
+    @checked
+    def some_rows(x: Codes, n_rows: int) -> Codes:
         return x[:n_rows]
 
     assert some_rows(CODES, 7) is not None

@@ -14,6 +14,7 @@ from model_fixtures import changed, small_model, test_cells
 
 from unisono import cli
 from unisono.messages import BadInput
+from unisono.model.embedding import embedded
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,7 @@ def unisono(folder, monkeypatch):
     monkeypatch.setattr(
         "unisono.model.blocks.blocks", lambda n: (np.arange(i, min(i + 16, n)) for i in range(0, n, 16))
     )
+    monkeypatch.setattr("unisono.model.embedding.ROWS_OF_A_REGION", 16)
     monkeypatch.chdir(folder)
 
     def run(line: str) -> None:
@@ -48,16 +50,46 @@ def test_predict_writes_what_the_model_predicts(unisono, folder):
     np.testing.assert_allclose(found.X, small_model().predict(test_cells(), "rna", "adt").X, rtol=1e-4, atol=1e-5)
 
 
-def test_embed_writes_obs_and_obsm_and_refuses_a_file_with_counts(unisono, folder):
-    with pytest.raises(BadInput, match=r"E053.*-o .*all\.zarr"):
-        unisono("embed model query.zarr -o all.h5mu")
+def test_embed_writes_obs_and_obsm_of_a_block_at_a_time(unisono, folder, monkeypatch):
+    rows_of = []
+
+    def noted(query, rows):
+        rows_of.append(rows)
+        return embedded(query, rows)
+
+    monkeypatch.setattr("unisono.model.embedding.embedded", noted)
     unisono("embed model query.zarr -o all.zarr")
+    assert [len(rows) for rows in rows_of] == [16, 16, 11] * 3
     found, wanted = mudata.read_zarr(folder / "all.zarr"), small_model().embed(test_cells())
     for name, part in wanted.mod.items():
         assert found[name].shape == (43, 0)
-        assert list(found[name].obs_names) == list(part.obs_names)
-        assert set(found[name].obs) == set(part.obs)
-        np.testing.assert_allclose(found[name].obsm["X_unisono"], part.obsm["X_unisono"], atol=1e-4)
+        assert_embedded(found[name], part)
+
+
+def test_embed_adds_vectors_to_a_copy_of_an_h5mu_and_refuses_to_copy_anything_else(unisono, folder):
+    with pytest.raises(BadInput, match=r"E053.*-o .*all\.zarr"):
+        unisono("embed model query.zarr -o all.h5mu")
+    query = test_cells()
+    counts = query["rna"].X.tolil()
+    counts[[3, *range(16, 32)]] = 0
+    query["rna"].X = counts.tocsr()
+    query["rna"].obsm["X_unisono"] = np.ones((43, 2))
+    query.write_h5mu(folder / "some.h5mu")
+    unisono("embed model some.h5mu -o all.h5mu")
+    found = mudata.read_h5mu(folder / "all.h5mu")
+    with pytest.warns(UserWarning, match="W020"):
+        wanted = small_model().embed(query)
+    assert np.isnan(found["rna"].obsm["X_unisono"]).all(axis=1).sum() == 17
+    for name, part in wanted.mod.items():
+        np.testing.assert_array_equal(found[name].X.toarray(), part.X.toarray())
+        assert_embedded(found[name], part)
+
+
+def assert_embedded(found, wanted):
+    """Two tables have the same cells, obs and vectors."""
+    assert list(found.obs_names) == list(wanted.obs_names)
+    np.testing.assert_allclose(found.obsm["X_unisono"], wanted.obsm["X_unisono"], atol=1e-4)
+    pd.testing.assert_frame_equal(found.obs.astype(str), wanted.obs.astype(str), check_like=True, rtol=1e-3)
 
 
 def test_index_and_search_find_what_they_find_in_memory(unisono, folder):

@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -20,11 +21,15 @@ from unisono.io.survey import held_rows
 ROWS = np.array([17, 3, 4, 5, 39, 0, 22])
 
 
-def cells(n: int = 40):
+@cache
+def simulated():
+    return un.datasets.simulate(n_cells=40, n_genes=30, n_peaks=40, n_proteins=6, seed=2)
+
+
+def cells():
     """Two modalities, of which the proteins are in another order and lack some cells."""
-    mdata = un.datasets.simulate(n_cells=n, n_genes=30, n_peaks=40, n_proteins=6, seed=2)
-    order = np.random.default_rng(0).permutation(n)[: n - 9]
-    return as_mudata({"rna": mdata["rna"], "adt": mdata["adt"][order].copy()})
+    order = np.random.default_rng(0).permutation(40)[:31]
+    return as_mudata({"rna": simulated()["rna"].copy(), "adt": simulated()["adt"][order].copy()})
 
 
 def write(mdata, path):
@@ -103,8 +108,7 @@ def test_converted_cells_are_those_of_the_origin(paths, tmp_path):
 
 def test_cells_are_converted_block_by_block_though_the_first_ones_lack_a_modality(tmp_path, monkeypatch):
     monkeypatch.setattr("unisono.io.convert.blocks", lambda n: (np.arange(s, min(s + 14, n)) for s in range(0, n, 14)))
-    mdata = un.datasets.simulate(n_cells=40, n_genes=30, n_peaks=40, n_proteins=6, seed=2)
-    parts = {"rna": mdata["rna"], "adt": mdata["adt"][15:30].copy()}
+    parts = {"rna": simulated()["rna"], "adt": simulated()["adt"][15:30].copy()}
     convert(write(as_mudata(parts), tmp_path / "cells.h5mu"), tmp_path / "out.zarr")
     read = un.read(tmp_path / "out.zarr")
     for name, part in parts.items():

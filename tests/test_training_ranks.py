@@ -1,7 +1,6 @@
 """Two ranks end where one does, decide as the first one does, and notice where they differ."""
 
 import copy
-import multiprocessing
 import os
 import pickle
 import socket
@@ -11,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from process_fixtures import forked
 from training_fixtures import CPU, prepare, simulated, small_config, state_of
 
 from unisono.messages import BadInput, RankError
@@ -104,8 +104,7 @@ def two():
     """What each of two ranks found."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["unisono.training.fit", "training_fixtures"])
+    context = forked()
     out = context.Queue()
     processes = [context.Process(target=_work, args=(rank, port, out), daemon=True) for rank in range(2)]
     for process in processes:

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from unisono.training.stream import Stream, StreamedMiniBatches
 CONFIG = tiny(seed=3, max_held_cells=200, max_cells_per_epoch=150, cells_of_a_run=16, batch_size=64)
 
 
+@cache
 def cells():
     return un.datasets.simulate(n_cells=500, n_genes=60, n_proteins=8, n_peaks=30, seed=1)
 
@@ -43,12 +45,17 @@ def path(tmp_path_factory):
     return place
 
 
+@cache
+def fitted_in_memory():
+    return un.fit(pair(), batch_key="batch", config=CONFIG, progress=False)
+
+
 def weights(model):
     return {name: value.numpy() for name, value in model.fitted.predictor.network.state_dict().items()}
 
 
 def test_cells_on_disk_and_in_memory_give_the_same_model_which_knows_them_all(path):
-    one = un.fit(pair(), batch_key="batch", config=CONFIG, progress=False)
+    one = fitted_in_memory()
     other = un.fit(un.open(path), batch_key="batch", config=CONFIG, progress=False)
     for name, value in weights(one).items():
         np.testing.assert_allclose(weights(other)[name], value, rtol=1e-6, atol=1e-7, err_msg=name)
@@ -143,12 +150,13 @@ def test_one_table_of_all_features_is_read_by_rows_too(tmp_path):
 
     parts = rna_and_adt()
     kinds = {"rna": "Gene Expression", "adt": "Antibody Capture"}
+    parts = {name: part.copy() for name, part in parts.items()}
     for name, part in parts.items():
         part.var["feature_types"] = kinds[name]
     whole = anndata.concat(list(parts.values()), axis=1, merge="first")
     whole.write_h5ad(tmp_path / "one.h5ad")
     found = un.fit(un.open(tmp_path / "one.h5ad"), batch_key="batch", config=CONFIG, progress=False)
-    wanted = un.fit(pair(), batch_key="batch", config=CONFIG, progress=False)
+    wanted = fitted_in_memory()
     assert found.modalities == wanted.modalities
     for name, value in weights(wanted).items():
         np.testing.assert_allclose(weights(found)[name], value, rtol=1e-5, atol=1e-6, err_msg=name)

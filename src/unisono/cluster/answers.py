@@ -14,7 +14,7 @@ import numpy as np
 
 from unisono.cluster.run import done, working
 from unisono.cluster.tasks import ARRAYS, PARTS, AskedPrediction, Task, embed_rows, predict_rows, predicted, search_rows
-from unisono.io.embeddings import write_without_features
+from unisono.io.embeddings import EMBEDDING, write_without_features
 from unisono.io.naming import called
 from unisono.io.places import Layer
 from unisono.io.regions import place_arrays, start_arrays
@@ -25,7 +25,7 @@ from unisono.messages import bad_input, warn
 from unisono.model.blocks import StoredQuery, cells_alone, modality_of, stored_query, tables_of_modalities
 from unisono.model.outputs import annotated_prediction
 from unisono.model.query import QueryOptions, modalities_in, require_modality, validate_via
-from unisono.model.unisono import EMBEDDING, Unisono
+from unisono.model.unisono import Unisono
 from unisono.types import Modality
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _predict(
     places = {f"obsm/{CODES}": n_codes} if how.factored else dict.fromkeys(value_places(like).values(), like.shape[1])
     shapes = {place: (len(names), n_columns) for place, n_columns in places.items()}
     start_arrays(task.work / ARRAYS, shapes, wide=how.factored)
-    found = done(client, predict_rows, len(names), task, how)
+    found = done(client, predict_rows, len(names), task, how, list(shapes))
     novelty = np.concatenate(found)
     is_answered = ~np.isnan(novelty)
     cells = cells_alone(asked.modality, names[is_answered])

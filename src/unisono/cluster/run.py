@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from unisono.cluster.tasks import MODEL
 from unisono.inference.fitted_model import FittedModel
+from unisono.io.regions import ROWS_OF_A_REGION
 from unisono.messages import bad_input
 from unisono.model import store
 
 if TYPE_CHECKING:
     from distributed import Client
-
-ROWS_OF_A_TASK = 8192
-"""Rows that a task reads and writes; whole chunks of the output."""
 
 
 @contextmanager
@@ -56,8 +54,8 @@ def done(client: Client, task: Callable[..., Any], n_rows: int, *arguments: Any)
     """The results of a task over all rows, in order; a task whose worker is lost is done by another one."""
     from distributed import as_completed
 
-    starts = range(0, n_rows, ROWS_OF_A_TASK)
-    ends = (min(start + ROWS_OF_A_TASK, n_rows) for start in starts)
+    starts = range(0, n_rows, ROWS_OF_A_REGION)
+    ends = (min(start + ROWS_OF_A_REGION, n_rows) for start in starts)
     futures = {
         client.submit(task, *arguments, start, stop, pure=False): start
         for start, stop in zip(starts, ends, strict=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +28,7 @@ from unisono.messages import InputWarning
 from unisono.model import store as model_store
 from unisono.model.blocks import StoredQuery, of_modality
 from unisono.model.cell_index import CellIndex, load_index
+from unisono.model.embedding import embedded
 from unisono.model.query import QueryOptions
 from unisono.model.unisono import Unisono
 from unisono.types import Modality, Prediction, View
@@ -111,12 +112,14 @@ def predicted(
     return replace(found, bounds=fitted.bounds(view.modality, how.target, how.interval, groups))
 
 
-def predict_rows(task: Task, how: AskedPrediction, start: int, stop: int) -> NDArray[np.float32]:
-    """Write the predictions of some rows; the novelty of each, NaN where it has no counts."""
+def predict_rows(task: Task, how: AskedPrediction, places: Sequence[str], start: int, stop: int) -> NDArray[np.float32]:
+    """Write the predictions of some rows into the arrays at places; the novelty of each, NaN where it has no counts."""
     query, place = task.query, task.work / ARRAYS
     view = query.at(np.arange(start, stop))
     novelty = np.full(stop - start, np.nan, dtype=np.float32)
     if view is None:
+        for each in places:
+            fill_rows(place, each, start, np.empty((0, 1), dtype=np.float32), np.zeros(stop - start, dtype=bool))
         return novelty
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)  # said once, where the run was started
@@ -132,15 +135,8 @@ def predict_rows(task: Task, how: AskedPrediction, start: int, stop: int) -> NDA
 
 def embed_rows(task: Task, place: str, start: int, stop: int) -> NDArray[np.float32]:
     """Write the vectors of some rows; the novelty of each, NaN where it has no counts."""
-    query = task.query
-    view = query.at(np.arange(start, stop))
-    novelty = np.full(stop - start, np.nan, dtype=np.float32)
-    if view is None:
-        return novelty
-    vectors, known = query.fitted.embedding_and_novelty(view)
-    is_answered = np.isin(query.source.names[start:stop].to_numpy(dtype=str), view.cells)
-    novelty[is_answered] = known
-    fill_rows(task.work / ARRAYS, place, start, vectors, is_answered)
+    vectors, novelty = embedded(task.query, np.arange(start, stop))
+    fill_rows(task.work / ARRAYS, place, start, vectors, np.ones(stop - start, dtype=bool))
     return novelty
 
 

@@ -6,6 +6,7 @@ the process that wrote it was lost, holds the same.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from unisono.io.tables import ZARR_ROWS, value_places, values_of, zarr_chunks
 from unisono.types import Prediction
 
 Values = NDArray[np.float32]
+
+ROWS_OF_A_REGION = 8192
+"""Rows that are read, answered and written together; whole chunks of the output."""
 
 
 def start_arrays(folder: Path, shapes: Mapping[str, tuple[int, int]], *, wide: bool = False) -> None:
@@ -84,8 +88,13 @@ def _keep(folder: Path, place: str, rows: NDArray[np.intp]) -> None:
         kept[start : start + len(own)] = array[own[0] : own[-1] + 1][own - own[0]]
 
 
+_CONFIG = threading.Lock()
+"""The config of zarr is that of the process."""
+
+
 def _opened(folder: Path, place: str) -> Any:
-    """An array that writes chunks of one value as well."""
+    """An array that writes chunks of one value as well: an array that exists takes this from the config alone."""
     import zarr
 
-    return zarr.open_array(folder / place, mode="r+", config={"write_empty_chunks": True})
+    with _CONFIG, zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(folder / place, mode="r+")

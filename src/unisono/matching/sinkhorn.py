@@ -229,7 +229,8 @@ def _column_maxima(log_ratio: LogRatio) -> Float[np.ndarray, " right"]:
 
 def log_mean(potential: Float[np.ndarray, " cell"]) -> float:
     """Log of the mean scaling."""
-    return float(logsumexp(potential) - np.log(len(potential)))
+    largest = potential.max()
+    return float(largest + np.log(np.exp(potential - largest).mean()))
 
 
 def _log_sum_of_rows(log_ratio: LogRatio) -> Float[np.ndarray, " left"]:

@@ -17,6 +17,7 @@ from unisono.inference.predictor import Style
 from unisono.inference.record import Record
 from unisono.inference.summary import model_rows
 from unisono.interpretation.feature_effects import FeatureEffects, feature_effects
+from unisono.io.embeddings import EMBEDDING
 from unisono.io.matching import Matching
 from unisono.io.naming import called
 from unisono.io.places import Layer
@@ -61,9 +62,6 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from unisono.training.loop import OnEpoch
-
-EMBEDDING = "X_unisono"
-"""Key of obsm under which `embed` writes."""
 
 PRIOR_UNMATCHED = 0.02
 """Prior fraction of cells whose partner the quality filters of the other side have removed."""

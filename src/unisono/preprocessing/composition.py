@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from unisono.config import PreprocessingConfig
 from unisono.preprocessing.subset import evenly_spread
@@ -118,7 +117,8 @@ class CodeClusters:
     def log_likelihood(self, x: Float[np.ndarray, "cell code"]) -> float:
         """Mean log density of cells, in nats but for a constant, under the fractions of clusters that suit them."""
         log_density = self._log_density(x)
-        return float(logsumexp(log_density + np.log(self._fractions(log_density)), axis=1).mean())
+        largest, weight = _weights(log_density + np.log(self._fractions(log_density)))
+        return float((largest + np.log(weight.sum(axis=1, keepdims=True))).mean())
 
     def fractions(self, x: Float[np.ndarray, "cell code"]) -> Float64[np.ndarray, " cluster"]:
         """Of cells, the fraction that belongs to each cluster."""
@@ -130,8 +130,8 @@ class CodeClusters:
     def _fractions(self, log_density: Float64[np.ndarray, "cell cluster"]) -> Float64[np.ndarray, " cluster"]:
         fraction = np.full(len(self.centres), 1.0 / len(self.centres))
         for _ in range(_STEPS):
-            joint = log_density + np.log(fraction)
-            belongs = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+            weight = _weights(log_density + np.log(fraction))[1]
+            belongs = weight / weight.sum(axis=1, keepdims=True)
             fraction = (belongs.sum(axis=0) + 1.0) / (len(log_density) + len(fraction))
         return np.asarray(fraction)
 
@@ -164,6 +164,14 @@ def bic_penalty(n_parameters: int, n_cells: int) -> float:
         Schwarz, "Estimating the dimension of a model", 1978.
     """
     return 0.5 * n_parameters * float(np.log(n_cells)) / n_cells
+
+
+def _weights(
+    log_joint: Float64[np.ndarray, "cell cluster"],
+) -> tuple[Float64[np.ndarray, "cell 1"], Float64[np.ndarray, "cell cluster"]]:
+    """The log of the largest joint density of each cell, as a column, and joint densities as shares of it."""
+    largest = log_joint.max(axis=1, keepdims=True)
+    return largest, np.exp(log_joint - largest)
 
 
 def _squared_distances(

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from unisono.io.embeddings import EMBEDDING
 from unisono.io.naming import called, kind_of
 from unisono.io.tables import NOVELTY
 from unisono.matching import Rule
 from unisono.messages import bad_input
-from unisono.model.unisono import EMBEDDING, Unisono
+from unisono.model.unisono import Unisono
 
 if TYPE_CHECKING:
     from anndata import AnnData

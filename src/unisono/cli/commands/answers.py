@@ -234,6 +234,8 @@ def embed(
     refuse_existing(out, force)
     from unisono.io.embeddings import write_embedding
     from unisono.io.store import Store
+    from unisono.model.embedding import write_embedding_by_rows
+    from unisono.model.query import QueryOptions
 
     fitted = _model(model, device, aliases)
     reading: Any = {"force": force, "layer": layer_in(layer), "round_counts": round_counts or None}
@@ -247,9 +249,12 @@ def embed(
         say(f"cells with obsm['X_unisono'] written to {out}")
         return
     cells = queried_cells_in(fitted, query)
-    if isinstance(cells, Store) and out.suffix != ZARR_SUFFIX:
-        what = f"would hold the counts of {len(cells):,} cells, more than are held in memory."
-        raise bad_input("E053", str(out), what, f"write obs and obsm alone: -o {out.with_suffix('.zarr')}")
-    mdata = fitted.embed(cells, **reading)
-    write_embedding(mdata, out, force=force)
-    say(f"{mdata.n_obs:,} cells with obsm['X_unisono'] written to {out}")
+    if isinstance(cells, Store):
+        if out.suffix != ZARR_SUFFIX and cells.path.suffix != ".h5mu":
+            what = f"would hold the counts of {len(cells):,} cells, which are copied from .h5mu alone."
+            raise bad_input("E053", str(out), what, f"write obs and obsm alone: -o {out.with_suffix('.zarr')}")
+        write_embedding_by_rows(fitted.fitted, cells, out, QueryOptions(**reading), force=force)
+    else:
+        write_embedding(fitted.embed(cells, **reading), out, force=force)
+    n_cells = len(cells) if isinstance(cells, Store) else cells.n_obs
+    say(f"{n_cells:,} cells with obsm['X_unisono'] written to {out}")
