@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float32, Float64, Shaped
 from numpy.typing import NDArray
 
 from unisono.io.dataclass_store import flatten, restore
@@ -18,8 +18,8 @@ class Part:
 
     names: Shaped[np.ndarray, " row"]
     values: Float32[np.ndarray, "row column"]
-    labels: NDArray[np.str_]
-    plain: NDArray[np.float64]
+    labels: Shaped[np.ndarray, " label"]
+    plain: Float64[np.ndarray, " value"]
     scale: float | None
 
 
@@ -33,7 +33,7 @@ def test_what_was_flattened_is_restored():
     arrays: dict[str, NDArray] = {}
     tree = flatten(part(), "part", arrays)
     assert sorted(arrays) == ["part.plain", "part.values"]
-    found = restore(Part, tree, arrays)
+    found = restore(Part, tree, "part", dict(arrays))
     for name in ("names", "values", "labels", "plain"):
         np.testing.assert_array_equal(getattr(found, name), getattr(part(), name))
     assert found.scale is None
@@ -50,5 +50,5 @@ def test_what_was_flattened_is_restored():
 def test_an_array_of_another_type_or_rank_is_refused(name, wrong):
     arrays: dict[str, NDArray] = {}
     tree = flatten(part(), "part", arrays)
-    with pytest.raises(ValueError, match=rf"{name}: float.* was expected"):
-        restore(Part, tree, arrays | {name: wrong})
+    with pytest.raises(ValueError, match=rf"{name}: (float.*, expected float|shape .*, expected )"):
+        restore(Part, tree, "part", arrays | {name: wrong})
