@@ -1,4 +1,4 @@
-"""Limits of what may be stored, written beside the type of a field; `io.dataclass_store` holds a folder to them."""
+"""Limits of what may be stored, written next to the type of a field; `io.dataclass_store` holds a folder to them."""
 
 from __future__ import annotations
 

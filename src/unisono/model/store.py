@@ -60,17 +60,25 @@ def load(path: str | Path, device: torch.device) -> FittedModel:
         raise bad_input("E048", str(folder), what, "upgrade: pip install -U unisono") from error
 
 
-def _write(model: FittedModel, folder: Path, as_type: type[np.float16] | None) -> None:
-    folder.mkdir(exist_ok=True)
+def contents(model: FittedModel) -> tuple[dict[str, _Tree], dict[str, Arrays]]:
+    """What a model folder holds of a model: JSON, and arrays, by the names of files."""
     arrays: Arrays = {}
     parts = {f.name: getattr(model, f.name) for f in fields(model) if f.name not in _DOCUMENTS}
     parts["predictor"] = {f.name: getattr(model.predictor, f.name) for f in fields(Predictor) if f.name != "network"}
     tree = {name: flatten(part, name, arrays) for name, part in parts.items()}
-    documents = {_CONFIG: model.config.model_dump(mode="json"), _RECORD: model.record.model_dump(mode="json")}
-    for name, found in (documents | {_MODEL: tree}).items():
+    weights = {
+        name: np.ascontiguousarray(value.cpu().numpy()) for name, value in model.predictor.network.state_dict().items()
+    }
+    config, record = model.config.model_dump(mode="json"), model.record.model_dump(mode="json")
+    return {_CONFIG: config, _RECORD: record, _MODEL: tree}, {_ARRAYS: arrays, _WEIGHTS: weights}
+
+
+def _write(model: FittedModel, folder: Path, as_type: type[np.float16] | None) -> None:
+    folder.mkdir(exist_ok=True)
+    documents, arrays = contents(model)
+    for name, found in documents.items():
         (folder / name).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    weights = {name: value.cpu().numpy() for name, value in model.predictor.network.state_dict().items()}
-    for name, file in ((_ARRAYS, arrays), (_WEIGHTS, weights)):
+    for name, file in arrays.items():
         (folder / name).write_bytes(packed({key: _narrowed(value, as_type) for key, value in file.items()}))
     write_manifest(folder)
 
@@ -97,7 +105,6 @@ def _read(folder: Path, device: torch.device) -> FittedModel:
 
 def _narrowed(values: NDArray[Any], as_type: type[np.float16] | None) -> NDArray[Any]:
     """Single precision as another type, where the values fit into it."""
-    values = np.ascontiguousarray(values)
     if as_type is None or values.dtype != np.float32:
         return values
     is_large = np.abs(values[np.isfinite(values)]).max(initial=0.0) > np.finfo(as_type).max
