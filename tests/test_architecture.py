@@ -18,6 +18,7 @@ LEVELS = {
     "config": 1,
     "palette": 1,
     "messages": 1,
+    "limits": 0,
     "metrics": 1,
     "device": 2,
     "display": 1,

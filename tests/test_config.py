@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from unisono import config as config_module
 from unisono.config import Architecture, FitConfig, Weights
+from unisono.inference.record import Record
 
 
 def test_the_default_preset_is_the_config_without_changes():
@@ -77,8 +78,48 @@ def test_a_value_out_of_range_is_refused(changes):
 
 @pytest.mark.parametrize("thinning", [(0.0, 1.0), (0.7, 0.3), (0.5, 1.1), (-0.2, 0.5), (float("nan"), 1.0)])
 def test_a_thinning_that_is_no_range_of_keep_rates_is_refused(thinning):
-    with pytest.raises(ValidationError, match="is no range of keep rates, expected 0 < low <= high <= 1"):
+    with pytest.raises(ValidationError, match=r"thinning.* is no range of keep rates|Input should be"):
         FitConfig(thinning=thinning)
+
+
+def numbers(schema, definitions, path=""):
+    """Path and JSON schema of each number that a config holds."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].split("/")[-1]]
+    if schema.get("type") in ("integer", "number"):
+        yield path, schema
+    for part in (*schema.get("anyOf", ()), *schema.get("prefixItems", ())):
+        yield from numbers(part, definitions, path)
+    for name, part in schema.get("properties", {}).items():
+        yield from numbers(part, definitions, f"{path}.{name}")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from numbers(schema[key], definitions, f"{path}.{key}")
+
+
+@pytest.mark.parametrize("model", [FitConfig, Record])
+def test_every_number_of_a_config_or_record_is_bounded_on_both_sides(model):
+    schema = model.model_json_schema()
+    found = dict(numbers(schema, schema["$defs"]))
+    assert len(found) > 5
+    unbounded = [
+        path
+        for path, each in found.items()
+        if not {"minimum", "exclusiveMinimum"} & set(each) or not {"maximum", "exclusiveMaximum"} & set(each)
+    ]
+    assert unbounded == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_refused(value):
+    for changes in ({"learning_rate": value}, {"weights": {"kl": value}}, {"architecture": {"bias_norm": value}}):
+        with pytest.raises(ValidationError, match="finite number"):
+            FitConfig.preset("default", **changes)
+
+
+def test_a_range_with_its_ends_exchanged_is_refused():
+    with pytest.raises(ValidationError, match=r"log_var_range.*\n.*expected the lower end first"):
+        FitConfig.preset("default", architecture={"log_var_range": (4.0, -8.0)})
 
 
 @pytest.mark.parametrize("thinning", [(1.0, 1.0), (0.3, 0.3), (0.01, 1.0)])

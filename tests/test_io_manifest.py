@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,24 @@ def test_only_flat_folders_are_written(model):
     (model / "sub").mkdir()
     with pytest.raises(ValueError, match="sub is no plain file; a model folder is flat"):
         write_manifest(model)
+
+
+def test_a_newer_format_is_a_whole_number_and_nothing_else(model):
+    for version in ("9", 9.0, True, 10**9, None, [9]):
+        change_manifest(model, format_version=version)
+        assert refusal(verify_manifest, model).code == "E049"
+
+
+def test_names_that_differ_in_case_alone_are_refused(model):
+    (model / "Config.json").write_text("{}")
+    write_manifest(model)
+    assert "differ in upper and lower case alone" in refusal(verify_manifest, model).what
+
+
+@pytest.mark.parametrize("name", ["config.json", "manifest.json", "more"])
+def test_a_pipe_is_refused_and_not_opened(model, name):
+    (model / name).unlink(missing_ok=True)
+    os.mkfifo(model / name)
+    finding = refusal(verify_manifest, model)
+    assert finding.code == "E054"
+    assert finding.what.startswith(f"{name} is a device, pipe or socket")

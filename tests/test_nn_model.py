@@ -110,3 +110,13 @@ def test_changing_the_blueprint_leaves_the_network_as_it_was():
     network = Network({"rna": initial}, RHO, FitConfig(architecture=SIZES), torch.Generator().manual_seed(0))
     encoder.zero_()
     assert network.content("rna", randn(3, 7, 11))[0].mu.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("n_blocks", [1, 3])
+def test_shapes_are_those_of_the_network_that_a_config_builds(n_blocks):
+    changes = {"n_blocks": n_blocks, "style_hidden": 7}
+    config = FitConfig(n_members=2, architecture={**SIZES, **changes})
+    sizes = {m: (N_CODES[m], N_FEATURES[m]) for m in N_CODES}
+    found = {name: tuple(value.shape) for name, value in network_of(**changes).state_dict().items()}
+    assert Network.shapes(config, sizes) == found
+    assert Network.shapes(config, {"rna": sizes["rna"]}) != found

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
+
+from unisono.limits import MAX_LETTERS, MAX_TEXT_ARRAY, Bool, Float64, Limits, Shaped
 
 Modality = str
 """The name of a modality, such as "rna"; what it stands for is in `unisono.modalities`."""
@@ -182,13 +184,13 @@ class Annotation:
         flags: true or false.
     """
 
-    text: Mapping[str, NDArray[np.str_]]
-    numbers: Mapping[str, NDArray[np.float64]]
-    flags: Mapping[str, NDArray[np.bool_]]
+    text: Mapping[str, Shaped[np.ndarray, " feature"]]
+    numbers: Mapping[str, Annotated[Float64[np.ndarray, " feature"], Limits(may_be=("nan", "inf"))]]
+    flags: Mapping[str, Bool[np.ndarray, " feature"]]
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Annotation:
-        """The columns of a table that are text, numbers or flags; any other is left out."""
+        """The columns of a table that are text, numbers or flags; others are left out, as are very long texts."""
         kinds: dict[str, dict[str, NDArray[Any]]] = {"text": {}, "numbers": {}, "flags": {}}
         for name, column in frame.items():
             if pd.api.types.is_bool_dtype(column.dtype):
@@ -198,8 +200,10 @@ class Annotation:
             elif (
                 isinstance(column.dtype, pd.CategoricalDtype) or column.dropna().map(lambda v: isinstance(v, str)).all()
             ):
-                text = column.astype(object).where(column.notna(), "")
-                kinds["text"][str(name)] = text.astype(str).to_numpy(dtype=str)
+                text = column.astype(object).where(column.notna(), "").astype(str)
+                longest = int(text.str.len().max()) if len(text) else 0
+                if longest <= MAX_LETTERS and longest * len(text) <= MAX_TEXT_ARRAY:
+                    kinds["text"][str(name)] = text.to_numpy(dtype=str)
         return cls(**kinds)
 
     def frame(self, index: pd.Index) -> pd.DataFrame:
@@ -372,6 +376,14 @@ class Prediction:
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.cells), len(self.features)
+
+    @property
+    def reach(self) -> NDArray[np.float32]:
+        """A bound of the values of the mean and of each draw before the link; not finite where they may not be."""
+        reach = np.abs(self.loadings).sum(axis=1, dtype=np.float64).max(initial=0.0)
+        constant = float(np.abs(self.intercept).max(initial=0.0))
+        codes = [self.codes, *(() if self.draws is None else self.draws)]
+        return np.array([np.abs(each).max(initial=0.0) * reach + constant for each in codes], dtype=np.float32)
 
     def dense(self, rows: slice = slice(None)) -> NDArray[np.float32]:
         """The values of some cells (all by default), cell x feature, on the scale of the target modality."""

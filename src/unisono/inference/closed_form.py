@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float32, Num
 from numpy.typing import NDArray
 
+from unisono.limits import FRACTION, NOT_NEGATIVE
 from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.preprocessor import StandardisedCodes
 
@@ -29,9 +31,9 @@ class ClosedFormTerms:
     """
 
     kernel: KernelRidge | None = None
-    kernel_weight: float = 0.0
-    depth: NDArray[np.float32] | None = None
-    log_odds_scale: NDArray[np.float32] | None = None
+    kernel_weight: Annotated[float, FRACTION] = 0.0
+    depth: Float32[np.ndarray, " predictor"] | None = None
+    log_odds_scale: Annotated[Float32[np.ndarray, " feature"] | None, NOT_NEGATIVE] = None
     baseline: LinearRidge | None = None
 
     def expected_depth(self, source: StandardisedCodes) -> NDArray[np.float32] | None:

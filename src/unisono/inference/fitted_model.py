@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unisono.config import FitConfig
 from unisono.inference.predictor import Predictor, Style
 from unisono.inference.record import Record
+from unisono.limits import UInt64
 from unisono.matching import Anchors, DepthTerm, Similarity, mean_potential
 from unisono.messages import bad_input
 from unisono.modalities import in_order, spec_of
@@ -53,7 +54,7 @@ class FittedModel:
     novelties: Mapping[Modality, Novelty]
     intervals: Mapping[Pair, Conformal]
     record: Record
-    seen: Mapping[Modality, NDArray[np.uint64]]
+    seen: Mapping[Modality, UInt64[np.ndarray, " number"]]
     var: Mapping[Modality, Annotation] = field(default_factory=dict)
 
     @cached_property
@@ -79,7 +80,8 @@ class FittedModel:
         """The target of each cell of a view, and how novel the cell is; see `Predictor.predict`."""
         codes = self.predictor.transform(view)
         prediction = self.predictor.predict(codes, target, style, via=via, n_draws=n_draws)
-        return replace(prediction, novelty=self.novelties[view.modality].of(codes.x))
+        _require_finite(prediction.reach, f"predictions of {target}")
+        return replace(prediction, novelty=self._novelty(codes))
 
     def knowing(self, view: View) -> FittedModel:
         """The same model, to which every batch of a view is known; see `Preprocessor.knowing`."""
@@ -124,7 +126,8 @@ class FittedModel:
 
     def content_vectors(self, view: View) -> Array:
         """Cells by content, cell x dimension, unit length: inner products are similarities of content."""
-        return infer.vectors(self.predictor.network, view.modality, self.predictor.transform(view).x)
+        vectors = infer.vectors(self.predictor.network, view.modality, self.predictor.transform(view).x)
+        return _require_finite(vectors, f"contents of {view.modality}")
 
     def embedding(self, view: View) -> Array:
         """Cells in the space that `embed` writes, cell x dimension, unit length; see `MomentAlignment`."""
@@ -144,7 +147,8 @@ class FittedModel:
         alignment = self.moment_alignment.get(modality)
         if alignment is None:
             return vectors
-        return alignment.apply(vectors, mean_potential(self.anchors, modality, vectors))
+        placed = alignment.apply(vectors, mean_potential(self.anchors, modality, vectors))
+        return _require_finite(placed, f"the embedding of {modality}")
 
     def has_seen(self, view: View) -> NDArray[np.bool_]:
         """Which cells were training cells, by their counts over the model's features."""
@@ -157,7 +161,10 @@ class FittedModel:
 
     def novelty(self, view: View) -> Array:
         """How far each cell lies from those of training; above 1 where it lies further than 95 % of them."""
-        return self.novelties[view.modality].of(self.predictor.transform(view).x)
+        return self._novelty(self.predictor.transform(view))
+
+    def _novelty(self, codes: StandardisedCodes) -> Array:
+        return _require_finite(self.novelties[codes.modality].of(codes.x), f"the novelty of {codes.modality}")
 
     def similarity(
         self,
@@ -191,7 +198,12 @@ class FittedModel:
         factor = self._beta_factor(left, right)
         anchors = self.anchors[pair] if pair in self.anchors else self.anchors[pair[::-1]].swapped()
         anchors = anchors.flattened(factor)
-        x, y = (infer.vectors(self.predictor.network, side.modality, side.x) for side in (left, right))
+        x, y = (
+            _require_finite(
+                infer.vectors(self.predictor.network, side.modality, side.x), f"contents of {side.modality}"
+            )
+            for side in (left, right)
+        )
         similarity = Similarity(x, y, anchors.beta, flattened=factor).with_anchors(anchors)
         if not depth:
             return similarity
@@ -203,3 +215,16 @@ class FittedModel:
         """By which the inverse temperature shrinks as cells were measured less like those of training."""
         choice, shift = self.config.matching, float(left.shift.mean() + right.shift.mean())
         return max(float(np.exp(-choice.shift_decay * shift)), choice.min_beta_factor)
+
+
+def _require_finite(values: Array, what: str) -> Array:
+    """The values themselves.
+
+    Raises:
+        BadInput: E049, some are not finite: the numbers of the model are too large to compute with.
+    """
+    n_bad = int((~np.isfinite(values)).sum())
+    if n_bad:
+        found = f"{n_bad:,} of {values.size:,} values of {what} are not finite: its numbers are too large."
+        raise bad_input("E049", "model", found, "copy the model again from its origin, or fit it again")
+    return values

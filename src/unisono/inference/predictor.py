@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unisono.inference.closed_form import ClosedFormTerms
+from unisono.limits import POSITIVE, UNIQUE, Float32, Shaped
 from unisono.messages import bad_input
 from unisono.modalities import spec_of
 from unisono.nn import infer
@@ -51,11 +52,11 @@ class StyleBook:
         gains: batch x feature; None where all are 1.
     """
 
-    batches: NDArray[np.str_]
-    latents: NDArray[np.float32]
-    offsets: NDArray[np.float32]
-    average_latent: NDArray[np.float32]
-    gains: NDArray[np.float32] | None = None
+    batches: Annotated[Shaped[np.ndarray, " batch"], UNIQUE]
+    latents: Float32[np.ndarray, "batch member style"]
+    offsets: Float32[np.ndarray, "batch code"]
+    average_latent: Float32[np.ndarray, "member style"]
+    gains: Annotated[Float32[np.ndarray, "batch feature"] | None, POSITIVE] = None
 
     @property
     def average(self) -> Style:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from unisono.messages import Finding
-from unisono.types import Modality
+from unisono.limits import LARGE, MANY_ENTRIES, Amount, Correlation, Text
+from unisono.messages import REGISTER, Finding
+
+Measured = Annotated[float, Field(ge=-LARGE, le=LARGE)]
+
+
+def _registered(code: str) -> str:
+    if code not in REGISTER:
+        raise ValueError("is no code of a message")
+    return code
 
 
 class EpochRecord(BaseModel):
     """One evaluated epoch: correlation (higher is better) and FOSCTTM (lower is better) of the validation cells."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epoch: int
-    correlation: float
-    foscttm: float
+    epoch: Amount
+    correlation: Correlation
+    foscttm: Annotated[float, Field(ge=0, le=1)]
     is_best: bool
 
 
@@ -31,12 +39,12 @@ class Unlabelled(BaseModel):
         n_matched: how many of them a first fit matched to one of another modality, as pairs to learn from.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     how: Literal["fit", "adapt"]
-    fingerprint: str
-    n_cells: dict[str, int]
-    n_matched: int = 0
+    fingerprint: Text
+    n_cells: dict[Text, Amount]
+    n_matched: Amount = 0
 
     @property
     def what(self) -> str:
@@ -48,11 +56,11 @@ class Unlabelled(BaseModel):
 class RecordedFinding(BaseModel):
     """What the fit found that every later use is to repeat: a warning of the register."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    code: str
-    what: str
-    remedy: str
+    code: Annotated[str, AfterValidator(_registered)]
+    what: Text
+    remedy: Text
 
 
 class DataSet(BaseModel):
@@ -70,17 +78,17 @@ class DataSet(BaseModel):
         checksum: SHA-256 of the file that was read.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: str
-    what: str
-    accession: str
-    url: str
-    licence: str
-    citation: str
-    n_cells: int
-    fingerprint: str
-    checksum: str
+    name: Text
+    what: Text
+    accession: Text
+    url: Text
+    licence: Text
+    citation: Text
+    n_cells: Amount
+    fingerprint: Text
+    checksum: Text
 
 
 class Figure(BaseModel):
@@ -94,13 +102,13 @@ class Figure(BaseModel):
         high: greatest of the seeds.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    asked_about: str
-    what: str
-    value: float
-    low: float
-    high: float
+    asked_about: Text
+    what: Text
+    value: Measured
+    low: Measured
+    high: Measured
 
 
 class Card(BaseModel):
@@ -118,14 +126,14 @@ class Card(BaseModel):
         Mitchell et al., "Model cards for model reporting", 2019.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    title: str
-    command: str
-    licence: str
-    data: tuple[DataSet, ...]
-    figures: tuple[Figure, ...] = ()
-    limits: tuple[str, ...] = ()
+    title: Text
+    command: Text
+    licence: Text
+    data: Annotated[tuple[DataSet, ...], MANY_ENTRIES]
+    figures: Annotated[tuple[Figure, ...], MANY_ENTRIES] = ()
+    limits: Annotated[tuple[Text, ...], MANY_ENTRIES] = ()
 
 
 class Record(BaseModel):
@@ -154,27 +162,27 @@ class Record(BaseModel):
         findings: what predictions and matchings by this model are to be read with.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    versions: dict[str, str]
-    fingerprint: str
-    n_cells: dict[str, int]
-    n_validation: int
-    batch_key: str | None
-    modalities: dict[str, Modality] | None
-    device: str
-    curve: tuple[EpochRecord, ...]
+    versions: dict[Text, Text]
+    fingerprint: Text
+    n_cells: dict[Text, Amount]
+    n_validation: Amount
+    batch_key: Text | None
+    modalities: dict[Text, Text] | None
+    device: Text
+    curve: Annotated[tuple[EpochRecord, ...], MANY_ENTRIES]
     validation: EpochRecord | None
-    seconds: float
-    unlabelled: tuple[Unlabelled, ...] = ()
-    layers: dict[str, str] = {}
+    seconds: Annotated[float, Field(ge=0, le=LARGE)]
+    unlabelled: Annotated[tuple[Unlabelled, ...], MANY_ENTRIES] = ()
+    layers: dict[Text, Text] = {}
     is_rounded: bool = False
     keeps_controls: bool = False
-    data_sets: tuple[str, ...] = ()
-    init: str | None = None
+    data_sets: Annotated[tuple[Text, ...], MANY_ENTRIES] = ()
+    init: Text | None = None
     card: Card | None = None
-    findings: tuple[RecordedFinding, ...] = ()
-    n_held: dict[str, int] | None = None
+    findings: Annotated[tuple[RecordedFinding, ...], MANY_ENTRIES] = ()
+    n_held: dict[Text, Amount] | None = None
 
     def repeated(self, where: str) -> list[Finding]:
         """The findings of the fit, as messages of `where`."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
-from jaxtyping import Float
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Float64
 
+from unisono.limits import LARGE, Limits
 from unisono.matching.log_sum import log_sum_of_similar
 from unisono.matching.sinkhorn import MatchingProblem, solve
 from unisono.types import Modality, Pair
@@ -39,11 +40,11 @@ class Anchors:
         van den Oord et al., "Representation learning with contrastive predictive coding", 2018 (what the loss learns).
     """
 
-    left: NDArray[np.float32]
-    right: NDArray[np.float32]
-    left_potential: NDArray[np.float64]
-    right_potential: NDArray[np.float64]
-    beta: float
+    left: Float32[np.ndarray, "left dim"]
+    right: Float32[np.ndarray, "right dim"]
+    left_potential: Float64[np.ndarray, " left"]
+    right_potential: Float64[np.ndarray, " right"]
+    beta: Annotated[float, Limits(gt=0, le=LARGE)]
 
     @classmethod
     def fit(cls, left: Float[np.ndarray, "left dim"], right: Float[np.ndarray, "right dim"], beta: float) -> Anchors:

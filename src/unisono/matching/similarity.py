@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.config import MatchingConfig
+from unisono.limits import LARGE, Limits
 from unisono.matching.anchors import Anchors
 from unisono.matching.candidates import DEFAULT_K, Labels, Rows, Vectors, nearest
 from unisono.matching.inverted_lists import MIN_REFERENCES, candidates_in_lists, is_installed
@@ -31,9 +33,9 @@ class DepthTerm:
         r: correlation of log depths between partners.
     """
 
-    beta: float
-    weight: float
-    r: float
+    beta: Annotated[float, Limits(gt=0, le=LARGE)]
+    weight: Annotated[float, Limits(ge=0, le=LARGE)]
+    r: Annotated[float, Limits(ge=-1, lt=1)]
 
 
 def standardise_depth(

@@ -64,7 +64,7 @@ def _residuals(exponent: float) -> Coding:
         weight = residual_weight(counts, total, exponent, config.overdispersion)
         return np.stack([weight, weight * mean_share(counts, total) ** exponent + config.max_residual])
 
-    return Coding(normalise, learn)
+    return Coding(normalise, learn, 2)
 
 
 _PEARSON = _residuals(1.0)
@@ -113,7 +113,7 @@ RNA = ModalitySpec(
         "root": _residuals(1 / 2),
         "pearson": _PEARSON,
         "log": _LOG,
-        "blend": Coding(_blended, _blend),
+        "blend": Coding(_blended, _blend, 3),
     },
     candidates=("blend", "anscombe", "root"),
     candidates_across=("log",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.config import FitConfig, Likelihood, PreprocessingConfig
+from unisono.limits import UNIQUE, Shaped
 from unisono.modalities.normalise import best
 from unisono.types import Link, MeasuredFeatures
 
@@ -30,8 +31,8 @@ class Known:
         aliases: names that a query may use → names that they stand for.
     """
 
-    names: Names
-    ids: Names | None = None
+    names: Annotated[Shaped[np.ndarray, " feature"], UNIQUE]
+    ids: Shaped[np.ndarray, " feature"] | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -62,10 +63,12 @@ class Coding:
             features that were measured in each cell: of all features, the share that `terms` gives to these.
         learn: the parameters of features, parameter x feature, from training cells; of `counts`, `total` and the
             config. The first row is the weight of each feature.
+        n_parameters: rows of parameters.
     """
 
     normalise: Callable[[sparse.csr_matrix, Floats, Floats, Floats], sparse.csr_matrix]
     learn: Callable[[sparse.csr_matrix, Floats, PreprocessingConfig], Floats]
+    n_parameters: int = 1
 
 
 @final

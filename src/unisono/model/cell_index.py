@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,20 +12,20 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import save as packed
 
 from unisono.display import Rows, as_html, as_text
 from unisono.inference.fitted_model import FittedModel
-from unisono.io.manifest import verify_manifest, write_manifest
+from unisono.io.documents import damaged, read_arrays, shown_text, validated
+from unisono.io.manifest import require_files, verify_manifest, write_manifest
 from unisono.io.places import Layer
 from unisono.io.store import Store
 from unisono.io.write import INDEX, INDEX_DOCUMENT, write_folder_atomically
+from unisono.limits import Text
 from unisono.matching.candidates import most_similar
 from unisono.matching.inverted_lists import MIN_REFERENCES, InvertedLists, is_installed
-from unisono.messages import BadInput, bad_input, warn
+from unisono.messages import bad_input, warn
 from unisono.model.blocks import blocks_of_one
 from unisono.model.query import QueryOptions
 from unisono.types import Modality
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _VECTORS = "vectors.safetensors"
 _FILES = {"cells": INDEX_DOCUMENT, "vectors": _VECTORS}
-_AGAIN = "copy the index again from its origin, or make it again"
 
 
 @final
@@ -59,7 +59,7 @@ class CellIndex:
     vectors: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        problem = _problem(self.cells, self.vectors, self.fitted.embedding_dim(self.modality))
+        problem = _problem(self.cells.tolist(), self.vectors, self.fitted.embedding_dim(self.modality))
         if problem is not None:
             raise ValueError(": ".join(problem))
 
@@ -178,61 +178,43 @@ class _Document(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    modality: str
-    model: str
-    cells: list[str]
+    modality: Text
+    model: Text
+    cells: list[Text]
 
 
 def load_index(path: str | Path, fitted: FittedModel) -> CellIndex:
     """Read the folder of an index; see `Unisono.load_index`."""
     folder = Path(path)
     verify_manifest(folder)
-    document = _document(folder)
-    if document.model != fitted.fingerprint:
-        what = f"{INDEX_DOCUMENT}, model: made with model {document.model}, not with this one, {fitted.fingerprint}."
-        raise bad_input("E049", str(folder), what, "load the model that it was made with, or make the index again")
-    if document.modality not in fitted.modalities:
-        raise _damaged(folder, "modality", f"{document.modality!r} is none of the model's")
-    cells, vectors = np.array(document.cells, dtype=str), _vectors(folder)
-    problem = _problem(cells, vectors, fitted.embedding_dim(document.modality))
-    if problem is not None:
-        raise _damaged(folder, *problem)
-    return CellIndex(fitted, document.modality, cells, vectors)
-
-
-def _document(folder: Path) -> _Document:
-    if not (folder / INDEX_DOCUMENT).is_file():
-        what = f"no {INDEX_DOCUMENT}: not an index of cells."
-        raise bad_input("E049", str(folder), what, "give the folder that unisono index, or CellIndex.save, wrote")
-    try:
-        return _Document.model_validate_json((folder / INDEX_DOCUMENT).read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _damaged(folder, ".".join(map(str, first["loc"])) or "JSON", first["msg"]) from error
-
-
-def _vectors(folder: Path) -> Any:
-    try:
-        arrays = load_file(folder / _VECTORS)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder, "vectors", f"cannot be read ({str(error).splitlines()[0]})") from error
+    require_files(folder, (INDEX_DOCUMENT, _VECTORS), "an index of cells")
+    found = validated(folder, INDEX_DOCUMENT, _Document)
+    if found.model != fitted.fingerprint:
+        problem = f"made with model {shown_text(found.model)}, not with this one, {fitted.fingerprint}"
+        remedy = "load the model that it was made with, or make the index again"
+        raise damaged(folder, INDEX_DOCUMENT, "model", problem, remedy)
+    if found.modality not in fitted.modalities:
+        problem = f"{shown_text(found.modality)} is none of the model's"
+        raise damaged(folder, INDEX_DOCUMENT, "modality", problem)
+    arrays = read_arrays(folder, _VECTORS)
     if list(arrays) != ["vectors"]:
-        raise _damaged(folder, "vectors", f"expected alone, found {', '.join(sorted(arrays)) or 'nothing'}")
-    return arrays["vectors"]
+        problem = f"expected alone, found {shown_text(', '.join(sorted(arrays))) or 'nothing'}"
+        raise damaged(folder, _VECTORS, "vectors", problem)
+    misfit = _problem(found.cells, arrays["vectors"], fitted.embedding_dim(found.modality))
+    if misfit is not None:
+        raise damaged(folder, _FILES[misfit[0]], *misfit)
+    return CellIndex(fitted, found.modality, np.array(found.cells, dtype=str), arrays["vectors"])
 
 
-def _damaged(folder: Path, field: str, problem: str) -> BadInput:
-    file = _FILES.get(field, INDEX_DOCUMENT)
-    return bad_input("E049", str(folder), f"{file}, {field}: {problem}.", _AGAIN)
-
-
-def _problem(cells: NDArray[np.str_], vectors: NDArray[Any], dim: int) -> tuple[str, str] | None:
+def _problem(cells: Sequence[str], vectors: NDArray[Any], dim: int) -> tuple[str, str] | None:
     """The field of an index of `dim` dimensions that is at fault, and why; None where names and vectors fit."""
     if vectors.dtype != np.float32 or vectors.ndim != 2 or vectors.shape[1] != dim:
         return "vectors", f"{vectors.dtype} of shape {vectors.shape}, expected float32, cell x {dim} dimensions"
     if len(cells) != len(vectors) or len(cells) == 0:
         return "cells", f"{len(cells):,} names for {len(vectors):,} vectors, expected one for each, and one or more"
-    n_repeated = len(cells) - len(set(cells.tolist()))
+    if any(cell.endswith("\0") for cell in cells):
+        return "cells", "a name ends with a null character"
+    n_repeated = len(cells) - len(set(cells))
     if n_repeated:
         return "cells", f"{n_repeated:,} names occur again, expected each once"
     n_bad = int((~np.isfinite(vectors)).sum())

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unisono.config import FitConfig, Likelihood
+from unisono.config import Architecture, FitConfig, Likelihood
 from unisono.nn.modules import ContentEncoder, Decoder, FeatureHead, Posterior, StyleEncoder
 from unisono.types import Modality
 
@@ -107,6 +107,26 @@ class Network(nn.Module):
         network.load_state_dict(dict(state))
         return network
 
+    @staticmethod
+    def shapes(config: FitConfig, sizes: Mapping[Modality, tuple[int, int]]) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each array in the state of the network of a config, which is not built.
+
+        Args:
+            config: gives all other sizes.
+            sizes: codes and features of each modality.
+        """
+        content, n = config.architecture.content_dim, config.n_members
+        found: dict[str, tuple[int, ...]] = {"first_dim_weight": (content,), "first_bias_norm": (1,)}
+        found |= {"linear_weight": (), "dim_weight": (n, 1, content), "bias_norm": (n, 1, 1), "log_scale": (n,)}
+        for m, (code, feature) in sizes.items():
+            found |= {f"contents.{m}.linear": (code, content), f"contents.{m}.log_var": (content,)}
+            found |= {f"decoders.{m}.linear": (content, code), f"heads.{m}.loadings": (feature, code)}
+            found |= {f"heads.{m}.{name}": (feature,) for name in ("intercept", "log_bias", "log_theta")}
+            found[f"heads.{m}.log_slope"] = ()
+            for name, (n_in, n_out) in _layers(config.architecture, m, code).items():
+                found |= {f"{name}.weight": (n, n_in, n_out), f"{name}.bias": (n, 1, n_out)}
+        return found
+
     @property
     def n_members(self) -> int:
         """Networks in the ensemble."""
@@ -177,6 +197,26 @@ class Network(nn.Module):
     def inverse_temperature(self) -> Float[Tensor, " member"]:
         """Log of the learned inverse temperature, clamped (at log 100 by default, as in CLIP)."""
         return self.log_scale.clamp(max=self._max_log_scale)
+
+
+def _layers(shape: Architecture, m: Modality, code: int) -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of each `MemberLinear` of a modality with so many codes."""
+    width, content, style = shape.n_channels * shape.n_tokens, shape.content_dim, shape.style_dim
+    affine, hidden = 2 * shape.n_channels, shape.style_hidden * shape.style_dim
+    found = {
+        f"contents.{m}.to_tokens": (code, width),
+        f"contents.{m}.to_mu": (width, content),
+        f"contents.{m}.to_log_var": (width, content),
+        f"styles.{m}.hidden": (affine + 1 + code, hidden),
+        f"styles.{m}.to_mu": (hidden, style),
+        f"styles.{m}.to_log_var": (hidden, style),
+        f"decoders.{m}.to_tokens": (content, width),
+        f"decoders.{m}.to_codes": (width, code),
+    }
+    for block in range(shape.n_blocks):
+        found |= {f"{part}.{m}.mix.{block}": (width, width) for part in ("contents", "decoders")}
+        found[f"decoders.{m}.styles.{block}"] = (style, affine)
+    return found
 
 
 def _unit(z: Float[Tensor, "*cell content"], constant: Float[Tensor, "*one"]) -> Float[Tensor, "*cell compared"]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 from numpy.typing import NDArray
 
 from unisono.config import PreprocessingConfig
+from unisono.limits import FRACTION, MANY, POSITIVE, Limits
 from unisono.preprocessing.subset import evenly_spread
 
 _MIN_VARIANCE = 1e-3
@@ -49,9 +50,9 @@ class CodeClusters:
     """
 
     centres: Float32[np.ndarray, "cluster code"]
-    variance: Float64[np.ndarray, " code"]
-    shares: tuple[float, ...]
-    n_cells: int
+    variance: Annotated[Float64[np.ndarray, " code"], POSITIVE]
+    shares: Annotated[tuple[float, ...], FRACTION]
+    n_cells: Annotated[int, Limits(ge=1, le=MANY)]
 
     @classmethod
     def fit(cls, x: Float[np.ndarray, "cell code"], config: PreprocessingConfig, seed: int) -> CodeClusters:

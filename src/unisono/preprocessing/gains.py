@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int, Shaped
 from numpy.typing import NDArray
 from scipy import sparse
 
+from unisono.limits import NOT_NEGATIVE, POSITIVE, UNIQUE
 from unisono.preprocessing.composition import bounded_factors, mixture_deviation
 from unisono.types import MeasuredFeatures
 
@@ -47,17 +49,17 @@ class Gains:
 
     Attributes:
         batches: names of the training batches.
-        factors: batch x feature.
+        factors: batch x feature, of those that enter the code.
         means: cluster x feature, about the mean of the batch; of values times their factors.
         variances: cluster x feature, within the cluster.
         prior_cells: cells that a factor of 1 counts as much as.
     """
 
-    batches: Shaped[np.ndarray, " batch"]
-    factors: Float32[np.ndarray, "batch feature"]
-    means: Float64[np.ndarray, "cluster feature"]
-    variances: Float64[np.ndarray, "cluster feature"]
-    prior_cells: float
+    batches: Annotated[Shaped[np.ndarray, " batch"], UNIQUE]
+    factors: Annotated[Float32[np.ndarray, "batch selected"], POSITIVE]
+    means: Float64[np.ndarray, "kind selected"]
+    variances: Annotated[Float64[np.ndarray, "kind selected"], NOT_NEGATIVE]
+    prior_cells: Annotated[float, POSITIVE]
 
     @classmethod
     def none(cls, batches: Shaped[np.ndarray, " batch"], n_features: int, prior_cells: float) -> Gains:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 from unisono.config import KernelConfig
+from unisono.limits import LARGE, Limits
 from unisono.preprocessing.subset import evenly_spread
 
 _ROWS_AT_A_TIME = 8192
@@ -35,7 +37,7 @@ class KernelRidge:
     landmarks: Float32[np.ndarray, "landmark source"]
     weights: Float32[np.ndarray, "landmark target"]
     centre: Float32[np.ndarray, " target"]
-    sharpness: float = 1.0
+    sharpness: Annotated[float, Limits(gt=0, le=LARGE)] = 1.0
 
     @classmethod
     def fit(

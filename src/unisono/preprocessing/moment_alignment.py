@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
 from unisono.config import EmbeddingConfig
+from unisono.limits import LARGE, MAX_MODALITIES, NOT_NEGATIVE, Limits
 from unisono.types import Modality
 
 _SEED = 37
@@ -55,14 +57,14 @@ class MomentAlignment:
         directions of two cells are orthogonal on average).
     """
 
-    centre: NDArray[np.float32]
-    matrix: NDArray[np.float32]
-    common: NDArray[np.float32]
-    frequencies: NDArray[np.float32]
-    phases: NDArray[np.float32]
-    length: float
-    block: int
-    n_blocks: int
+    centre: Float32[np.ndarray, " framed"]
+    matrix: Float32[np.ndarray, "framed framed"]
+    common: Float32[np.ndarray, " framed"]
+    frequencies: Float32[np.ndarray, "dim direction"]
+    phases: Float32[np.ndarray, " direction"]
+    length: Annotated[float, Limits(gt=0, le=LARGE)]
+    block: Annotated[int, NOT_NEGATIVE]
+    n_blocks: Annotated[int, Limits(ge=1, le=MAX_MODALITIES)]
 
     def apply(
         self, vectors: Float[np.ndarray, "cell dim"], potential: Float[np.ndarray, " cell"]

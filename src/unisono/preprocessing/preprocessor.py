@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Shaped
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
+from unisono.limits import NOT_NEGATIVE, OwnAxes
 from unisono.preprocessing.align import Alignment
 from unisono.preprocessing.composition import bic_penalty
 from unisono.preprocessing.gains import CellFactors, Gains
@@ -84,7 +85,7 @@ class Preprocessor:
 
     projection: Projection
     standardisation: Standardisation
-    guide: Guide | None = None
+    guide: Annotated[Guide | None, OwnAxes()] = None
 
     @classmethod
     def fit(cls, view: View, config: FitConfig, gains: Gains | None = None, guide: Guide | None = None) -> Preprocessor:
@@ -288,8 +289,8 @@ class Guide:
     content: Float32[np.ndarray, "code content"]
     constant: float
     kernels: Mapping[Modality, KernelRidge]
-    weight: float = 1.0
-    scale: tuple[float, ...] = ()
+    weight: Annotated[float, NOT_NEGATIVE] = 1.0
+    scale: Annotated[tuple[float, ...], NOT_NEGATIVE] = ()
 
     def codes(self, view: View) -> Float32[np.ndarray, "cell guided"]:
         """The parts of each cell, each times its scale."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.config import FitConfig, PreprocessingConfig
+from unisono.limits import NOT_NEGATIVE, SHARE, Bool, Float32, Float64, Int64, Limits
 from unisono.messages import Finding, refuse
 from unisono.modalities import Coding, Known, spec_of
 from unisono.preprocessing.align import Alignment, align, aligned_counts, aligned_measured
@@ -114,20 +116,20 @@ class Projection:
 
     modality: Modality
     known: Known
-    selected: NDArray[np.intp]
-    fraction: NDArray[np.float64]
-    mean_share: float
-    term_fraction: NDArray[np.float64]
+    selected: Annotated[Int64[np.ndarray, " selected"], Limits(positions_in="feature")]
+    fraction: Annotated[Float64[np.ndarray, " feature"], SHARE]
+    mean_share: Annotated[float, SHARE]
+    term_fraction: Annotated[Float64[np.ndarray, " selected"], SHARE]
     coding: str
-    parameters: NDArray[np.float64]
-    centre: NDArray[np.float64]
-    basis: NDArray[np.float32]
-    noise: NDArray[np.float64]
-    loadings: NDArray[np.float32]
-    intercept: NDArray[np.float32]
-    mean_code: NDArray[np.float32]
+    parameters: Float64[np.ndarray, "parameter selected"]
+    centre: Float64[np.ndarray, " selected"]
+    basis: Float32[np.ndarray, "selected component"]
+    noise: Annotated[Float64[np.ndarray, " component"], NOT_NEGATIVE]
+    loadings: Float32[np.ndarray, "feature component"]
+    intercept: Float32[np.ndarray, " feature"]
+    mean_code: Float32[np.ndarray, " component"]
     reference: Reference
-    unmeasured: Mapping[str, NDArray[np.bool_]]
+    unmeasured: Mapping[str, Bool[np.ndarray, " feature"]]
     gains: Gains | None = None
 
     @property

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Shaped
 from numpy.typing import NDArray
 
+from unisono.limits import NOT_NEGATIVE, POSITIVE, UNIQUE
 from unisono.preprocessing.composition import CodeClusters, Place
 
 
@@ -33,15 +35,15 @@ class Standardisation:
     """
 
     mean: Float64[np.ndarray, " code"]
-    scale: Float64[np.ndarray, " code"]
-    batches: Shaped[np.ndarray, " batch"]
+    scale: Annotated[Float64[np.ndarray, " code"], POSITIVE]
+    batches: Annotated[Shaped[np.ndarray, " batch"], UNIQUE]
     offsets: Float32[np.ndarray, "batch code"]
-    factors: Float32[np.ndarray, "batch code"]
-    powers: tuple[float, ...]
-    depth: Float64[np.ndarray, "statistic=2"]
+    factors: Annotated[Float32[np.ndarray, "batch code"], POSITIVE]
+    powers: Annotated[tuple[float, ...], NOT_NEGATIVE]
+    depth: Annotated[Float64[np.ndarray, "statistic=2"], POSITIVE]
     batch_depths: Float64[np.ndarray, " batch"]
-    shifts: Float32[np.ndarray, " batch"]
-    prior_cells: float
+    shifts: Annotated[Float32[np.ndarray, " batch"], NOT_NEGATIVE]
+    prior_cells: Annotated[float, POSITIVE]
     clusters: CodeClusters | None = None
 
     @classmethod

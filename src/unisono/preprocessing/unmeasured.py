@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import gammainc
 
+from unisono.limits import NOT_NEGATIVE, Float64
 from unisono.preprocessing.subset import evenly_spread
 from unisono.preprocessing.svd import truncated_svd
 
@@ -54,12 +56,12 @@ class Reference:
         n_cells: those cells, one number for each feature.
     """
 
-    n_seen: Floats
-    n_cells: Floats
+    n_seen: Annotated[Float64[np.ndarray, " feature"], NOT_NEGATIVE]
+    n_cells: Annotated[Float64[np.ndarray, " feature"], NOT_NEGATIVE]
 
     @property
     def rate(self) -> Floats:
-        return self.n_seen / np.maximum(self.n_cells, 1.0)
+        return np.asarray(self.n_seen / np.maximum(self.n_cells, 1.0))
 
 
 def unmeasured_by_batch(counts: sparse.csr_matrix, batch: NDArray[np.str_]) -> dict[str, Mask]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unisono.config import UncertaintyConfig
+from unisono.limits import MANY, Float32, Limits
 from unisono.types import Bounds
 
 Array = NDArray[np.float32]
@@ -40,10 +42,10 @@ class Conformal:
         Vovk, "Conditional validity of inductive conformal predictors", 2012 (groups).
     """
 
-    scale: Array
+    scale: Annotated[Float32[np.ndarray, " feature"], Limits(ge=0, may_be=("inf",))]
     groups: tuple[str, ...]
-    n_cells: tuple[int, ...]
-    scores: Array
+    n_cells: Annotated[tuple[int, ...], Limits(ge=1, le=MANY)]
+    scores: Annotated[Float32[np.ndarray, "group level feature"], Limits(ge=0, may_be=("inf",))]
     by: str | None = None
 
     @classmethod

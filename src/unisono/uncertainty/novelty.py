@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono.config import UncertaintyConfig
+from unisono.limits import Float32
 
 _SEED = 37
 
@@ -30,8 +31,8 @@ class Novelty:
         Lee et al., "A simple unified framework for detecting out-of-distribution samples", NeurIPS 2018.
     """
 
-    centre: Array
-    factor: Array
+    centre: Float32[np.ndarray, " code"]
+    factor: Float32[np.ndarray, "code code"]
 
     @classmethod
     def fit(cls, x: Array, leave_one_out: Array, config: UncertaintyConfig) -> Novelty:
