@@ -31,8 +31,9 @@ from unisono.cli.options import (
     layer_in,
     mapping_in,
     model_and_cells,
+    paths_in,
 )
-from unisono.io.write import refuse_existing, write_atomically
+from unisono.io.write import refuse_existing, refuse_inputs, write_atomically
 from unisono.messages import BadInput
 
 _MAX_MAPPED = 250
@@ -107,6 +108,7 @@ def feature_effects(
     force: Force = False,
 ) -> None:
     """List the features of one modality that move those of another in the model; writes a table."""
+    refuse_inputs(out, paths_in(model, cells))
     refuse_existing(out, force)
     sides = kind_named(source), kind_named(target)
     fitted, mdata = model_and_cells(model, cells, device, modality=sides[0])
@@ -133,6 +135,8 @@ def evaluate(
     from unisono.model.query import QueryOptions
     from unisono.report.page import missing
 
+    for name in (METRICS, PAGE):
+        refuse_inputs(out / name, paths_in(model, test, aliases))
     if out.is_dir():
         refuse_existing(out / METRICS, force)
         if not no_report and missing() is None:
