@@ -72,7 +72,7 @@ def _of_system(error: OSError) -> Ending:
 
 
 def _told(error: BaseException) -> str:
-    text = one_line(str(error))
+    text = one_line(str(error)) or type(error).__name__
     return text if len(text) <= _MAX_LETTERS else f"{text[:_MAX_LETTERS]}..."
 
 

@@ -278,9 +278,10 @@ def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:
     try:
         return FitConfig.preset(preset, **{"seed": seed, **changes})  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors()[0]
+        first, *others = error.errors()
         field = ".".join(str(part) for part in first["loc"])
-        what = f"{field}: {first['msg']} (given {first['input']!r})."
+        more = f" {len(others)} more fields are wrong." if others else ""
+        what = f"{field}: {first['msg']} (given {str(first['input'])[:80]!r}).{more}"
         raise bad_input("E053", source_name, what, "correct it in --config or --seed") from error
     except ValueError as error:
         raise bad_input("E053", source_name, f"{error}.", "see unisono fit --help") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import itertools
 import json
 import math
@@ -25,6 +26,7 @@ _ZARR_METADATA = (".zgroup", ".zarray", "zarr.json")
 _STORED_END = re.compile(r"truncated file: eof = \d+, sblock->base_addr = \d+, stored_eof = (\d+)")
 _ENCODING = re.compile(r"IOSpec\(encoding_type='[^']*', encoding_version='[^']*'\)")
 _MAX_CHUNKS = 10**7
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def existing(path: Path) -> Path:
@@ -126,6 +128,9 @@ def standardised(path: Path) -> Iterator[None]:
     except Exception as error:  # readers raise whatever their formats' libraries do
         if has_run_out(error):
             raise
+        if isinstance(error, OSError) and error.errno in _REFUSED:
+            what = f"cannot be read ({error.strerror})."
+            raise bad_input("E074", str(path), what, "check its permissions and the disk") from error
         unknown = _ENCODING.search(str(error))
         if unknown:
             what = f"holds values in an encoding that this version of anndata does not read ({unknown[0]})."

@@ -14,31 +14,52 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
-class _Sink(FileIO):
-    """A file whose first failure is kept, and to which nothing is written after it.
+_PAGE = 4096
 
-    HDF5 holds data back until it closes a file. Where they cannot be written, it does not close it: the space stays
-    taken, and the process ends in a segmentation fault. So HDF5 is told that all is well, and the caller the truth.
+
+class _Sink(FileIO):
+    """A file whose first failure is kept, and which holds in memory what is written to it from then on.
+
+    HDF5 holds data back until it closes a file, and reads back what it wrote. Where that fails, it does not close the
+    file: the space stays taken, and the process ends in a segmentation fault. So HDF5 is told that all is well, and
+    the caller the truth.
     """
 
     def __init__(self, place: Path) -> None:
         super().__init__(os.fspath(place), "w+")
         self.place = place
         self.failure: OSError | None = None
+        self.pages: dict[int, bytearray] = {}
 
     def __fspath__(self) -> str:
         return os.fspath(self.place)
 
     def write(self, values: Any) -> int:
-        """All of it, or nothing more from here on."""
+        """All of it."""
         rest = memoryview(values).cast("B")
-        size = len(rest)
+        start, size = self.tell(), len(rest)
         while len(rest) and self.failure is None:
             try:
                 rest = rest[super().write(rest) :]
             except OSError as error:
                 self.failure = error
+        start += size - len(rest)
+        for number, within, part in _parts(start, rest):
+            self.pages.setdefault(number, self._page(number))[within] = part
         return size
+
+    def readinto(self, buffer: Any) -> int:
+        """As much as is there, or, after a failure, all of it."""
+        if self.failure is None:
+            return super().readinto(buffer) or 0
+        rest = memoryview(buffer).cast("B")
+        for number, within, part in _parts(self.tell(), rest):
+            part[:] = self._page(number)[within]
+        return len(rest)
+
+    def _page(self, number: int) -> bytearray:
+        stored = os.pread(self.fileno(), _PAGE, number * _PAGE) if number not in self.pages else b""
+        return self.pages.get(number) or bytearray(stored.ljust(_PAGE, b"\0"))
 
     def truncate(self, size: int | None = None) -> int:
         """As of a file, but after a failure."""
@@ -52,6 +73,17 @@ class _Sink(FileIO):
         """Raise the failure, if there was one."""
         if self.failure is not None:
             raise self.failure
+
+
+def _parts(start: int, values: memoryview) -> Iterator[tuple[int, slice, memoryview]]:
+    """Number of each page that values from a place on reach into, where in it, and which of the values."""
+    end = start + len(values)
+    while start < end:
+        number, offset = divmod(start, _PAGE)
+        size = min(_PAGE - offset, end - start)
+        done = len(values) - (end - start)
+        yield number, slice(offset, offset + size), values[done : done + size]
+        start += size
 
 
 @contextmanager

@@ -109,8 +109,9 @@ def write_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
         NoRoom: E073 the disk is full; the message names the target and how much had been written.
     """
     target = refuse_existing(path, force)
-    if target.is_dir():
-        raise bad_input("E055", str(target), "a folder, where a file is to be written.", "give another name")
+    if os.path.lexists(target) and not (target.is_file() or target.is_symlink()):
+        kind = "a folder" if target.is_dir() else "no file"
+        raise bad_input("E055", str(target), f"{kind}, where a file is to be written.", "give another name")
     _write_and_rename(target, writer, force, os.replace)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,6 +36,9 @@ from unisono.cli.options import (
 )
 from unisono.io.write import refuse_existing, refuse_inputs, write_atomically
 from unisono.messages import BadInput
+
+if TYPE_CHECKING:
+    from unisono.io.checks.report import CheckReport
 
 _MAX_MAPPED = 250
 
@@ -82,10 +86,19 @@ def check(
                 say(f"{len(report.mapped) - len(shown)} more are mapped; --json lists all")
         for finding in report.findings:
             say(str(finding))
+        if len(report.findings) > 1:
+            say(_sum(report))
     if not report.is_usable and as_json:
         raise BadInput(report.findings)
     if not report.is_usable:
         raise typer.Exit(2)
+
+
+def _sum(report: CheckReport) -> str:
+    """How many findings of each severity there are, and what follows from them."""
+    n = Counter(finding.severity for finding in report.findings)
+    counted = ", ".join(f"{n[each]} {each}{'s' * (n[each] > 1 and each != 'information')}" for each in sorted(n))
+    return f"{'usable' if report.is_usable else 'not usable'}: {counted}"
 
 
 def info(model: Model) -> None:

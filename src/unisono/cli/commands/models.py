@@ -38,7 +38,7 @@ from unisono.cli.options import (
     paths_in,
     training_cells_in,
 )
-from unisono.io.write import refuse_existing_folder, refuse_inputs
+from unisono.io.write import refuse_existing_folder, refuse_inputs, require_name
 
 
 def fit(
@@ -65,10 +65,11 @@ def fit(
     force: Force = False,
 ) -> None:
     """Learn from cells measured in two or three modalities; writes a model folder."""
+    checkpoint = out.parent / f"{out.name}.checkpoint"
+    require_name(checkpoint.name)
     refuse_inputs(out, paths_in(data, unlabelled, init, config))
     refuse_existing_folder(out, force)
     chosen = config_of(preset, seed, config)
-    checkpoint = out.parent / f"{out.name}.checkpoint"
     if starts_ranks(devices):
         raise typer.Exit(run_ranks(devices))
 

@@ -99,7 +99,7 @@ def coverage_of_names(
 def tolerated(findings: list[Finding]) -> list[Finding]:
     """The same findings where too little coverage is no reason to stop: E036 as W036."""
     return [
-        Finding("W036", each.where, each.what, "treat the result with caution: it rests on little of the model's input")
+        Finding("W036", each.where, each.what, "give the query all measured features, or take the result with caution")
         if each.code == "E036"
         else each
         for each in findings
