@@ -34,7 +34,7 @@ from unisono.cli.options import (
     model_and_cells,
     paths_in,
 )
-from unisono.io.write import refuse_existing, refuse_inputs, write_atomically
+from unisono.io.write import refuse_existing, refuse_inputs, require_name, write_atomically
 from unisono.messages import BadInput
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def evaluate(
     from unisono.model.query import QueryOptions
     from unisono.report.page import missing
 
+    require_name(out.name)
     for name in (METRICS, PAGE):
         refuse_inputs(out / name, paths_in(model, test, aliases))
     if out.is_dir():

@@ -178,6 +178,7 @@ def demo(
     from unisono.model.query import QueryOptions
 
     chosen = config_of(preset, seed, None)
+    require_name(out.name)
     refuse_inputs(out / PAGE, paths_in(data))
     scores = run(
         out,
