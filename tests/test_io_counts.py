@@ -156,7 +156,7 @@ def test_an_absent_x_is_refused_with_the_layer_to_use():
     mdata["rna"].X = None
     finding = only(findings_of(mdata), "E011")
     assert finding.what == "mdata['rna'].X is None."
-    assert finding.remedy == 'layer={"rna": "counts", "adt": "X"}, in the shell --layer rna=counts,adt=X'
+    assert finding.remedy == 'layer={"rna": "counts", "adt": "X"}'
 
 
 def test_one_fraction_among_small_counts_is_not_called_log_normalised():
@@ -185,8 +185,7 @@ def test_log_normalised_values_are_refused_with_where_raw_counts_may_be(make):
     top = np.log1p(COUNTS.max() * 7.3)
     assert f"X: max {top:.3g}, 0% integers: looks log1p-normalised" in finding.what
     assert finding.remedy == (
-        "read the raw counts at layers['counts'] (or .raw): "
-        'layer={"rna": "counts", "adt": "X"}, in the shell --layer rna=counts,adt=X'
+        'read the raw counts at layers[\'counts\'] (or .raw): layer={"rna": "counts", "adt": "X"}'
     )
 
 
@@ -277,7 +276,7 @@ def test_fractional_counts_are_rounded_to_the_nearest_when_asked_and_refused_wit
     np.testing.assert_array_equal(found.counts.toarray(), np.rint(values))
     n_changed = int((values != np.rint(values)).sum())
     assert only(list(found.findings), "I012").what.startswith(f"X: {n_changed:,} of ")
-    assert "in the shell --round" in only(list(rounded(make(values), is_rounded=False).findings), "E012").remedy
+    assert "round_counts=True" in only(list(rounded(make(values), is_rounded=False).findings), "E012").remedy
 
 
 def depth_of(values: np.ndarray) -> np.ndarray:

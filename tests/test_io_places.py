@@ -12,6 +12,7 @@ from scipy import sparse
 from unisono.io.naming import Source
 from unisono.io.places import CountsAt, looks_raw
 from unisono.io.read import Inspection, ReadOptions, inspect
+from unisono.messages import typed_in_shell
 
 GENES, PROTEINS = counts(7, 11), counts(7, 5, seed=1)
 
@@ -48,7 +49,7 @@ def test_the_name_in_the_file_goes_before_the_kind():
 def test_one_name_for_all_is_refused_where_one_modality_lacks_it_with_a_place_for_each():
     finding = only(list(at(normalised(), "umis").findings), "E010")
     assert finding.where == "x.h5mu, adt"
-    assert finding.remedy == 'layer={"rna": "umis", "adt": "X"}, in the shell --layer rna=umis,adt=X'
+    assert finding.remedy == 'layer={"rna": "umis", "adt": "X"}'
 
 
 def test_the_remedy_of_a_refusal_is_accepted():
@@ -82,7 +83,11 @@ def test_raw_is_read_with_all_its_features(make):
 def test_raw_that_is_not_there_is_refused():
     finding = only(list(at(normalised("b"), {"rna": ".raw"}).findings), "E010")
     assert finding.what == "mdata['rna'] has no .raw (has: X, b)."
+    assert 'layer={"rna": "b", "adt": "X"}' in finding.remedy
+    with typed_in_shell():
+        finding = only(list(at(normalised("b"), {"rna": ".raw"}).findings), "E010")
     assert "--layer rna=b,adt=X" in finding.remedy
+    assert "layer=" not in finding.remedy
 
 
 def test_without_counts_anywhere_the_remedy_of_a_missing_layer_names_no_place():
@@ -93,7 +98,7 @@ def test_without_counts_anywhere_the_remedy_of_a_missing_layer_names_no_place():
 def test_where_x_is_absent_the_layer_is_named_and_read():
     mdata = normalised()
     mdata["rna"].X = None
-    assert only(findings_of(mdata), "E011").remedy.endswith("--layer rna=umis,adt=X")
+    assert only(findings_of(mdata), "E011").remedy == 'layer={"rna": "umis", "adt": "X"}'
     np.testing.assert_array_equal(at(mdata, {"rna": "umis"}).views["rna"].counts.toarray(), GENES)
 
 

@@ -57,7 +57,7 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path, write):
     finding = refusal(write, tmp_path / "m", lambda place: pytest.fail("was called"), force=False)
     assert finding.code == "E055"
     assert finding.what == "exists already."
-    assert "--force" in finding.remedy
+    assert finding.remedy == "give force=True to replace it, or another name"
     assert snapshot(tmp_path) == before
 
 
@@ -136,7 +136,9 @@ def test_a_failure_without_an_old_leaves_nothing(tmp_path, write):
 
 
 def test_a_full_disk_is_told_with_the_path_and_the_bytes(tmp_path, write):
-    with pytest.raises(OSError, match=r"no room for .*/m: stopped after 1,234 bytes, .* nothing was changed") as caught:
+    with pytest.raises(
+        OSError, match=r"E073 .*/m: no room: stopped after 1,234 bytes, .* nothing was changed"
+    ) as caught:
         write(tmp_path / "m", fills, force=False)
     assert caught.value.errno == errno.ENOSPC
 
@@ -153,7 +155,7 @@ def test_a_limit_on_file_size_leaves_nothing_behind(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f"no room for {tmp_path / 'big.h5'}" in done.stderr
+    assert f"E073 {tmp_path / 'big.h5'}: no room: " in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +15,11 @@ from typing import Literal
 Severity = Literal["error", "warning", "information"]
 _SEVERITY: dict[str, Severity] = {"E": "error", "W": "warning", "I": "information"}
 _PACKAGE = f"{Path(__file__).parent}{os.sep}"
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+"""Control characters, ends of lines, turns of the direction of writing, and bytes of file names that are no text."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,9 @@ MESSAGES = (
     Message("E047", "A file holds pickled values, which are never read.", "give the folder that save() wrote"),
     Message("E048", "A model was written in a newer format, or by a newer version.", "upgrade unisono"),
     Message("E049", "A model, index or checkpoint is incomplete, was changed, or belongs to another.", _RESTORE),
+    Message(
+        "E051", "There is not enough memory.", "read cells by rows: unisono convert, then fit from the zarr folder"
+    ),
     Message("E052", "The device cannot be used.", "use auto or cpu"),
     Message("E053", "An argument, option or setting has no valid value.", "see unisono COMMAND --help"),
     Message("E054", "A model folder names or links a file outside itself, or holds what is no file.", _RESTORE),
@@ -130,10 +140,38 @@ MESSAGES = (
     Message("W070", "Cells to be matched were measured unlike those of training.", "trust groups more than partners"),
     Message("W071", "Cells hardly vary in what the model has learned.", "check tissue, species and names of features"),
     Message("W072", "Cells without labels were not matched, and are used one modality at a time."),
+    Message("E073", "There is no room to write to, and nothing was changed; exit code 1.", "free space"),
+    Message("E074", "The system refused to read or write something.", "check path, permissions and the disk"),
+    Message("E075", "The output is what is read, or lies within it; --force does not help.", "give another name"),
+    Message("E099", "Something unexpected happened; exit code 1.", "report it; UNISONO_DEBUG=1 shows where"),
 )
 """Every message there is, by number; the digits of one subject are shared by its error, warning and information."""
 
 REGISTER = {message.code: message for message in MESSAGES}
+
+
+def visible(text: str) -> str:
+    """The text on one line, with characters that steer a terminal or cannot be seen written as escapes."""
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+_is_shell = False
+
+
+@contextmanager
+def typed_in_shell() -> Iterator[None]:
+    """Within this, remedies name options of the command line rather than arguments in Python."""
+    global _is_shell
+    before, _is_shell = _is_shell, True
+    try:
+        yield
+    finally:
+        _is_shell = before
+
+
+def typed(python: str, shell: str) -> str:
+    """What to type, where it is typed: an argument in Python, or an option of the command line."""
+    return shell if _is_shell else python
 
 
 @dataclass(frozen=True)
@@ -159,7 +197,7 @@ class Finding:
 
     def __str__(self) -> str:
         fix = f" Fix: {self.remedy}" if self.remedy else ""
-        return f"{self.code} {self.where}: {self.what}{fix}"
+        return visible(f"{self.code} {self.where}: {self.what}{fix}")
 
 
 class BadInput(ValueError):  # noqa: N818
@@ -174,6 +212,21 @@ class BadInput(ValueError):  # noqa: N818
     def __reduce__(self) -> tuple[type[BadInput], tuple[tuple[Finding, ...]]]:
         """Another process raises the same."""
         return type(self), (self.findings,)
+
+
+class NoRoom(OSError):  # noqa: N818
+    """Nothing more can be written; the message is one line, E073."""
+
+    def __init__(self, number: int, finding: Finding) -> None:
+        self.finding = finding
+        super().__init__(number, str(finding))
+
+    def __str__(self) -> str:
+        return str(self.finding)
+
+    def __reduce__(self) -> tuple[type[NoRoom], tuple[int, Finding]]:
+        """Another process raises the same."""
+        return type(self), (self.errno or 0, self.finding)
 
 
 class RankError(RuntimeError):

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from unisono.messages import visible
+
 if TYPE_CHECKING:
     from unisono.training.loop import Epoch, OnEpoch
 
@@ -30,7 +32,7 @@ def shown(line: str, max_epochs: int, on_epoch: OnEpoch | None = None) -> Iterat
     """
     from rich.console import Console
 
-    print(line, file=sys.stderr)  # noqa: T201
+    print(visible(line), file=sys.stderr)  # noqa: T201
     bar = _bar(Console(stderr=True), max_epochs) if is_watched() else None
 
     def report(epoch: Epoch) -> None:

@@ -13,8 +13,9 @@ from unisono.cli.commands.files import convert
 from unisono.cli.commands.inspect import check, evaluate, feature_effects, info
 from unisono.cli.commands.models import adapt, calibrate, demo, fit
 from unisono.cli.commands.search import index, search
-from unisono.cli.console import say, show_warning
-from unisono.messages import BadInput, InputWarning, RankError, bad_input
+from unisono.cli.console import one_line, say, warnings_said_once
+from unisono.cli.endings import drop_unwritten, ending_of, show_traceback
+from unisono.messages import InputWarning, bad_input, typed_in_shell
 
 app = typer.Typer(
     name="unisono",
@@ -65,28 +66,32 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Entry point: 0 done, 2 bad input with one line on stderr, 1 unexpected, 130 interrupted."""
-    warnings.showwarning = show_warning
+    """Entry point: 0 done, 2 bad input, 1 unexpected, both with one line on stderr, 130 interrupted."""
+    warnings.showwarning = warnings_said_once()
     warnings.simplefilter("ignore", FutureWarning)
     warnings.simplefilter("always", InputWarning)
+    words = sys.argv[1:] or ["--help"]
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
-    except BadInput as error:
-        say(str(error))
-        sys.exit(2)
-    except _UsageError as error:
-        say(str(bad_input("E053", "command line", _one_line(error), "see unisono --help")))
-        sys.exit(2)
-    except RankError as error:
-        say(str(error))
-        sys.exit(1)
+        with typed_in_shell():
+            code = app(words, standalone_mode=False) or 0
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
+    except _UsageError as error:
+        say(str(bad_input("E053", "command line", _text(error), "see unisono --help")))
+        code = 2
+    except Exception as error:
+        ending = ending_of(error, words)
+        show_traceback(error)
+        say(ending.line)
+        code = ending.code
+        drop_unwritten()
     if code == _INTERRUPTED:
         say("interrupted; unisono fit --resume continues from the last checkpoint")
     sys.exit(code)
 
 
-def _one_line(error: Exception) -> str:
-    message = getattr(error, "format_message", error.__str__)()
-    return " ".join(str(message).split())
+def _text(error: Exception) -> str:
+    """What the parser says, without its ends of lines."""
+    return one_line(str(getattr(error, "format_message", error.__str__)()))

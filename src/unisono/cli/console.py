@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unisono.messages import InputWarning
+from unisono.messages import InputWarning, visible
 
 if TYPE_CHECKING:
     from unisono.evaluation.score_table import Scores
@@ -16,13 +18,28 @@ PIPED_WIDTH = 180
 
 
 def say(line: str) -> None:
-    """Print a line for the user, on stderr."""
-    print(line, file=sys.stderr)  # noqa: T201
+    """Print a line for the user on stderr, if that takes it."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(visible(line), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Stand in for `warnings.showwarning`: one line, without the place in our code."""
-    say(str(message) if issubclass(category, InputWarning) else f"{category.__name__}: {message}")
+def one_line(text: str) -> str:
+    """The text without its ends of lines and runs of spaces."""
+    return " ".join(text.split())
+
+
+def warnings_said_once() -> Callable[..., None]:
+    """What stands in for `warnings.showwarning`: one line for each, without the place in our code, and none twice."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        line = str(message) if issubclass(category, InputWarning) else one_line(f"{category.__name__}: {message}")
+        if line not in said:
+            said.add(line)
+            say(line)
+
+    return show
 
 
 def print_table(rows: list[tuple[str, ...]], title: str | None = None, width: int | None = None) -> None:
@@ -30,10 +47,11 @@ def print_table(rows: list[tuple[str, ...]], title: str | None = None, width: in
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*rows[0], box=SIMPLE_HEAD, title=title)
     for row in rows[1:]:
-        table.add_row(*row)
+        table.add_row(*(Text(visible(cell)) for cell in row))
     console = Console()
     if width is not None and not console.is_terminal:
         console = Console(width=width)
@@ -45,7 +63,7 @@ def print_scores(scores: Scores) -> None:
     from unisono.evaluation.score_table import headlines
 
     for line in headlines(scores):
-        print(line)  # noqa: T201
+        print(visible(line))  # noqa: T201
 
 
 def command_line() -> list[str]:

@@ -157,7 +157,8 @@ def _failure(ranks: Sequence[_Rank]) -> int:
     if failed is None:
         return 0
     if failed.errors is not None:
-        say(failed.written() or f"{failed.name} ended with {failed.code}. {RESUME}")
+        for line in failed.written().splitlines() or [f"{failed.name} ended with {failed.code}. {RESUME}"]:
+            say(line)
     return 2 if failed.code == 2 else 1
 
 

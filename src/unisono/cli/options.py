@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,6 +115,14 @@ def files_in(words: list[str]) -> Path | dict[str, Path]:
     if len(files) < len(words):
         raise bad_input("E053", "command line", "a modality is named twice.", "give one file for each")
     return files
+
+
+def paths_in(*words: list[str] | str | Path | None) -> list[Path]:
+    """The files and folders that words of the command line name, as FILE or as NAME=FILE, where they are there."""
+    single = [word for each in words if each is not None for word in (each if isinstance(each, list) else [each])]
+    named = [_NAME_AND_FILE.fullmatch(str(word)) for word in single]
+    both = [Path(word) for word in single] + [Path(match["file"]) for match in named if match]
+    return [path for path in both if os.path.exists(path)]
 
 
 def data_sets_in(words: list[str]) -> dict[str, Path]:
@@ -257,7 +266,7 @@ def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:
     if path is not None:
         import tomllib
 
-        source_name = path.name
+        source_name = path.name or str(path)
         try:
             changes = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -269,9 +278,10 @@ def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:
     try:
         return FitConfig.preset(preset, **{"seed": seed, **changes})  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors()[0]
+        first, *others = error.errors()
         field = ".".join(str(part) for part in first["loc"])
-        what = f"{field}: {first['msg']} (given {first['input']!r})."
+        more = f" {len(others)} more fields are wrong." if others else ""
+        what = f"{field}: {first['msg']} (given {str(first['input'])[:80]!r}).{more}"
         raise bad_input("E053", source_name, what, "correct it in --config or --seed") from error
     except ValueError as error:
         raise bad_input("E053", source_name, f"{error}.", "see unisono fit --help") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from unisono.messages import bad_input
+from unisono.messages import bad_input, typed
 from unisono.model.query import column_of, tables_of
 from unisono.model.unisono import Unisono
 from unisono.types import Cells
@@ -78,7 +78,7 @@ def cell_labels(
         {str(name) for m in cells.modalities for table in tables_of(test, m, model.record) for name in table}
     )
     what = f"no obs column {column!r} with a label of a cell (there are: {', '.join(known[:8])})."
-    raise bad_input("E029", source_name, what, "name one, or leave label_key (in the shell --label-key) out")
+    raise bad_input("E029", source_name, what, f"name one, or leave {typed('label_key', '--label-key')} out")
 
 
 def _of_column(model: Unisono, test: MuData, cells: Cells, column: str) -> dict[str, str]:

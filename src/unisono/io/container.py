@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import itertools
 import json
 import math
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from unisono.io.memory import has_run_out
 from unisono.messages import BadInput, Finding, bad_input, refuse, warn
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -22,7 +24,9 @@ _MUDATA_PREFIX = b"MuData"
 GIVE = "give .h5mu, .h5ad, zarr, a 10x .h5 or a 10x folder"
 _ZARR_METADATA = (".zgroup", ".zarray", "zarr.json")
 _STORED_END = re.compile(r"truncated file: eof = \d+, sblock->base_addr = \d+, stored_eof = (\d+)")
-_UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError)
+_ENCODING = re.compile(r"IOSpec\(encoding_type='[^']*', encoding_version='[^']*'\)")
+_MAX_CHUNKS = 10**7
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def existing(path: Path) -> Path:
@@ -121,7 +125,16 @@ def standardised(path: Path) -> Iterator[None]:
         yield
     except BadInput:
         raise
-    except _UNREADABLE as error:
+    except Exception as error:  # readers raise whatever their formats' libraries do
+        if has_run_out(error):
+            raise
+        if isinstance(error, OSError) and error.errno in _REFUSED:
+            what = f"cannot be read ({error.strerror})."
+            raise bad_input("E074", str(path), what, "check its permissions and the disk") from error
+        unknown = _ENCODING.search(str(error))
+        if unknown:
+            what = f"holds values in an encoding that this version of anndata does not read ({unknown[0]})."
+            raise bad_input("E003", str(path), what, "upgrade anndata, or write the file anew with this one") from error
         raise bad_input("E003", str(path), _damage(path, error), "download it again or restore it") from error
 
 
@@ -283,6 +296,8 @@ def _shards(folder: Path, array: Path, missing: list[tuple[int, ...]]) -> str:
 
 
 def _absent_chunks(array: Path) -> list[tuple[int, ...]]:
+    if math.prod(_counts(array)) > _MAX_CHUNKS:
+        raise ValueError(f"{array.name} of {math.prod(_counts(array)):,} chunk files")
     chunks = itertools.product(*map(range, _counts(array)))
     return [chunk for chunk in chunks if not (array / _key(array, chunk)).is_file()]
 

@@ -126,5 +126,5 @@ def _counts(part: AnnData, place: Place, name: str, source_name: str) -> sparse.
     if matrix is None:
         there = ", ".join([X, *part.layers, *([RAW] if part.raw is not None else [])])
         what = f"{name}: there are no counts in {at} (there are: {there})."
-        raise bad_input("E010", source_name, what, "name the place of the counts with layer=, in the shell --layer")
+        raise bad_input("E010", source_name, what, "name the place of the counts with --layer")
     return sparse.csr_matrix(matrix)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unisono.io.hdf5 import write_mudata
 from unisono.io.open import as_mudata
 from unisono.io.tables import NOVELTY, ZARR_ROWS
 from unisono.io.write import ZARR, ZARR_SUFFIX, write_atomically, write_folder_atomically
@@ -33,7 +34,7 @@ def write_embedding(mdata: MuData, path: str | Path, *, force: bool) -> None:
     if Path(path).suffix == ZARR_SUFFIX:
         write_folder_atomically(path, lambda folder: write_without_features(mdata, folder), force=force, kind=ZARR)
     else:
-        write_atomically(path, lambda place: mdata.write_h5mu(place, compression="gzip"), force=force)
+        write_atomically(path, lambda place: write_mudata(mdata, place, compression="gzip"), force=force)
 
 
 def write_without_features(mdata: MuData, folder: Path) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.display import Rows, as_html, as_text
+from unisono.io.hdf5 import write_table
 from unisono.io.write import write_atomically
 from unisono.types import MatchPosterior, Modality
 
@@ -145,7 +146,7 @@ class Matching:
         Raises:
             BadInput: E055 the file exists and `force` is False, E056 no folder to write to.
         """
-        write_atomically(path, lambda place: self.to_anndata().write_h5ad(place, compression="gzip"), force=force)
+        write_atomically(path, lambda place: write_table(self.to_anndata(), place, compression="gzip"), force=force)
 
 
 def _table(names: NDArray[np.str_], frame: pd.DataFrame | None) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from unisono.messages import BadInput, Finding, bad_input
+from unisono.messages import BadInput, Finding, bad_input, typed
 from unisono.modalities import registered, spec_of
 from unisono.types import Modality
 
@@ -178,10 +178,10 @@ def _too_few(kinds: Mapping[str, Modality], names: list[str], source_name: str, 
     remedy = (
         f"give both, for example {_mapping(unused[0], 'adt')}"
         if unused
-        else "add the second modality, in the shell as a second file: rna=FILE adt=FILE"
+        else f"add the second modality{typed('', ', as a second file: rna=FILE adt=FILE')}"
     )
     return [Finding("E008", source_name, what, remedy)]
 
 
 def _mapping(name: str, kind: str) -> str:
-    return f'modalities={{"{name}": "{kind}"}}, in the shell --modalities {name}={kind}'
+    return typed(f'modalities={{"{name}": "{kind}"}}', f"--modalities {name}={kind}")

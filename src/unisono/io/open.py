@@ -23,6 +23,7 @@ from unisono.io.formats.foreign import refuse_foreign, refuse_foreign_hdf5
 from unisono.io.formats.matrix_folder import is_matrix_folder, read_matrix_folder
 from unisono.io.formats.table import is_table, read_table
 from unisono.io.formats.tenx_hdf5 import is_tenx_hdf5, read_tenx_hdf5
+from unisono.io.memory import require_memory
 from unisono.io.naming import kind_of, unknown_kind
 from unisono.messages import Finding, bad_input, refuse
 
@@ -97,6 +98,8 @@ def _part_of(mdata: MuData, name: str, path: Path) -> AnnData:
 def _opened(path: Path, modality: str | None, only: str | None = None) -> tuple[MuData, list[Finding]]:
     if is_zarr(path):
         require_sound_zarr(path)
+        with standardised(path):
+            require_memory(path)
         return _of_anndata(path, modality) if holds_anndata(path) else (_mudata(path, "read_zarr"), [])
     if path.is_dir():
         return _of_folder(path, modality)
@@ -106,6 +109,9 @@ def _opened(path: Path, modality: str | None, only: str | None = None) -> tuple[
     if path.name.removesuffix(".gz").endswith("matrix.mtx"):
         return _of_folder(path.parent, modality)
     root = root_of(path)
+    if only is None:
+        with standardised(path):
+            require_memory(path)
     if root.is_mudata:
         return _mudata(path, "read_h5mu") if only is None else _one_of_mudata(path, only), []
     if root.is_anndata:
@@ -135,6 +141,7 @@ def _one_of_mudata(path: Path, only: str) -> MuData:
         try:
             found = [name for name in backed.mod if kind_of(name) == only]
             if len(found) == 1:
+                require_memory(path, f"mod/{found[0]}")
                 part = backed.mod[found[0]].to_memory()
                 whole = as_mudata({found[0]: part})
                 of_parts = tuple(f"{name}:" for name in backed.mod)  # pulled up from one of them

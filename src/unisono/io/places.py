@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.io.naming import Source, kind_of
-from unisono.messages import Finding
+from unisono.messages import Finding, typed
 from unisono.types import Modality
 
 X, RAW = "X", ".raw"
@@ -163,7 +163,7 @@ def _replaced(text: str, changes: Mapping[str, str]) -> str:
 
 def _said(places: Mapping[str, str]) -> str:
     pairs = ", ".join(f'"{name}": "{place}"' for name, place in places.items())
-    return f"layer={{{pairs}}}, in the shell --layer {','.join(f'{name}={place}' for name, place in places.items())}"
+    return typed(f"layer={{{pairs}}}", f"--layer {','.join(f'{name}={place}' for name, place in places.items())}")
 
 
 def raw_places(source: Source) -> list[str]:

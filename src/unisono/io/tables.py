@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.io.container import require_whole_zarr, standardised
+from unisono.io.hdf5 import table_written, write_table
 from unisono.io.write import ZARR, ZARR_SUFFIX, write_atomically, write_folder_atomically
 from unisono.messages import bad_input
 from unisono.modalities import spec_of
@@ -89,13 +90,13 @@ def write_factored(prediction: Prediction, path: str | Path, *, force: bool) -> 
     """
     if prediction.draws is not None or prediction.bounds is not None:
         what = "spread and intervals are of single values, which a factored prediction does not hold."
-        raise bad_input("E053", str(path), what, "leave out draws and intervals, or --factored")
+        raise bad_input("E053", str(path), what, "leave out --draws and --interval, or --factored")
     table = without_codes(prediction)
     table.obsm[CODES] = prediction.codes
     if Path(path).suffix == ZARR_SUFFIX:
         write_folder_atomically(path, partial(write_zarr, table, lambda group: None), force=force, kind=ZARR)
     else:
-        write_atomically(path, table.write_h5ad, force=force)
+        write_atomically(path, partial(write_table, table), force=force)
 
 
 def read_factored(path: str | Path) -> Prediction:
@@ -176,15 +177,10 @@ def without_values(prediction: Prediction) -> AnnData:
 
 
 def _write(prediction: Prediction, path: Path, chunk: int) -> None:
-    import h5py
-
-    without_values(prediction).write_h5ad(path)
-    with h5py.File(path, "r+") as file:
-        if "X" in file:
-            del file["X"]
+    with table_written(without_values(prediction), path) as (file, require_room):
         places = value_places(prediction).items()
         datasets = {name: _dataset(file, place, prediction.shape, chunk) for name, place in places}
-        _fill(datasets, prediction, chunk)
+        _fill(datasets, prediction, chunk, require_room)
 
 
 def write_zarr(table: AnnData, fill: Callable[[Any], None], folder: Path) -> None:
@@ -233,13 +229,17 @@ def _dataset(file: Any, name: str, shape: tuple[int, int], chunk: int) -> Any:
     return values
 
 
-def _fill(found: Mapping[str | None, Any], prediction: Prediction, chunk: int) -> None:
+def _fill(
+    found: Mapping[str | None, Any], prediction: Prediction, chunk: int, require_room: Callable[[], None] | None = None
+) -> None:
     """Write X and the layers, arrays in memory or in a file, some rows of all of them at a time."""
     n_cells = prediction.shape[0]
     for start in range(0, n_cells, chunk):
         rows = slice(start, min(start + chunk, n_cells))
         for name, values in values_of(prediction, rows).items():
             found[name][rows] = values
+        if require_room is not None:
+            require_room()
 
 
 def zarr_chunks(shape: tuple[int, int], at_most: int = CHUNK) -> tuple[int, int]:

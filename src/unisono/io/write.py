@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from unisono.messages import bad_input
+from unisono.messages import Finding, NoRoom, bad_input, typed
 
 MANIFEST = "manifest.json"
 """What makes a folder a model folder of ours."""
@@ -26,6 +27,9 @@ _MARKS = {MODEL: (MANIFEST,), INDEX: (INDEX_DOCUMENT,), ZARR: (".zgroup", "zarr.
 
 Writer = Callable[[Path], None]
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_BYTES_OF_A_NAME = 255
+_MARK = 24
+"""Bytes that temporary names add to a name."""
 
 
 def is_alive(process: int) -> bool:
@@ -44,17 +48,55 @@ def refuse_existing(path: str | Path, force: bool) -> Path:
 
     Raises:
         BadInput: E055 the target exists and `force` is False, or is not a kind of thing that is ever replaced;
-            E056 its folder is missing or not writable.
+            E056 its folder is missing or not writable, or takes no name of that length.
     """
     target = Path(os.path.abspath(path))
     parent = target.parent
-    if not parent.is_dir():
+    require_name(target.name)
+    if not os.path.isdir(parent):
         raise bad_input("E056", str(target), f"the folder {parent} does not exist.", f"create it: mkdir -p {parent}")
     if not os.access(parent, os.W_OK):
         raise bad_input("E056", str(target), f"the folder {parent} is not writable.", "choose another place")
     if os.path.lexists(target) and not force:
-        raise bad_input("E055", str(target), "exists already.", "give --force to replace it, or another name")
+        raise bad_input(
+            "E055",
+            str(target),
+            "exists already.",
+            f"give {typed('force=True', '--force')} to replace it, or another name",
+        )
     return target
+
+
+def require_name(name: str) -> None:
+    """Refuse a name of more bytes than a folder takes (E056)."""
+    if len(os.fsencode(name)) > _BYTES_OF_A_NAME:
+        what = f"a name of {len(os.fsencode(name))} bytes, of which folders take {_BYTES_OF_A_NAME}."
+        raise bad_input("E056", f"{name[:40]}...", what, "give a shorter name")
+
+
+def refuse_inputs(path: Path, inputs: Iterable[Path]) -> None:
+    """Refuse, whatever is to be replaced, an output that is an input, lies in the folder of one, or holds one.
+
+    The same file is told by any of its names and links. Next to what a folder of another program holds, such as a
+    matrix folder, a new file may be written.
+
+    Raises:
+        BadInput: E075.
+    """
+    target = Path(os.path.realpath(path))
+    for read in inputs:
+        place = Path(os.path.realpath(read))
+        is_same = os.path.exists(target) and os.path.exists(place) and os.path.samefile(target, place)
+        is_within = place in target.parents and (os.path.lexists(target) or _is_ours(place))
+        if is_same or is_within or target in place.parents:
+            relation = "is" if is_same else "lies in" if is_within else "holds"
+            remedy = f"give another name; {typed('force', '--force')} does not help"
+            raise bad_input("E075", str(path), f"the output {relation} the input {read}.", remedy)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is a model, an index or a zarr folder, of which each file counts."""
+    return any((folder / mark).is_file() for marks in _MARKS.values() for mark in marks)
 
 
 def write_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
@@ -64,11 +106,12 @@ def write_atomically(path: str | Path, writer: Writer, *, force: bool) -> None:
 
     Raises:
         BadInput: E055, E056, see `refuse_existing`.
-        OSError: the disk is full; the message names the target and how much had been written.
+        NoRoom: E073 the disk is full; the message names the target and how much had been written.
     """
     target = refuse_existing(path, force)
-    if target.is_dir():
-        raise bad_input("E055", str(target), "a folder, where a file is to be written.", "give another name")
+    if os.path.lexists(target) and not (target.is_file() or target.is_symlink()):
+        kind = "a folder" if target.is_dir() else "no file"
+        raise bad_input("E055", str(target), f"{kind}, where a file is to be written.", "give another name")
     _write_and_rename(target, writer, force, os.replace)
 
 
@@ -88,7 +131,7 @@ def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool, ki
 
     Raises:
         BadInput: E055, E056, see `refuse_existing`; E055 also for a target that is not a folder of that kind.
-        OSError: the disk is full; the message names the target and how much had been written.
+        NoRoom: E073 the disk is full; the message names the target and how much had been written.
     """
 
     def write(folder: Path) -> None:
@@ -135,7 +178,7 @@ def _swap(temporary: Path, target: Path) -> None:
     if not target.exists():
         os.rename(temporary, target)
         return
-    aside = target.with_name(f".{target.name}.old-{os.getpid()}")
+    aside = target.with_name(f"{_stem(target)}.old-{os.getpid()}")
     os.rename(target, aside)
     try:
         os.rename(temporary, target)
@@ -147,26 +190,48 @@ def _swap(temporary: Path, target: Path) -> None:
 
 def _temporary(target: Path) -> Path:
     """A free name next to the target; what dead processes left under such names is removed."""
-    pattern = re.compile(re.escape(f".{target.name}.tmp-") + r"(\d+)(?:\.\w+)?")
+    pattern = re.compile(re.escape(f"{_stem(target)}.tmp-") + r"(\d+)(?:\.\w+)?")
     for entry in target.parent.iterdir():
         owner = pattern.fullmatch(entry.name)
         if owner and (int(owner[1]) == os.getpid() or not is_alive(int(owner[1]))):
             _remove(entry)
-    return target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    return target.with_name(f"{_stem(target)}.tmp-{os.getpid()}")
+
+
+def _stem(target: Path) -> str:
+    """What hidden names next to the target open with: its own name, or, of a long one, a part and a hash of it."""
+    name = os.fsencode(target.name)
+    if len(name) + _MARK > _BYTES_OF_A_NAME:
+        name = name[:128].decode(errors="ignore").encode() + b"~" + hashlib.sha256(name).hexdigest()[:16].encode()
+    return f".{os.fsdecode(name)}"
 
 
 def _explained(error: OSError, target: Path, temporary: Path) -> OSError:
     """The same error, or, where no more can be stored, one that says what was being written and how far it came."""
-    is_full = error.errno in _FULL or any(f"errno = {number}," in str(error) for number in _FULL)  # as HDF5 says it
-    if not is_full:
+    number = next((n for n in _FULL if error.errno == n or f"errno = {n}," in str(error)), None)  # as HDF5 says it
+    if number is None:
         return error
+    written = 0
     with suppress(OSError):
         files = [temporary] if temporary.is_file() else list(temporary.rglob("*"))
         written = sum(file.stat().st_size for file in files if file.is_file())
-        free = shutil.disk_usage(target.parent).free
-        what = f"no room for {target}: stopped after {written:,} bytes, {free:,} bytes free; nothing was changed"
-        return OSError(error.errno or errno.ENOSPC, f"{what}. Fix: free space or write elsewhere")
-    return error
+    lacking, remedy = _lacking(number, target.parent)
+    what = f"no room: stopped after {written:,} bytes, {lacking}; nothing was changed."
+    return NoRoom(number, Finding("E073", str(target), what, remedy))
+
+
+def _lacking(number: int, folder: Path) -> tuple[str, str]:
+    """What a folder lacks for more to be stored in it, and the remedy."""
+    if number == errno.EFBIG:
+        return "a file may not be larger here", "raise the limit (ulimit -f), or write elsewhere"
+    if number == errno.EDQUOT:
+        return "your quota is used up", "delete files of yours, or write elsewhere"
+    with suppress(OSError):
+        disk = os.statvfs(folder)
+        if disk.f_files and not disk.f_favail:
+            return "no file can be added to this disk (0 inodes free)", "delete files, or write elsewhere"
+        return f"{disk.f_bavail * disk.f_frsize:,} bytes free", "free space, or write elsewhere"
+    return "the disk is full", "free space, or write elsewhere"
 
 
 def _sync_tree(place: Path) -> None:

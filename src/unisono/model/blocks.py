@@ -16,6 +16,7 @@ from unisono.io.naming import called
 from unisono.io.open import as_mudata, taken_apart
 from unisono.io.store import CellSource, InMemory, Rows, Store, blocks
 from unisono.io.survey import held_rows
+from unisono.messages import typed
 from unisono.model.query import QueryOptions, infer_modality, kinds_named, read_more, read_query
 from unisono.preprocessing.preprocessor import StandardisedCodes
 from unisono.preprocessing.unmeasured_in_query import known_unmeasured
@@ -128,7 +129,7 @@ def modality_of(
     name: str | None,
     fitted: FittedModel,
     source_name: str = "query",
-    remedy: str = 'name one: modality="rna", in the shell --modality rna',
+    remedy: str | None = None,
 ) -> Modality:
     """The modality of a name, or, with None, the one that the query holds; `remedy` as of `infer_modality`.
 
@@ -137,8 +138,9 @@ def modality_of(
     """
     if name is not None:
         return called(name)
+    name_one = typed('name one: modality="rna"', "name one: --modality rna")
     some = query.take(np.arange(min(len(query), 1))) if isinstance(query, Store) else query
-    return infer_modality(some, fitted.preprocessors, fitted.record, source_name, remedy)
+    return infer_modality(some, fitted.preprocessors, fitted.record, source_name, remedy or name_one)
 
 
 def stored_query(

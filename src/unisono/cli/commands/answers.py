@@ -26,10 +26,11 @@ from unisono.cli.options import (
     known_as,
     label_of,
     layer_in,
+    paths_in,
     queried_cells_in,
     store_of_more,
 )
-from unisono.io.write import ZARR_SUFFIX, refuse_existing, write_atomically
+from unisono.io.write import ZARR_SUFFIX, refuse_existing, refuse_inputs, write_atomically
 from unisono.messages import bad_input
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def predict(
     force: ForceAll = False,
 ) -> None:
     """Predict one modality of each query cell from another; writes .h5ad or .zarr."""
+    refuse_inputs(out, paths_in(model, query, style, aliases))
     refuse_existing(out, force)
     from unisono.io.tables import write_factored, write_prediction
 
@@ -121,6 +123,7 @@ def match(
     force: ForceAll = False,
 ) -> None:
     """Find which cell of one modality is which cell of another; writes .h5ad, left cells x right cells."""
+    refuse_inputs(out, paths_in(model, query, aliases))
     refuse_existing(out, force)
     from unisono.matching import RULES
 
@@ -168,7 +171,10 @@ def pair(
     force: ForceAll = False,
 ) -> None:
     """Join the matched cells of two modalities, one to one, into one paired MuData; writes .h5mu."""
+    refuse_inputs(out, paths_in(model, query, aliases))
     refuse_existing(out, force)
+    from unisono.io.hdf5 import write_mudata
+
     sides = _two(between)
     fitted = _model(model, device, aliases)
     mdata = fitted.pair(
@@ -182,7 +188,7 @@ def pair(
         layer=layer_in(layer),
         round_counts=round_counts or None,
     )
-    write_atomically(out, lambda place: mdata.write_h5mu(place, compression="gzip"), force=force)
+    write_atomically(out, lambda place: write_mudata(mdata, place, compression="gzip"), force=force)
     median = float(mdata.obs["unisono_probability"].median())
     say(f"{mdata.n_obs:,} paired cells, median probability {median:.2f}, written to {out}")
 
@@ -231,6 +237,7 @@ def embed(
     force: ForceAll = False,
 ) -> None:
     """Place cells of every modality in one shared space, obsm["X_unisono"]; writes .h5mu, or .zarr without counts."""
+    refuse_inputs(out, paths_in(model, query, aliases))
     refuse_existing(out, force)
     from unisono.io.embeddings import write_embedding
     from unisono.io.store import Store

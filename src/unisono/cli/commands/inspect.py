@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,9 +32,13 @@ from unisono.cli.options import (
     layer_in,
     mapping_in,
     model_and_cells,
+    paths_in,
 )
-from unisono.io.write import refuse_existing, write_atomically
+from unisono.io.write import refuse_existing, refuse_inputs, require_name, write_atomically
 from unisono.messages import BadInput
+
+if TYPE_CHECKING:
+    from unisono.io.checks.report import CheckReport
 
 _MAX_MAPPED = 250
 
@@ -81,10 +86,19 @@ def check(
                 say(f"{len(report.mapped) - len(shown)} more are mapped; --json lists all")
         for finding in report.findings:
             say(str(finding))
+        if len(report.findings) > 1:
+            say(_sum(report))
     if not report.is_usable and as_json:
         raise BadInput(report.findings)
     if not report.is_usable:
         raise typer.Exit(2)
+
+
+def _sum(report: CheckReport) -> str:
+    """How many findings of each severity there are, and what follows from them."""
+    n = Counter(finding.severity for finding in report.findings)
+    counted = ", ".join(f"{n[each]} {each}{'s' * (n[each] > 1 and each != 'information')}" for each in sorted(n))
+    return f"{'usable' if report.is_usable else 'not usable'}: {counted}"
 
 
 def info(model: Model) -> None:
@@ -107,6 +121,7 @@ def feature_effects(
     force: Force = False,
 ) -> None:
     """List the features of one modality that move those of another in the model; writes a table."""
+    refuse_inputs(out, paths_in(model, cells))
     refuse_existing(out, force)
     sides = kind_named(source), kind_named(target)
     fitted, mdata = model_and_cells(model, cells, device, modality=sides[0])
@@ -133,6 +148,9 @@ def evaluate(
     from unisono.model.query import QueryOptions
     from unisono.report.page import missing
 
+    require_name(out.name)
+    for name in (METRICS, PAGE):
+        refuse_inputs(out / name, paths_in(model, test, aliases))
     if out.is_dir():
         refuse_existing(out / METRICS, force)
         if not no_report and missing() is None:

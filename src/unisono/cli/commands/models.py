@@ -35,9 +35,10 @@ from unisono.cli.options import (
     layer_in,
     mapping_in,
     model_and_cells,
+    paths_in,
     training_cells_in,
 )
-from unisono.io.write import refuse_existing_folder
+from unisono.io.write import refuse_existing_folder, refuse_inputs, require_name
 
 
 def fit(
@@ -64,9 +65,11 @@ def fit(
     force: Force = False,
 ) -> None:
     """Learn from cells measured in two or three modalities; writes a model folder."""
+    checkpoint = out.parent / f"{out.name}.checkpoint"
+    require_name(checkpoint.name)
+    refuse_inputs(out, paths_in(data, unlabelled, init, config))
     refuse_existing_folder(out, force)
     chosen = config_of(preset, seed, config)
-    checkpoint = out.parent / f"{out.name}.checkpoint"
     if starts_ranks(devices):
         raise typer.Exit(run_ranks(devices))
 
@@ -122,6 +125,7 @@ def adapt(
     force: Force = False,
 ) -> None:
     """Learn the style of new batches, content untouched; writes a model folder that knows them by name."""
+    refuse_inputs(out, paths_in(model, query))
     refuse_existing_folder(out, force)
     fitted, cells = model_and_cells(model, query, device)
     known = set(fitted.batches)
@@ -148,6 +152,7 @@ def calibrate(
     force: Force = False,
 ) -> None:
     """Learn how wide intervals have to be for cells like these, unseen and with two modalities; writes a model."""
+    refuse_inputs(out, paths_in(model, query))
     refuse_existing_folder(out, force)
     fitted, cells = model_and_cells(model, query, device)
     found = fitted.calibrate(cells, by=by, layer=layer_in(layer), round_counts=round_counts or None)
@@ -168,11 +173,13 @@ def demo(
     force: Force = False,
 ) -> None:
     """The whole main job in one go: simulate (or read) cells, fit on four fifths, predict and match the rest."""
-    from unisono.cli.evaluation import evaluate_into
+    from unisono.cli.evaluation import PAGE, evaluate_into
     from unisono.demo import run
     from unisono.model.query import QueryOptions
 
     chosen = config_of(preset, seed, None)
+    require_name(out.name)
+    refuse_inputs(out / PAGE, paths_in(data))
     scores = run(
         out,
         data=data,

@@ -23,9 +23,10 @@ from unisono.cli.options import (
     known_as,
     layer_in,
     model_and_query,
+    paths_in,
     queried_cells_in,
 )
-from unisono.io.write import INDEX, refuse_existing, refuse_existing_folder, write_atomically
+from unisono.io.write import INDEX, refuse_existing, refuse_existing_folder, refuse_inputs, write_atomically
 
 if TYPE_CHECKING:
     from unisono.types import Modality
@@ -45,6 +46,7 @@ def index(
     force: ForceAll = False,
 ) -> None:
     """Place cells of one modality in the shared space, to be searched; writes a folder."""
+    refuse_inputs(out, paths_in(model, cells, aliases))
     refuse_existing_folder(out, force, INDEX)
     kind = _kind(modality)
     fitted, atlas = model_and_query(model, cells, device, aliases, kind)
@@ -69,6 +71,7 @@ def search(
     force: ForceAll = False,
 ) -> None:
     """Find the indexed cells that are most similar to each query cell, of any modality; writes a table."""
+    refuse_inputs(out, paths_in(model, index, query, aliases))
     refuse_existing(out, force)
     from unisono.api import load
 

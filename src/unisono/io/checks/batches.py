@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unisono.io.naming import Source
-from unisono.messages import Finding
+from unisono.messages import Finding, typed
 from unisono.types import ONE_BATCH, Modality
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _not_found(batch_key: str, tables: Mapping[str, pd.DataFrame], source_name: 
     hint = next((f" (closest: {column!r} in {place})" for column, place in places if column == close), "")
     what = f"batch_key {batch_key!r} in none of {', '.join(tables)}{hint}."
     remedy = (
-        f'batch_key="{close}", in the shell --batch-key {close}'
+        typed(f'batch_key="{close}"', f"--batch-key {close}")
         if close
         else f"name one of: {', '.join(sorted({c for c, _ in places})[:8]) or 'none there'}"
     )

@@ -27,7 +27,7 @@ from unisono.io.places import (
     place_name,
     raw_remedy,
 )
-from unisono.messages import Finding
+from unisono.messages import Finding, typed
 
 _NORMALISED_MAX = 20.0
 """log1p of counts per 10,000 stays below log(10,001) = 9.2; on a log2 scale below 14."""
@@ -162,7 +162,7 @@ def _value_findings(matrix: sparse.csr_matrix, source: Source, place: str) -> It
             )
         else:
             what = f"{is_fraction.sum()} of {n_stored} stored values are not integers, raw counts are needed"
-            yield finding("E012", what, is_fraction, f"{raw}, or round them: round_counts=True, in the shell --round")
+            yield finding("E012", what, is_fraction, f"{raw}, or round them: {typed('round_counts=True', '--round')}")
 
 
 def _first(mask: NDArray[np.bool_], matrix: sparse.csr_matrix, source: Source) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unisono.features.gene_names import count_renamed
 from unisono.features.spelling import describe_cut
-from unisono.messages import BadInput, Finding
+from unisono.messages import BadInput, Finding, typed
 from unisono.modalities import Known, spec_of
 from unisono.preprocessing.align import Alignment, align
 from unisono.preprocessing.preprocessor import Preprocessor
@@ -99,7 +99,7 @@ def coverage_of_names(
 def tolerated(findings: list[Finding]) -> list[Finding]:
     """The same findings where too little coverage is no reason to stop: E036 as W036."""
     return [
-        Finding("W036", each.where, each.what, "treat the result with caution: it rests on little of the model's input")
+        Finding("W036", each.where, each.what, "give the query all measured features, or take the result with caution")
         if each.code == "E036"
         else each
         for each in findings
@@ -148,7 +148,9 @@ def _missing(coverage: Coverage, names: pd.Index, source_name: str) -> list[Find
     )
     if coverage.signal < MIN_SIGNAL:
         what += f"; {coverage.signal:.1%} is left, at least {MIN_SIGNAL:.0%} is needed."
-        remedy = "give all measured features, fit on the shared ones, or continue with --force"
+        remedy = (
+            f"give all measured features, fit on the shared ones, or continue with {typed('force=True', '--force')}"
+        )
         return [Finding("E036", source_name, what, remedy)]
     return [
         Finding(

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from unisono.io.assays import feature_kinds
 from unisono.io.naming import Source
-from unisono.messages import Finding
+from unisono.messages import Finding, typed
 from unisono.modalities import spec_of
 from unisono.types import Cells, Modality, View
 
@@ -42,7 +42,7 @@ def controls(source: Source, *, is_kept: bool) -> tuple[NDArray[np.bool_], list[
     if not is_one.any() or is_one.all():
         return everything, []
     what = f"{_some(source.adata.var_names[is_one])} look like controls or sample tags: "
-    remedy = "drop them, if they are" if is_kept else "to keep them: keep_controls=True, in the shell --keep-controls"
+    remedy = "drop them, if they are" if is_kept else f"to keep them: {typed('keep_controls=True', '--keep-controls')}"
     finding = Finding("W045", source.source_name, f"{what}{'kept' if is_kept else 'left out'}.", remedy)
     return everything if is_kept else ~is_one, [finding]
 
