@@ -96,10 +96,12 @@ MESSAGES = (
     Message("E039", "Peaks overlap none, or lie on another genome.", "count fragments over the model's peaks"),
     Message("I039", "Peaks were found by overlap."),
     Message("E040", "Names of peaks cannot be read as intervals.", "name peaks like chr1:100-200"),
+    Message("W040", "Training peaks are no intervals, or of two spellings.", "name peaks like chr1:100-200"),
+    Message("I040", "Training peaks overlap each other; all are kept."),
     Message("E042", "A backing file is gone or cannot be read.", "put the file back, or read the data into memory"),
     Message("E043", "The model lacks a modality that was asked for.", "use one of the model's modalities"),
     Message("W044", "Too few cells have two modalities to validate on.", "give more cells measured in both"),
-    Message("W045", "Proteins are controls or sample tags, or are hardly counted.", "--keep-controls keeps controls"),
+    Message("W045", "Features are controls or tags, or proteins hardly counted.", "--keep-controls keeps controls"),
     Message("E046", "There are too few cells or features to fit.", "give at least 3 cells and 2 features"),
     Message("W046", "Features are so few that their scale is relative.", "read their predictions as ratios"),
     Message("E047", "A file holds pickled values, which are never read.", "give the folder that save() wrote"),
@@ -130,6 +132,10 @@ MESSAGES = (
     Message("W070", "Cells to be matched were measured unlike those of training.", "trust groups more than partners"),
     Message("W071", "Cells hardly vary in what the model has learned.", "check tissue, species and names of features"),
     Message("W072", "Cells without labels were not matched, and are used one modality at a time."),
+    Message("W080", "One cell holds most of the counts.", "drop it, if it is no cell"),
+    Message("W081", "Cells or features have no name, or features have default names 0..n.", "name them, or drop them"),
+    Message("W082", "Features are of two genomes.", "keep those of one"),
+    Message("E083", "A matrix is transposed: features are its rows.", "transpose it: adata = adata.T.copy()"),
 )
 """Every message there is, by number; the digits of one subject are shared by its error, warning and information."""
 

@@ -19,10 +19,14 @@ from unisono.messages import BadInput, Finding, bad_input, refuse, warn
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MUDATA_PREFIX = b"MuData"
+_PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 GIVE = "give .h5mu, .h5ad, zarr, a 10x .h5 or a 10x folder"
 _ZARR_METADATA = (".zgroup", ".zarray", "zarr.json")
 _STORED_END = re.compile(r"truncated file: eof = \d+, sblock->base_addr = \d+, stored_eof = (\d+)")
 _UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError)
+_PLACE_NOTED = re.compile(r"Error raised while \w+ key '(?P<key>.*?)' of .* from (?P<group>\S*)")
+"""How anndata says in which element reading failed."""
+_NO_NUMBERS = re.compile(r"scipy\.sparse does not support dtype (.+?)\. The only")
 
 
 def existing(path: Path) -> Path:
@@ -112,25 +116,52 @@ def unknown_layout(path: Path, names: Iterable[str]) -> BadInput:
 
 @contextmanager
 def standardised(path: Path) -> Iterator[None]:
-    """Turn what h5py, zarr and anndata raise on damaged content into one refusal.
+    """Turn what h5py, zarr and anndata raise on content that cannot be read into one refusal.
 
     Raises:
-        BadInput: E003, with the size that the file should have when its superblock tells.
+        BadInput: E003 damaged, with the size that the file should have when its superblock tells; E006 an element is
+            stored in a way that the installed anndata does not know; E018 a matrix holds no numbers.
     """
     try:
         yield
     except BadInput:
         raise
-    except _UNREADABLE as error:
-        raise bad_input("E003", str(path), _damage(path, error), "download it again or restore it") from error
+    except Exception as error:
+        refused = _refusal(path, error)
+        if refused is None:
+            raise
+        raise refused from error
+
+
+def _refusal(path: Path, error: Exception) -> BadInput | None:
+    """What an error of reading says of the file; None where it says nothing."""
+    if type(error).__name__ == "IORegistryError":
+        what = f"{_place_of(error)}is stored in a way that the installed anndata does not know ({_shortened(error)})."
+        return bad_input("E006", str(path), what, "pip install --upgrade anndata, or write the file anew")
+    dtype = _NO_NUMBERS.search(str(error))
+    if dtype:
+        what = f"{_place_of(error)}has dtype {dtype[1]}; counts are integers or whole floats."
+        return bad_input("E018", str(path), what, "store counts as int32 or float32")
+    if isinstance(error, _UNREADABLE):
+        return bad_input("E003", str(path), _damage(path, error), "download it again or restore it")
+    return None
 
 
 def _damage(path: Path, error: Exception) -> str:
     stored_end = _STORED_END.search(str(error))
     if stored_end:
         return f"damaged: file ends at {path.stat().st_size} of {stored_end[1]} bytes."
-    reason = " ".join(str(error).split())[:200]
-    return f"cannot be read, it may be damaged ({type(error).__name__}: {reason})."
+    return f"{_place_of(error)}cannot be read, it may be damaged ({type(error).__name__}: {_shortened(error)})."
+
+
+def _place_of(error: Exception) -> str:
+    """'mod/rna/X: ' where the error says in which element it arose."""
+    found = _PLACE_NOTED.search("\n".join(getattr(error, "__notes__", [])))
+    return f"{found['group'].strip('/')}/{found['key']}: ".lstrip("/") if found else ""
+
+
+def _shortened(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _require_signature(path: Path) -> None:
@@ -144,6 +175,9 @@ def _require_signature(path: Path) -> None:
     if head.startswith(_MUDATA_PREFIX):
         what = f"damaged: file ends at {size} bytes, within its first blocks."
         raise bad_input("E003", str(path), what, "download it again or restore it")
+    if head.startswith(_PICKLES):
+        remedy = "load it where it was made, and write .h5mu or .h5ad"
+        raise bad_input("E047", str(path), "is a pickle, which can run code when read; refuses pickle.", remedy)
     start = f"starts with {head[:8]!r}" if head else "is empty"
     raise bad_input("E002", str(path), f"neither HDF5 nor zarr ({start}).", GIVE)
 
