@@ -67,18 +67,18 @@ def test_a_name_that_is_not_there_is_refused_with_the_one_that_is():
     mdata = mu(rna=table(7, 11, "g"), prot=table(7, 5, "p"))
     finding = only(findings_of(mdata, modalities={"rna": "rna", "protein": "adt"}), "E007")
     assert finding.what == "modality 'protein' not found; file has rna, prot."
-    assert finding.remedy == 'modalities={"prot": "adt"}'
+    assert finding.remedy == 'modalities={"rna": "rna", "prot": "adt"}'
 
 
 def test_a_kind_that_is_none_is_refused():
     finding = only(findings_of(two(), modalities={"rna": "rna", "adt": "protein"}), "E007")
     assert "'protein', which is no kind (known: atac, rna, adt)" in finding.what
-    assert finding.remedy == 'modalities={"adt": "adt"}'
+    assert finding.remedy == 'modalities={"rna": "rna", "adt": "adt"}'
 
 
 def test_training_on_one_modality_is_refused_and_a_query_of_one_is_not():
     mdata = mu(rna=table(7, 11, "g"), hto=table(7, 3, "h"))
     finding = only(findings_of(mdata), "E008")
     assert finding.what == "training needs two modalities; found rna only, unused: hto."
-    assert 'modalities={"hto": "adt"}' in finding.remedy
+    assert 'modalities={"rna": "rna", "hto": "adt"}' in finding.remedy
     assert "E008" not in codes(findings_of(mdata, need=1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,8 @@ def evaluate_into(
     from unisono.evaluation.scores import evaluate
 
     options = options or QueryOptions()
-    asked: dict[str, Any] = {"source_name": source_name, **asdict(options)}
+    reading = {"force": options.force, "layer": options.layer, "round_counts": options.round_counts}
+    asked: dict[str, Any] = {"source_name": source_name, **reading}
     lacking = missing() if with_page else None
     report = None
     if with_page and lacking is None:

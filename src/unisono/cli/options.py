@@ -284,4 +284,4 @@ def config_of(preset: str, seed: int, path: Path | None) -> FitConfig:
         what = f"{field}: {first['msg']} (given {str(first['input'])[:80]!r}).{more}"
         raise bad_input("E053", source_name, what, "correct it in --config or --seed") from error
     except ValueError as error:
-        raise bad_input("E053", source_name, f"{error}.", "see unisono fit --help") from error
+        raise bad_input("E053", "--preset", f"{error}.", "see unisono fit --help") from error

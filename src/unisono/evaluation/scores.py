@@ -170,5 +170,6 @@ def table_of(rows: list[Score], source_name: str, labels: CellLabels | None = No
         BadInput: E027, there are none.
     """
     if not rows:
-        raise bad_input("E027", source_name, "no cell has two modalities of this model.", "give cells measured in both")
+        what = "fewer than two cells have two modalities of this model."
+        raise bad_input("E027", source_name, what, "give cells measured in both")
     return Scores(tuple(rows), None if labels is None else labels.column)

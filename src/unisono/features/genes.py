@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -11,6 +13,12 @@ from unisono.features.spelling import plain_symbols
 
 _VERSIONED = r"^(ENS[A-Z]*[GT]\d{6,})\.\d+$"
 """An Ensembl gene or transcript id with its version. AL645608.8 is none: its number belongs to the clone's name."""
+
+_CONTROL = re.compile(
+    r"NegControl|NegPrb|Negative[-_]?\d|FalseCode|SystemControl|(?:Unassigned|Deprecated)Codeword|Intergenic_Region"
+    r"|BLANK[-_ ]?\d|Blank[-_ ]?\d|antisense_|ERCC-\d{5}"
+)
+"""Probes and codewords of Xenium, CosMx and MERSCOPE that meet no gene, and spike-ins; ERCC1 to ERCC8 are genes."""
 
 
 def match_genes(
@@ -56,6 +64,11 @@ def match_genes(
         if wanted_genes is not None and found_genes is not None:
             match = _claim(match, _columns(wanted_genes, found_genes))
     return match
+
+
+def is_control(name: str) -> bool:
+    """Whether a name is that of a probe or codeword that meets no gene, or of a spike-in."""
+    return _CONTROL.match(name) is not None
 
 
 def _check(side: str, names: NDArray[np.str_], ids: NDArray[np.str_] | None) -> None:

@@ -21,12 +21,15 @@ from unisono.messages import BadInput, Finding, bad_input, refuse, warn
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MUDATA_PREFIX = b"MuData"
+_PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 GIVE = "give .h5mu, .h5ad, zarr, a 10x .h5 or a 10x folder"
 _ZARR_METADATA = (".zgroup", ".zarray", "zarr.json")
 _STORED_END = re.compile(r"truncated file: eof = \d+, sblock->base_addr = \d+, stored_eof = (\d+)")
-_ENCODING = re.compile(r"IOSpec\(encoding_type='[^']*', encoding_version='[^']*'\)")
 _MAX_CHUNKS = 10**7
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EIO)
+_PLACE_NOTED = re.compile(r"Error raised while \w+ key '(?P<key>.*?)' of .* from (?P<group>\S*)")
+"""How anndata says in which element reading failed."""
+_NO_NUMBERS = re.compile(r"scipy\.sparse does not support dtype (.+?)\. The only")
 
 
 def existing(path: Path) -> Path:
@@ -116,10 +119,11 @@ def unknown_layout(path: Path, names: Iterable[str]) -> BadInput:
 
 @contextmanager
 def standardised(path: Path) -> Iterator[None]:
-    """Turn what h5py, zarr and anndata raise on damaged content into one refusal.
+    """Turn what h5py, zarr and anndata raise on content that cannot be read into one refusal.
 
     Raises:
-        BadInput: E003, with the size that the file should have when its superblock tells.
+        BadInput: E003 damaged, with the size that the file should have when its superblock tells; E006 an element is
+            stored in a way that the installed anndata does not know; E018 a matrix holds no numbers.
     """
     try:
         yield
@@ -128,22 +132,39 @@ def standardised(path: Path) -> Iterator[None]:
     except Exception as error:  # readers raise whatever their formats' libraries do
         if has_run_out(error):
             raise
-        if isinstance(error, OSError) and error.errno in _REFUSED:
-            what = f"cannot be read ({error.strerror})."
-            raise bad_input("E074", str(path), what, "check its permissions and the disk") from error
-        unknown = _ENCODING.search(str(error))
-        if unknown:
-            what = f"holds values in an encoding that this version of anndata does not read ({unknown[0]})."
-            raise bad_input("E003", str(path), what, "upgrade anndata, or write the file anew with this one") from error
-        raise bad_input("E003", str(path), _damage(path, error), "download it again or restore it") from error
+        raise _refusal(path, error) from error
+
+
+def _refusal(path: Path, error: Exception) -> BadInput:
+    """What an error of reading says of the file."""
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        what = f"cannot be read ({error.strerror})."
+        return bad_input("E074", str(path), what, "check its permissions and the disk")
+    if type(error).__name__ == "IORegistryError":
+        what = f"{_place_of(error)}is stored in a way that the installed anndata does not know ({_shortened(error)})."
+        return bad_input("E003", str(path), what, "upgrade anndata, or write the file anew with this one")
+    dtype = _NO_NUMBERS.search(str(error))
+    if dtype:
+        what = f"{_place_of(error)}has dtype {dtype[1]}; counts are integers or whole floats."
+        return bad_input("E018", str(path), what, "store counts as int32 or float32")
+    return bad_input("E003", str(path), _damage(path, error), "download it again or restore it")
 
 
 def _damage(path: Path, error: Exception) -> str:
     stored_end = _STORED_END.search(str(error))
     if stored_end:
         return f"damaged: file ends at {path.stat().st_size} of {stored_end[1]} bytes."
-    reason = " ".join(str(error).split())[:200]
-    return f"cannot be read, it may be damaged ({type(error).__name__}: {reason})."
+    return f"{_place_of(error)}cannot be read, it may be damaged ({type(error).__name__}: {_shortened(error)})."
+
+
+def _place_of(error: Exception) -> str:
+    """'mod/rna/X: ' where the error says in which element it arose."""
+    found = _PLACE_NOTED.search("\n".join(getattr(error, "__notes__", [])))
+    return f"{found['group'].strip('/')}/{found['key']}: ".lstrip("/") if found else ""
+
+
+def _shortened(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _require_signature(path: Path) -> None:
@@ -157,6 +178,9 @@ def _require_signature(path: Path) -> None:
     if head.startswith(_MUDATA_PREFIX):
         what = f"damaged: file ends at {size} bytes, within its first blocks."
         raise bad_input("E003", str(path), what, "download it again or restore it")
+    if head.startswith(_PICKLES):
+        remedy = "load it where it was made, and write .h5mu or .h5ad"
+        raise bad_input("E047", str(path), "is a pickle, which can run code when read; refuses pickle.", remedy)
     start = f"starts with {head[:8]!r}" if head else "is empty"
     raise bad_input("E002", str(path), f"neither HDF5 nor zarr ({start}).", GIVE)
 

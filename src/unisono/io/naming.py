@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -124,10 +125,10 @@ def _chosen(
             what = (
                 f"modality {name!r} is to be read as {wanted!r}, which is no kind (known: {', '.join(registered())})."
             )
-            findings.append(Finding("E007", source_name, what, _mapping(name, kind_of(wanted) or "rna")))
+            findings.append(Finding("E007", source_name, what, _mapping(_corrected(modalities, names))))
         elif name not in names:
             what = f"modality {name!r} not found; file has {', '.join(names) or 'none'}."
-            findings.append(Finding("E007", source_name, what, _mapping(_candidate(names, kind), kind)))
+            findings.append(Finding("E007", source_name, what, _mapping(_corrected(modalities, names))))
         else:
             kinds[name] = kind
     return kinds, findings + [
@@ -144,15 +145,25 @@ def _recognised(names: list[str], source_name: str) -> tuple[dict[str, Modality]
     if not kinds:
         what = f"no known modality; file has {', '.join(names) or 'none'}, known are {', '.join(registered())}."
         findings.append(
-            Finding(
-                "E007", source_name, what, "name the kind of each: " + _mapping(names[0] if names else "gex", "rna")
-            )
+            Finding("E007", source_name, what, f"name the kind of each, such as {_mapping(_guessed(names or ['gex']))}")
         )
     return kinds, findings
 
 
+def _corrected(modalities: Mapping[str, str], names: list[str]) -> dict[str, Modality]:
+    """A mapping that can be: each kind that was asked for, under a name that is there."""
+    kinds = dict.fromkeys(kind_of(wanted) or kind_of(name) or "rna" for name, wanted in modalities.items())
+    named = {kind: name for name, kind in modalities.items() if name in names}
+    return {named.get(kind, _candidate(names, kind)): kind for kind in kinds}
+
+
 def _candidate(names: list[str], kind: Modality) -> str:
     return next((name for name in names if kind_of(name) == kind), names[0] if names else kind)
+
+
+def _guessed(names: list[str]) -> dict[str, Modality]:
+    """A kind for each of some unknown names, as an example."""
+    return dict(zip(names, ("rna", "adt", "atac"), strict=False))
 
 
 def _ignored(name: str, source_name: str, why: str) -> Finding:
@@ -165,7 +176,8 @@ def _claimed_twice(kinds: Mapping[str, Modality], source_name: str) -> list[Find
         claimants = [name for name, claimed in kinds.items() if claimed == kind]
         if len(claimants) > 1:
             what = f"modalities {' and '.join(map(repr, claimants))} both stand for {kind}."
-            findings.append(Finding("E007", source_name, what, "name the one to use: " + _mapping(claimants[0], kind)))
+            others = {name: each for name, each in kinds.items() if name not in claimants[1:]}
+            findings.append(Finding("E007", source_name, what, f"name those to use: {_mapping(others)}"))
     return findings
 
 
@@ -176,12 +188,34 @@ def _too_few(kinds: Mapping[str, Modality], names: list[str], source_name: str, 
     what = f"training needs two modalities; found {', '.join(kinds) or 'none'} only"
     what += f", unused: {', '.join(unused)}." if unused else "."
     remedy = (
-        f"give both, for example {_mapping(unused[0], 'adt')}"
+        f"give both, for example {_mapping({**kinds, unused[0]: _other(kinds)})}"
         if unused
         else f"add the second modality{typed('', ', as a second file: rna=FILE adt=FILE')}"
     )
     return [Finding("E008", source_name, what, remedy)]
 
 
-def _mapping(name: str, kind: str) -> str:
-    return typed(f'modalities={{"{name}": "{kind}"}}', f"--modalities {name}={kind}")
+def _other(kinds: Mapping[str, Modality]) -> Modality:
+    """A kind that is not there yet."""
+    return next(kind for kind in ("adt", "rna", "atac") if kind not in kinds.values())
+
+
+def _mapping(kinds: Mapping[str, str]) -> str:
+    """How to name the kinds of modalities, all of those to be used."""
+    pairs = ", ".join(f'"{name}": "{kind}"' for name, kind in kinds.items())
+    word = shlex.quote(",".join(f"{name}={kind}" for name, kind in kinds.items()))
+    return typed(f"modalities={{{pairs}}}", f"--modalities {word}")
+
+
+def not_unique(names: pd.Index, noun: str) -> str:
+    """How many names there are, how many differ, and the first that occurs again."""
+    sizes = names.value_counts(sort=False)
+    sizes = sizes[sizes > 1]
+    first = f"first repeated: {sizes.index[0]!r} x{sizes.iloc[0]}"
+    return f"{len(names)} {noun}s, {names.nunique()} unique names ({first})"
+
+
+def repeated_cells(names: pd.Index, where: str) -> Finding:
+    """E023, of names of cells that are not unique."""
+    what = f"obs_names: {not_unique(names, 'cell')}: pairing is impossible."
+    return Finding("E023", where, what, "name each cell once, such as by sample and barcode")

@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unisono.io.assays import assays_of
 from unisono.io.container import (
@@ -24,7 +24,7 @@ from unisono.io.formats.matrix_folder import is_matrix_folder, read_matrix_folde
 from unisono.io.formats.table import is_table, read_table
 from unisono.io.formats.tenx_hdf5 import is_tenx_hdf5, read_tenx_hdf5
 from unisono.io.memory import require_memory
-from unisono.io.naming import kind_of, unknown_kind
+from unisono.io.naming import kind_of, repeated_cells, unknown_kind
 from unisono.messages import Finding, bad_input, refuse
 
 if TYPE_CHECKING:
@@ -128,7 +128,22 @@ def _mudata(path: Path, reader: str) -> MuData:
     with standardised(path), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", UserWarning)
-        return getattr(mudata, reader)(path)
+        try:
+            return getattr(mudata, reader)(path)
+        except ValueError:
+            _refuse_repeated_cells(path)
+            raise
+
+
+def _refuse_repeated_cells(path: Path) -> None:
+    """Refuse a MuData with cells of one name, of which not all modalities can be read together (E023)."""
+    import h5py
+    import zarr
+    from anndata.io import read_elem
+
+    root: Any = zarr.open_group(str(path), mode="r") if path.is_dir() else h5py.File(path, "r")
+    cells = {f"{path.name}, {name}": read_elem(part["obs"]).index for name, part in root["mod"].items()}
+    refuse([repeated_cells(names, where) for where, names in cells.items() if not names.is_unique])
 
 
 def _one_of_mudata(path: Path, only: str) -> MuData:

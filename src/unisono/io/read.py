@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from unisono.io.checks.batches import Batches, find_batches
 from unisono.io.checks.counts import CountsRead, read_counts
+from unisono.io.checks.heavy_cells import heavy_cells
 from unisono.io.checks.left_out import controls, few_features, hardly_counted, of_other_types, without_repeated
+from unisono.io.checks.names import name_findings, transposed
 from unisono.io.checks.pairing import disagreeing_samples, paired_names, pairing_findings
+from unisono.io.checks.peaks import peak_findings
 from unisono.io.checks.unmeasured import mark_training
 from unisono.io.naming import Source, sources
 from unisono.io.open import taken_apart
@@ -99,12 +102,14 @@ def inspect(data: MuData | AnnData, options: ReadOptions, source_name: str = "da
     found, noticed = sources(mdata, options.modalities, source_name, options.need)
     others = [*mdata.mod, *registered()] if options.need < 2 else []  # one modality of a query is read at a time
     findings += noticed + unknown_modalities(options.counts.layer, found, source_name, others)
+    findings += transposed(found)
     if any(finding.severity == "error" for finding in findings):
         return Inspection({}, tuple(findings), {}, {})
     if options.need > 1:
         found, noticed = _paired(found, source_name)
         findings += noticed
-    batches, batch_findings = find_batches(mdata, found, options.batch_key, source_name)
+    is_training = options.need > 1
+    batches, batch_findings = find_batches(mdata, found, options.batch_key, source_name, is_training=is_training)
     views: dict[Modality, View] = {}
     places: dict[Modality, str] = {}
     for source in found:
@@ -163,7 +168,7 @@ def _view(source: Source, options: ReadOptions, batches: Batches) -> tuple[View 
     reading = read_counts(source, options.counts)
     source = replace(reading.source, paired_names=source.paired_names)
     is_chosen, noticed = _chosen_features(source, options)
-    findings = [*_name_findings(source), *reading.findings, *noticed]
+    findings = [*name_findings(source, is_training=options.need > 1), *reading.findings, *noticed]
     if reading.counts is None:
         return None, reading, findings
     counts = reading.counts if is_chosen.all() else reading.counts[:, is_chosen]
@@ -180,6 +185,7 @@ def _view(source: Source, options: ReadOptions, batches: Batches) -> tuple[View 
     view = View(source.kind, kept, cells, features, batch, None if ids is None else ids[is_chosen])
     if options.need > 1:
         findings += _constant_features(source, view) + hardly_counted(source, view) + few_features(source, view)
+        findings += heavy_cells(source, view) + peak_findings(source, view)
     return view, reading, findings
 
 
@@ -200,24 +206,6 @@ def _second_names(source: Source) -> NDArray[np.str_] | None:
             if not np.array_equal(names, source.adata.var_names.to_numpy(dtype=str)):
                 return np.asarray(names)
     return None
-
-
-def _name_findings(source: Source) -> list[Finding]:
-    findings = []
-    features, cells = source.adata.var_names, source.adata.obs_names
-    if not features.is_unique:
-        remedy = f"mdata[{source.name!r}].var_names_make_unique() before building the MuData"
-        findings.append(Finding("E022", source.source_name, f"var_names: {_repeated(features, 'feature')}.", remedy))
-    if not cells.is_unique:
-        what = f"obs_names: {_repeated(cells, 'cell')}: pairing is impossible."
-        findings.append(Finding("E023", source.source_name, what, "name each cell once, such as by sample and barcode"))
-    return findings
-
-
-def _repeated(names: pd.Index, noun: str) -> str:
-    sizes = names.value_counts(sort=False)
-    sizes = sizes[sizes > 1]
-    return f"{len(names)} {noun}s, {names.nunique()} unique names (first repeated: {sizes.index[0]!r} x{sizes.iloc[0]})"
 
 
 def _empty_cells(source: Source, is_filled: NDArray[np.bool_]) -> list[Finding]:

@@ -16,8 +16,9 @@ from scipy import sparse
 
 from unisono.io.checks.pairing import paired_names
 from unisono.io.container import existing, holds_anndata, is_zarr, require_sound_zarr, root_of, standardised
+from unisono.io.naming import repeated_cells
 from unisono.io.open import as_mudata
-from unisono.messages import bad_input
+from unisono.messages import bad_input, refuse
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -237,11 +238,8 @@ def open_store(path: str | Path) -> Store:
         names = list(group["mod"]) if "mod" in group else []
         parts = {name: StoredPart.of(group["mod"][name]) for name in names} or {"": StoredPart.of(group)}
         obs = read_elem(group["obs"])
-    for name, part in parts.items():
-        if not part.obs.index.is_unique:
-            what = f"obs_names: {len(part.obs)} cells, {part.obs.index.nunique()} unique names: pairing is impossible."
-            remedy = "name each cell once, such as by sample and barcode"
-            raise bad_input("E023", f"{path}, {name or 'X'}", what, remedy)
+    cells = {f"{path}, {name or 'X'}": part.obs.index for name, part in parts.items()}
+    refuse([repeated_cells(names, where) for where, names in cells.items() if not names.is_unique])
     return Store(place, parts, obs)
 
 

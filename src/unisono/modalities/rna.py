@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.config import PreprocessingConfig
-from unisono.features.genes import match_genes
+from unisono.features.genes import is_control, match_genes
 from unisono.modalities.normalise import (
     gene_weight,
     limit_columns,
@@ -126,4 +126,5 @@ RNA = ModalitySpec(
     max_features=5000,
     match_names=_columns,
     likeness=_any_name,
+    is_control=is_control,
 )

@@ -90,6 +90,7 @@ class CellIndex:
         force: bool = False,
         layer: Layer | None = None,
         round_counts: bool | None = None,
+        source_name: str = "query",
     ) -> pd.DataFrame:
         """The k indexed cells that are most similar to each query cell.
 
@@ -105,6 +106,7 @@ class CellIndex:
             force: as for `Unisono.predict`, as are `layer` and `round_counts`.
             layer: where the raw counts of the query are.
             round_counts: whether its fractional counts are rounded.
+            source_name: what messages call it.
 
         Returns:
             Columns query, cell, similarity: query cells in order, the most similar indexed cell of each first. The
@@ -117,7 +119,7 @@ class CellIndex:
         """
         if k < 1:
             raise bad_input("E053", "search", f"k={k} asks for no cells.", "pass 1 or more")
-        asked = blocks_of_one(query, modality, self.fitted, "query", QueryOptions(force, layer, round_counts))
+        asked = blocks_of_one(query, modality, self.fitted, source_name, QueryOptions(force, layer, round_counts))
         warn(self.fitted.record.repeated("model"))
         of_query, found = asked.answered(lambda view: self.nearest(asked.fitted.embedding(view), k, exact=exact))
         positions, similarity = (np.concatenate(parts) for parts in zip(*found, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,11 +39,13 @@ class QueryOptions:
         force: whether to continue where it holds too little of the model's input.
         layer: where its raw counts are; where those of training were by default.
         round_counts: whether fractions are rounded; by default if those of training were.
+        learns_batches: whether new batches are to be learned, so that nothing is said of their being new.
     """
 
     force: bool = False
     layer: Layer | None = None
     round_counts: bool | None = None
+    learns_batches: bool = False
 
 
 NEW_BATCH = "query batch"
@@ -102,20 +104,14 @@ def read_query(
     findings = inspection.findings
     if batch_key is None:
         view = replace(view, batch=np.full(view.n_cells, NEW_BATCH))
-    view, lacking = mark_query(view, preprocessors[modality].projection, f"{source_name}, {modality}")
-    _, problems = coverage_of(preprocessors[modality], view, f"{source_name}, {modality}")
+    where = f"{source_name}, {modality}"
+    _, problems = coverage_of(preprocessors[modality], view, where)
     problems = tolerated(problems) if options.force else problems
     if any(finding.severity == "error" for finding in problems):
         raise BadInput(problems)
-    warn(
-        [
-            *findings,
-            *problems,
-            *lacking,
-            *new_batches(view, preprocessors[modality], f"{source_name}, {modality}", record),
-            *of_another_kind(view, preprocessors[modality], f"{source_name}, {modality}"),
-        ]
-    )
+    view, lacking = mark_query(view, preprocessors[modality].projection, where)
+    new = [] if options.learns_batches else new_batches(view, preprocessors[modality], where, record)
+    warn([*findings, *problems, *lacking, *new, *of_another_kind(view, preprocessors[modality], where)])
     return QueryRead(view, inspection.places[modality])
 
 
@@ -275,6 +271,20 @@ def of_another_kind(view: View, preprocessor: Preprocessor, source_name: str) ->
         f"{by_chance:.1%}. Tissue, species or names of features are other than in training: do not rely on answers."
     )
     return [Finding("W071", source_name, what, "check names and tissue, or fit a model of such cells")]
+
+
+_MIN_TO_ADAPT = 20
+
+
+def small_batches(cells: Cells, known: Collection[str], source_name: str) -> list[Finding]:
+    """W032 for new batches of so few cells that what is learned of them is hardly more than which cells they are."""
+    names, sizes = np.unique(cells.batch, return_counts=True)
+    few = [(name, n) for name, n in zip(names, sizes, strict=True) if name not in known and n < _MIN_TO_ADAPT]
+    if not few:
+        return []
+    what = f"{len(few)} new batches have fewer than {_MIN_TO_ADAPT} cells (first: {few[0][0]}, {few[0][1]}): "
+    what += "how they were measured is hardly told from which cells they are."
+    return [Finding("W032", source_name, what, "give more cells of them, or predict without adapting")]
 
 
 def findings_of_batches(

@@ -49,6 +49,7 @@ from unisono.model.query import (
     query_view,
     query_views,
     require_modality,
+    small_batches,
     validate_via,
     without_group,
 )
@@ -220,6 +221,7 @@ class Unisono:
         *,
         layer: Layer | None = None,
         round_counts: bool | None = None,
+        source_name: str = "cells",
     ) -> Unisono:
         """The same model with intervals from cells that it was not trained on, in place of those of its fit.
 
@@ -232,22 +234,23 @@ class Unisono:
                 has the widths of all cells.
             layer: as for `predict`.
             round_counts: as for `predict`.
+            source_name: what messages call the cells.
 
         Raises:
             BadInput: the cells cannot be read by this model, E027 too few have two modalities, E029 or E031 the
                 column is missing or lacks values.
         """
         options = QueryOptions(layer=layer, round_counts=round_counts)
-        views = query_views(cells, self.fitted.preprocessors, self.record, "cells", options)
-        known = joined_by_name(views, "cells")
+        views = query_views(cells, self.fitted.preprocessors, self.record, source_name, options)
+        known = joined_by_name(views, source_name)
         if by is not None:
-            groups = {m: labels_within(cells, view, by, self.record, "cells", "by") for m, view in views.items()}
+            groups = {m: labels_within(cells, view, by, self.record, source_name, "by") for m, view in views.items()}
         else:
             groups = {m: view.batch for m, view in known.views.items()}
         intervals = fit_intervals(self.fitted.predictor, known, self.config, groups=groups, by=by)
         if not intervals:
             what, remedy = "too few cells have two modalities.", "pass some hundreds measured in both"
-            raise bad_input("E027", "cells", what, remedy)
+            raise bad_input("E027", source_name, what, remedy)
         return Unisono(replace(self.fitted, intervals=intervals))
 
     def interval_groups(
@@ -278,6 +281,7 @@ class Unisono:
         force: bool = False,
         layer: Layer | None = None,
         round_counts: bool | None = None,
+        source_names: tuple[str, str] = ("left", "right"),
     ) -> Matching:
         """The right cells that may be the same cell as each left cell, by content; names are never used to pair them.
 
@@ -298,6 +302,7 @@ class Unisono:
             force: match even where a side holds less than a tenth of the model's signal.
             layer: as for `predict`, for both sides.
             round_counts: as for `predict`.
+            source_names: what messages call the sides.
 
         Raises:
             BadInput: a side cannot be read by this model, or no group is on both sides.
@@ -306,18 +311,18 @@ class Unisono:
         names = between or (None, None)
         fitted, remedy = self.fitted, 'pass between=("rna", "adt") or pass one modality'
         pair = (
-            modality_of(left, names[0], fitted, "left", remedy),
-            modality_of(right, names[1], fitted, "right", remedy),
+            modality_of(left, names[0], fitted, source_names[0], remedy),
+            modality_of(right, names[1], fitted, source_names[1], remedy),
         )
-        left_cells, left_codes = codes_of(query_blocks(left, pair[0], fitted, "left", options))
-        right_cells, right_codes = codes_of(query_blocks(right, pair[1], fitted, "right", options))
+        left_cells, left_codes = codes_of(query_blocks(left, pair[0], fitted, source_names[0], options))
+        right_cells, right_codes = codes_of(query_blocks(right, pair[1], fitted, source_names[1], options))
         tables = tables_of_cells(left), tables_of_cells(right)
         warn(record.repeated("model"))
         groups = None
         if within is not None:
             groups = (
-                labels_within(tables[0], left_cells, within, record, "left", is_missing_allowed=True),
-                labels_within(tables[1], right_cells, within, record, "right", is_missing_allowed=True),
+                labels_within(tables[0], left_cells, within, record, source_names[0], is_missing_allowed=True),
+                labels_within(tables[1], right_cells, within, record, source_names[1], is_missing_allowed=True),
             )
             warn(without_group(*groups, within))
         similarity, answers = self.match_codes(
@@ -346,6 +351,7 @@ class Unisono:
         force: bool = False,
         layer: Layer | None = None,
         round_counts: bool | None = None,
+        source_names: tuple[str, str] = ("left", "right"),
     ) -> MuData:
         """One MuData of paired cells out of two sides that were measured apart: the matching one to one, joined.
 
@@ -371,6 +377,7 @@ class Unisono:
             force=force,
             layer=layer,
             round_counts=round_counts,
+            source_names=source_names,
         )
         return joined(
             found, part_of(left, found.left_modality, self.record), part_of(right, found.right_modality, self.record)
@@ -435,6 +442,7 @@ class Unisono:
         force: bool = False,
         layer: Layer | None = None,
         round_counts: bool | None = None,
+        source_name: str = "query",
     ) -> MuData:
         """Write `obsm["X_unisono"]` and `obs["unisono_novelty"]` into each modality of `mdata`, and return it, changed.
 
@@ -445,7 +453,8 @@ class Unisono:
         to all, is moved away from all; for a twentieth of the cells this is truncated. With three modalities a cell
         has the mean of its potentials towards the other two, and ranks are near those of `match`. In a model whose fit
         had under 20 cells with all modalities, vectors are of content alone. Rows of cells without counts are NaN, and
-        so is their novelty. Novelty and the arguments are as in `predict`.
+        so is their novelty. Novelty and the arguments are as in `predict`;
+        `source_name` is what messages call the cells.
 
         Of cells from `unisono.open`, which stay as they are, a MuData without features is returned: obs and obsm.
 
@@ -457,8 +466,8 @@ class Unisono:
             raise bad_input("E006", "embed", what, 'pass MuData({"rna": adata})')
         options = QueryOptions(force, layer, round_counts)
         found = tables_of_modalities(mdata) if isinstance(mdata, Store) else mdata
-        for name, modality in modalities_in(found, self.record, self.fitted.preprocessors).items():
-            asked = query_blocks(mdata, modality, self.fitted, options=options)
+        for name, modality in modalities_in(found, self.record, self.fitted.preprocessors, source_name).items():
+            asked = query_blocks(mdata, modality, self.fitted, source_name, options)
             cells, parts = asked.answered(asked.fitted.embedding_and_novelty)
             vectors, novelty = (np.concatenate(each) for each in zip(*parts, strict=True))
             _write_embedding(found.mod[name], cells.cells, vectors, novelty)
@@ -472,6 +481,7 @@ class Unisono:
         force: bool = False,
         layer: Layer | None = None,
         round_counts: bool | None = None,
+        source_name: str = "cells",
     ) -> CellIndex:
         """Cells of one modality in the space of `embed`, such as those of an atlas, to be searched for similar ones.
 
@@ -481,13 +491,14 @@ class Unisono:
             force: index even where the cells hold less than a tenth of the model's signal.
             layer: as for `predict`.
             round_counts: as for `predict`.
+            source_name: what messages call the cells.
 
         Raises:
             BadInput: the cells cannot be read by this model; E007 they lack the modality, or hold several and none is
                 named.
         """
         options = QueryOptions(force, layer, round_counts)
-        asked = blocks_of_one(cells, modality, self.fitted, "cells", options)
+        asked = blocks_of_one(cells, modality, self.fitted, source_name, options)
         known, vectors = asked.answered(asked.fitted.embedding)
         return CellIndex(self.fitted, known.modality, known.cells, np.concatenate(vectors))
 
@@ -512,6 +523,7 @@ class Unisono:
         *,
         layer: Layer | None = None,
         round_counts: bool | None = None,
+        source_name: str = "cells",
     ) -> FeatureEffects:
         """The effects of features of `source` on predicted features of `target`, averaged over some cells.
 
@@ -521,6 +533,7 @@ class Unisono:
             target: such as "atac" or "adt".
             layer: as for `predict`.
             round_counts: as for `predict`.
+            source_name: what messages call the cells.
 
         Returns:
             Effects of one standard deviation of each source feature, `.table(top=10)` of them the strongest.
@@ -532,7 +545,7 @@ class Unisono:
         source, target = called(source), called(target)
         require_modality(target, self.fitted.preprocessors)
         options = QueryOptions(layer=layer, round_counts=round_counts)
-        view = query_view(cells, source, self.fitted.preprocessors, self.record, "cells", options)
+        view = query_view(cells, source, self.fitted.preprocessors, self.record, source_name, options)
         return feature_effects(self.fitted.predictor, view, target)
 
     def adapt(
@@ -545,6 +558,7 @@ class Unisono:
         on_epoch: OnEpoch | None = None,
         layer: Layer | None = None,
         round_counts: bool | None = None,
+        source_name: str = "query",
     ) -> Unisono:
         """The same model with the style of new batches, fitted to some of their cells.
 
@@ -562,14 +576,17 @@ class Unisono:
             on_epoch: called after each epoch.
             layer: as for `predict`.
             round_counts: as for `predict`.
+            source_name: what messages call the cells.
 
         Raises:
             BadInput: the query cannot be read by this model, or E065 none of its batches is new.
         """
         record = self.record if batch_key is None else self.record.model_copy(update={"batch_key": batch_key})
-        cells = query_cells(query, self.fitted.preprocessors, record, options=QueryOptions(False, layer, round_counts))
+        options = QueryOptions(False, layer, round_counts, learns_batches=True)
+        cells = query_cells(query, self.fitted.preprocessors, record, source_name, options)
         if record.batch_key is None:
             cells = as_one_batch(cells)
+        warn(small_batches(cells, self.batches, source_name))
         return Unisono(adapted(self.fitted, cells, n_epochs, seed, on_epoch))
 
     def with_aliases(self, aliases: Mapping[str, str]) -> Unisono:

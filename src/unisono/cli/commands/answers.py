@@ -143,6 +143,7 @@ def match(
         force=force,
         layer=layer_in(layer),
         round_counts=round_counts or None,
+        source_names=_names_of_sides(query),
     )
     found.write(out, force=force)
     say(f"{len(found.left):,} {sides[0]} cells matched to {len(found.right):,} {sides[1]} cells in {out}")
@@ -187,6 +188,7 @@ def pair(
         force=force,
         layer=layer_in(layer),
         round_counts=round_counts or None,
+        source_names=_names_of_sides(query),
     )
     write_atomically(out, lambda place: write_mudata(mdata, place, compression="gzip"), force=force)
     median = float(mdata.obs["unisono_probability"].median())
@@ -218,10 +220,21 @@ def _sides(words: list[str], sides: tuple[str, str], at_most: int | None = None)
         store = store_of_more(files, at_most) if at_most is not None and isinstance(files, Path) else None
         return cells_in(words, modality) if store is None else store
 
-    if len(words) == 2 and not any("=" in word for word in words):
+    if _are_two(words):
         return cells(words[:1], sides[0]), cells(words[1:], sides[1])
     both = cells(words)
     return both, both
+
+
+def _names_of_sides(words: list[str]) -> tuple[str, str]:
+    """What messages call the left and the right cells."""
+    left, right = (words[:1], words[1:]) if _are_two(words) else (words, words)
+    return label_of(left), label_of(right)
+
+
+def _are_two(words: list[str]) -> bool:
+    """Whether the words are a file of left cells and one of right cells."""
+    return len(words) == 2 and not any("=" in word for word in words)
 
 
 def embed(
@@ -262,6 +275,6 @@ def embed(
             raise bad_input("E053", str(out), what, f"write obs and obsm alone: -o {out.with_suffix('.zarr')}")
         write_embedding_by_rows(fitted.fitted, cells, out, QueryOptions(**reading), force=force)
     else:
-        write_embedding(fitted.embed(cells, **reading), out, force=force)
+        write_embedding(fitted.embed(cells, **reading, source_name=label_of(query)), out, force=force)
     n_cells = len(cells) if isinstance(cells, Store) else cells.n_obs
     say(f"{n_cells:,} cells with obsm['X_unisono'] written to {out}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,6 +54,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
 ) -> None:
     """Look at a file as fit, or with --model as predict and match would, and say all that was noticed."""
+    from unisono.io.checks.report import CheckReport
     from unisono.io.open import open_data
     from unisono.reading import check as look
 
@@ -63,7 +63,14 @@ def check(
         from unisono.api import load
 
         known = known_as(load(model, device="cpu"), aliases)
-    mdata, noticed = open_data(files_in(data))
+    try:
+        mdata, noticed = open_data(files_in(data))
+    except BadInput as refused:
+        if len(refused.findings) == 1 or as_json:
+            raise
+        report = CheckReport((), refused.findings)
+        _say_findings(report, label_of(data))
+        raise typer.Exit(2) from refused
     report = look(
         mdata,
         known,
@@ -84,21 +91,18 @@ def check(
             print_table([("modality", "the model's name", "the query's name"), *shown])
             if len(report.mapped) > len(shown):
                 say(f"{len(report.mapped) - len(shown)} more are mapped; --json lists all")
-        for finding in report.findings:
-            say(str(finding))
-        if len(report.findings) > 1:
-            say(_sum(report))
+        _say_findings(report, label_of(data))
     if not report.is_usable and as_json:
         raise BadInput(report.findings)
     if not report.is_usable:
         raise typer.Exit(2)
 
 
-def _sum(report: CheckReport) -> str:
-    """How many findings of each severity there are, and what follows from them."""
-    n = Counter(finding.severity for finding in report.findings)
-    counted = ", ".join(f"{n[each]} {each}{'s' * (n[each] > 1 and each != 'information')}" for each in sorted(n))
-    return f"{'usable' if report.is_usable else 'not usable'}: {counted}"
+def _say_findings(report: CheckReport, source_name: str) -> None:
+    """A line for each finding, and one for all of them."""
+    for finding in report.findings:
+        say(str(finding))
+    say(f"{source_name}: {report.verdict}")
 
 
 def info(model: Model) -> None:
@@ -126,6 +130,7 @@ def feature_effects(
     sides = kind_named(source), kind_named(target)
     fitted, mdata = model_and_cells(model, cells, device, modality=sides[0])
     options: dict[str, Any] = {"layer": layer_in(layer), "round_counts": round_counts or None}
+    options["source_name"] = label_of(cells)
     table = fitted.feature_effects(mdata, *sides, **options).table(top)
     write_atomically(out, lambda place: table.to_csv(place, sep="\t", index=False, float_format="%.6g"), force=force)
     say(f"{len(table):,} pairs written to {out}")

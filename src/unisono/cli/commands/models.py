@@ -136,6 +136,7 @@ def adapt(
         seed=seed,
         layer=layer_in(layer),
         round_counts=round_counts or None,
+        source_name=label_of(query),
     )
     found.save(out, force=force)
     say(f"model that also knows {', '.join(sorted(set(found.batches) - known))} written to {out}")
@@ -155,7 +156,9 @@ def calibrate(
     refuse_inputs(out, paths_in(model, query))
     refuse_existing_folder(out, force)
     fitted, cells = model_and_cells(model, query, device)
-    found = fitted.calibrate(cells, by=by, layer=layer_in(layer), round_counts=round_counts or None)
+    found = fitted.calibrate(
+        cells, by=by, layer=layer_in(layer), round_counts=round_counts or None, source_name=label_of(query)
+    )
     found.save(out, force=force)
     ways = ", ".join(f"{source} to {target}" for source, target in found.fitted.intervals)
     say(f"model with intervals of these cells for {ways} written to {out}")

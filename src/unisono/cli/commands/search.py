@@ -21,6 +21,7 @@ from unisono.cli.options import (
     file_by_rows,
     kind_named,
     known_as,
+    label_of,
     layer_in,
     model_and_query,
     paths_in,
@@ -50,7 +51,8 @@ def index(
     refuse_existing_folder(out, force, INDEX)
     kind = _kind(modality)
     fitted, atlas = model_and_query(model, cells, device, aliases, kind)
-    found = fitted.index(atlas, kind, force=force, layer=layer_in(layer), round_counts=round_counts or None)
+    reading: Any = {"force": force, "layer": layer_in(layer), "round_counts": round_counts or None}
+    found = fitted.index(atlas, kind, **reading, source_name=label_of(cells))
     found.save(out, force=force)
     say(f"{len(found.cells):,} {found.modality} cells indexed in {out}")
 
@@ -88,7 +90,9 @@ def search(
         say(f"query cells looked up, written to {out}")
         return
     known = fitted.load_index(index)
-    table = known.search(queried_cells_in(fitted, query, kind), k, modality=kind, **reading)
+    table = known.search(
+        queried_cells_in(fitted, query, kind), k, modality=kind, **reading, source_name=label_of(query)
+    )
     write_atomically(out, lambda place: table.to_csv(place, sep="\t", index=False, float_format="%.6g"), force=force)
     say(f"{table['query'].nunique():,} query cells looked up among {len(known.cells):,}, written to {out}")
 

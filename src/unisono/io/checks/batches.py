@@ -23,12 +23,13 @@ Batches = dict[Modality, NDArray[np.str_]]
 
 
 def find_batches(
-    mdata: MuData, found: list[Source], batch_key: str | None, source_name: str
+    mdata: MuData, found: list[Source], batch_key: str | None, source_name: str, *, is_training: bool = True
 ) -> tuple[Batches, list[Finding]]:
     """For each modality the batch of each of its cells, and what is wrong with the column (E029 to E033).
 
     `mdata.obs` and the obs of each modality count alike: a cell's batch is the first value found for it, and two
-    different values are an error. Empty strings, and 'nan' as text, count as missing.
+    different values are an error. Empty strings, and 'nan' as text, count as missing. Levels of few cells are told of
+    those of training alone (W032): a query may be one cell.
     """
     if batch_key is None:
         return {source.kind: np.full(source.adata.n_obs, ONE_BATCH) for source in found}, []
@@ -47,7 +48,7 @@ def find_batches(
         return {}, findings
     findings = [
         _located(batch, list(columns), batch_key, source_name),
-        *_thin_levels(batch, batch_key, source_name),
+        *(_thin_levels(batch, batch_key, source_name) if is_training else []),
     ]
     return {source.kind: batch.loc[source.cells].to_numpy(dtype=str) for source in found}, findings
 

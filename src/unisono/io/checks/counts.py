@@ -121,11 +121,16 @@ def _unusable(found: Any, source: Source, place: str) -> list[Finding]:
 def _fresh_csr(found: Any) -> sparse.csr_matrix:
     """A CSR whose flags are its own: scipy caches `has_canonical_format` on the object it was asked of."""
     if not is_sparse(found):
-        # scipy has no float16
-        return sparse.csr_matrix(found.astype(np.float32) if found.dtype == np.float16 else found)
+        return sparse.csr_matrix(_of_scipy(found))
     rows = found.tocsr()
-    data = rows.data.astype(np.float32) if rows.data.dtype == np.float16 else rows.data
+    data = _of_scipy(rows.data)
     return sparse.csr_matrix((data, rows.indices, rows.indptr), shape=rows.shape, copy=False)
+
+
+def _of_scipy(values: NDArray[Any]) -> NDArray[Any]:
+    """The values in a dtype that scipy has: no float16, and bytes in the order of this machine."""
+    dtype = np.dtype(np.float32) if values.dtype == np.float16 else values.dtype.newbyteorder("=")
+    return values.astype(dtype, copy=False)
 
 
 def _value_findings(matrix: sparse.csr_matrix, source: Source, place: str) -> Iterator[Finding]:

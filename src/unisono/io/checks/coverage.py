@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unisono.features.gene_names import count_renamed
 from unisono.features.spelling import describe_cut
+from unisono.io.checks.names import is_turned, turned
 from unisono.messages import BadInput, Finding, typed
 from unisono.modalities import Known, spec_of
 from unisono.preprocessing.align import Alignment, align
@@ -57,10 +58,13 @@ class Coverage:
 
 
 def coverage_of(preprocessor: Preprocessor, view: View, source_name: str) -> tuple[Coverage, list[Finding]]:
-    """Compare a view's features with a model's: I035, W036, I036, I038, I039, and E036, E037, E039, E040."""
-    return coverage_of_names(
-        view.modality, preprocessor.projection.known, preprocessor.signal, view.features, view.ids, source_name
-    )
+    """Compare a view's features with a model's: I035, W036, I036, I038, I039, and E036, E037, E039, E040, E083."""
+    known = preprocessor.projection.known
+    if is_turned(pd.Index(view.features), pd.Index(view.cells), pd.Index(known.names)):
+        remedy = "transpose it: adata = adata.T.copy(), then write it again"
+        found = turned(source_name, str(view.cells[0]), str(view.features[0]), remedy)
+        return Coverage(view.modality, len(known.names), 0, 0, 0.0, {}), [found]
+    return coverage_of_names(view.modality, known, preprocessor.signal, view.features, view.ids, source_name)
 
 
 def coverage_of_names(

@@ -39,17 +39,21 @@ def controls(source: Source, *, is_kept: bool) -> tuple[NDArray[np.bool_], list[
     if is_control is None:
         return everything, []
     is_one = np.array([is_control(str(name)) for name in source.adata.var_names], dtype=bool)
-    if not is_one.any() or is_one.all():
+    if not is_one.any():
         return everything, []
-    what = f"{_some(source.adata.var_names[is_one])} look like controls or sample tags: "
+    names = _some(source.adata.var_names[is_one])
+    if is_one.all():
+        what = f"all {names} look like controls or sample tags: kept, as there is nothing else."
+        return everything, [Finding("W045", source.source_name, what, "give the features that were to be measured")]
+    what = f"{names} look like controls or sample tags: "
     remedy = "drop them, if they are" if is_kept else f"to keep them: {typed('keep_controls=True', '--keep-controls')}"
     finding = Finding("W045", source.source_name, f"{what}{'kept' if is_kept else 'left out'}.", remedy)
     return everything if is_kept else ~is_one, [finding]
 
 
 def hardly_counted(source: Source, view: View) -> list[Finding]:
-    """W045 for features that are 0 in more than nine of ten cells, of a modality of chosen ones, such as a panel."""
-    if spec_of(source.kind).is_control is None:
+    """W045 for features that are 0 in more than nine of ten cells, of a modality that uses all, such as a panel."""
+    if spec_of(source.kind).score is not None:
         return []
     seen = np.bincount(view.counts.indices, minlength=len(view.features)) / view.n_cells
     is_rare = (seen < 0.1) & (seen > 0)

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import pdtrc
 
 from unisono.io.checks.batches import as_text
+from unisono.io.checks.names import is_default
 from unisono.io.naming import Source, alias_pattern
 from unisono.messages import Finding
 
@@ -90,7 +91,7 @@ def names_that_hold(cells: pd.Index, name: str, own: pd.Index) -> pd.Index:
 
 def pairing_findings(cells: Mapping[str, pd.Index], source_name: str) -> list[Finding]:
     """E026, E027, E028, I025 and W026 for modalities that are to be trained on together."""
-    default = [name for name, index in cells.items() if _is_default(index)]
+    default = [name for name, index in cells.items() if is_default(index)]
     if len(default) > 1:
         what = f"{' and '.join(default)} have default cell names 0..n, which say nothing about who is whose partner."
         remedy = "set real names: mdata[modality].obs_names = barcodes, equal for the same cell"
@@ -151,10 +152,6 @@ def _is_apart(sides: pd.DataFrame) -> np.ndarray:
     return np.asarray(min(differs, key=lambda each: each.sum()).to_numpy(), dtype=bool)
 
 
-def _is_default(index: pd.Index) -> bool:
-    return len(index) > 0 and np.array_equal(index.astype(str), np.arange(len(index)).astype(str))
-
-
 def _order_or_overlap(a: str, b: str, cells: Mapping[str, pd.Index], n_shared: int, source_name: str) -> Finding | None:
     left, right, place = cells[a], cells[b], f"{source_name}, {a} and {b}"
     n_all = len(left.union(right))
@@ -198,13 +195,19 @@ def _no_overlap(a: str, b: str, cells: Mapping[str, pd.Index], source_name: str)
 
 def _diagnosis(a: str, b: str, left: pd.Index, right: pd.Index) -> str:
     """Which simple change of the names would make them meet, and for how many of a sample."""
-    rights = {rewrite: set(map(change, right)) for rewrite, change in _REWRITES.items()}
+    lefts, rights = (_rewritten(names) for names in (left[:_SAMPLED], right))
     best, n_best = "", 0
-    for (on_left, change), on_right in itertools.product(_REWRITES.items(), rights):
-        n_met = len({change(name) for name in left[:_SAMPLED]} & rights[on_right])
+    for on_left, on_right in itertools.product(lefts, rights):
+        n_met = len(lefts[on_left] & rights[on_right])
         if n_met > n_best:
             best, n_best = (
                 f"; {a} {on_left} and {b} {on_right} would share {n_met} of {min(len(left), _SAMPLED)}",
                 n_met,
             )
     return best
+
+
+def _rewritten(names: pd.Index) -> dict[str, set[str]]:
+    """The names after each change that keeps them apart."""
+    changed = {rewrite: set(map(change, names)) for rewrite, change in _REWRITES.items()}
+    return {rewrite: found for rewrite, found in changed.items() if len(found) == len(names)}

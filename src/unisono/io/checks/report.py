@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from unisono.io.checks.coverage import Coverage, coverage_of
 from unisono.io.checks.unmeasured import mark_query
 from unisono.io.read import Inspection, ReadOptions, inspect
-from unisono.messages import Finding
+from unisono.messages import Finding, Severity
 from unisono.preprocessing.preprocessor import Preprocessor
 from unisono.types import Cells, Modality, View
 
@@ -46,7 +47,14 @@ class CheckReport:
 
     def __repr__(self) -> str:
         rows = ["  ".join(row) for row in self.rows]
-        return "\n".join(["usable" if self.is_usable else "not usable", *rows, *map(str, self.findings)])
+        return "\n".join([self.verdict, *rows, *map(str, self.findings)])
+
+    @property
+    def verdict(self) -> str:
+        """Whether the data can be used, and how many findings of each severity there are."""
+        counted = Counter(finding.severity for finding in self.findings)
+        parts = [f"{n} {noun}{'s' if n > 1 else ''}" for kind, noun in _NOUNS.items() if (n := counted[kind])]
+        return f"{'usable' if self.is_usable else 'not usable'}: {', '.join(parts) or 'nothing to say'}"
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -78,6 +86,9 @@ class CheckReport:
             "findings": [asdict(finding) | {"severity": finding.severity} for finding in self.findings],
             "coverage": [asdict(item) | {"found": item.found} for item in self.coverage],
         }
+
+
+_NOUNS: Mapping[Severity, str] = {"error": "error", "warning": "warning", "information": "note"}
 
 
 def check(

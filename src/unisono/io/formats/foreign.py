@@ -22,6 +22,7 @@ _OPENERS: dict[bytes, Callable[[Path], _Binary]] = {
     b"\xfd7zXZ": lzma.LZMAFile,
 }
 _BLOCK = 1 << 20
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _R_SUFFIXES = (".rds", ".rda", ".rdata")
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".rar", ".7z")
 _FILES_OF_FRAGMENTS = ("fragments.tsv.gz", "fragments.tsv", "fragments.bed.gz")
@@ -74,6 +75,9 @@ def refuse_foreign(path: Path) -> None:
         raise bad_input("E006", str(path), "is an archive.", f"unpack it: tar -xf {path.name}, or unzip {path.name}")
     if name.endswith((".h5ad.gz", ".h5mu.gz", ".h5.gz")):
         raise bad_input("E006", str(path), "is a gzipped HDF5 file.", f"unpack it: gunzip -k {path.name}")
+    if _is_gzipped_hdf5(path):
+        remedy = f"unpack it: mv {path.name} {path.name}.gz; gunzip {path.name}.gz"
+        raise bad_input("E006", str(path), "is a gzipped HDF5 file.", remedy)
 
 
 def refuse_foreign_hdf5(path: Path, groups: set[str]) -> None:
@@ -112,6 +116,17 @@ def _has_word(path: Path, word: bytes) -> bool:
 def _is_of_r(path: Path) -> bool:
     with suppress(OSError, EOFError, zlib.error, lzma.LZMAError), _unpacked(path) as file:
         return file.read(8).startswith(_R_STARTS)
+    return False
+
+
+def _is_gzipped_hdf5(path: Path) -> bool:
+    """Whether a file is one of HDF5 below gzip; that of MuData has 512 bytes of its own in front."""
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return False
+    with suppress(OSError, EOFError, zlib.error), gzip.open(path) as file:
+        head = file.read(520)
+        return _SIGNATURE in (head[:8], head[512:520])
     return False
 
 
