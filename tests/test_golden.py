@@ -1,4 +1,4 @@
-"""Tests of figures that stay: a stored model, and one fitted anew, answer as when they were stored (tools/golden.py)."""
+"""Tests of figures that stay: a stored model, and one fitted anew, answer as they did (see tools/golden.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes tests/golden: a small reference model, a query and what the model answers, with which later versions are compared.
+"""Makes tests/golden: a small model, a query and its answers, with which later versions are compared.
 
     python tools/golden.py [-o tests/golden]
 
