@@ -193,7 +193,7 @@ def written_by(trace: Path) -> set[str]:
         is_reading = name in ("open", "openat") and not any(flag in call for flag in ("O_WRONLY", "O_RDWR", "O_CREAT"))
         if is_reading or call.rsplit("= ", 1)[-1].startswith("-1"):
             continue
-        for folder, path in re.findall(r'(?:<([^>]*)>, )?"((?:[^"\\\\]|\\\\.)*)"', call):
+        for folder, path in re.findall(r'(?:<([^>]*)>, )?"((?:[^"\\]|\\.)*)"', call):
             found.add(os.path.normpath(Path(unescaped(folder)) / unescaped(path)))
     return found
 
