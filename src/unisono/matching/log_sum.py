@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float, Float64
 from scipy import sparse
 
+from unisono.matching.sample import sample
+
 _ENTRIES_AT_A_TIME = 2**20
 """Similarities held at a time; the result is the same but for rounding."""
 _MAX_SAMPLED = 1024
@@ -62,9 +64,7 @@ def log_sum_beyond(
         candidates: cell x other; which entries are stored tells.
     """
     n_cells, n_others = candidates.shape
-    drawn = np.arange(n_others)
-    if n_others > _MAX_SAMPLED:
-        drawn = np.sort(np.random.default_rng(_SEED).choice(n_others, _MAX_SAMPLED, replace=False))
+    drawn = sample(others, _MAX_SAMPLED, _SEED)
     place = np.full(n_others, -1, dtype=np.int32)
     place[drawn] = np.arange(len(drawn))
     found = np.full(n_cells, -np.inf)

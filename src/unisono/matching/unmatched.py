@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit
 
-from unisono.matching.candidates import Rows
 from unisono.matching.log_sum import log_sum_of_similar
+from unisono.matching.sample import sample
 from unisono.matching.similarity import Similarity
 from unisono.matching.sinkhorn import MatchingProblem, solve
 
@@ -47,19 +47,12 @@ def unmatched_probability(
     n_left, n_right = len(similarity.left), len(similarity.right)
     n_pairs = (1.0 - prior_unmatched) * min(n_left, n_right)
     log_odds = np.log(n_pairs) - np.log(n_left - n_pairs) - np.log(n_right - n_pairs)
-    rows, columns = _drawn(n_left), _drawn(n_right)
+    left, right = similarity.vectors
+    rows, columns = sample(left, MAX_CELLS, _SEED), sample(right, MAX_CELLS, _SEED)
     masses = np.full(len(rows), n_left / len(rows)), np.full(len(columns), n_right / len(columns))
     log_ratio = log_odds + similarity.take(rows, columns).log_ratio()
     found = solve(MatchingProblem(log_ratio, *masses, left_slack=np.inf, right_slack=np.inf))
-    left, right = similarity.vectors
     return (
         expit(-log_sum_of_similar(left, right[columns], similarity.beta, log_odds + found.right)),
         expit(-log_sum_of_similar(right, left[rows], similarity.beta, log_odds + found.left)),
     )
-
-
-def _drawn(n_cells: int) -> Rows:
-    """All cells, or a random sample of `MAX_CELLS`."""
-    if n_cells <= MAX_CELLS:
-        return np.arange(n_cells)
-    return np.random.default_rng(_SEED).choice(n_cells, MAX_CELLS, replace=False)
