@@ -278,6 +278,7 @@ def test_the_dictionary_is_plain_json_and_holds_the_same_table():
     frame = pd.concat([pd.DataFrame(rows).assign(task=task) for task, rows in found.items()], ignore_index=True)
     pd.testing.assert_frame_equal(frame[list(scores().to_frame())], scores().to_frame(), check_dtype=False)
     assert Scores((row(value=float("nan")),)).to_dict()["prediction"][0]["value"] is None
+    assert Scores((row(chance=float("nan")),)).to_dict()["prediction"][0]["chance"] is None
 
 
 def test_a_score_is_found_by_what_it_is_of_and_missed_by_anything_else():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import mudata
 import numpy as np
 import pytest
@@ -164,3 +166,17 @@ def test_a_place_is_x_unless_said():
     source = Source("rna", "rna", AnnData(GENES.astype(np.float32)), "x")
     assert CountsAt().place(source) == ("X", [])
     assert CountsAt({"adt": "umis"}).place(source) == ("X", [])
+
+
+def test_counts_of_sixteen_bit_floats_look_raw_without_a_word():
+    assert looks_raw(GENES.astype(np.float16))
+    assert not looks_raw(GENES.astype(np.float16) + np.float16(0.5))
+
+
+def test_repeated_names_of_raw_are_refused_without_a_word_of_anndata():
+    mdata = two(GENES.astype(np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        mdata["rna"].var_names = ["G1", "G1", *mdata["rna"].var_names[2:]]
+        mdata["rna"].raw = mdata["rna"].copy()
+    assert only(at(mdata, {"rna": ".raw"}).findings, "E022").where == "x.h5mu, rna"

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from io_fixtures import refusal
+from model_fixtures import small_model
 from mudata._core.config import OPTIONS
 from scipy import sparse
 
@@ -178,3 +179,35 @@ def test_options_of_mudata_stay_the_users_though_threads_put_tables_together():
         thread.join()
     assert OPTIONS["pull_on_update"] == before
     assert list(warnings.filters) == filters
+
+
+def doubled(where: str):
+    """Cells of which two have one name, with batches in `where`: obs of the whole or of its parts."""
+    mdata = cells()
+    parts = {name: mdata[name].copy() for name in ("rna", "adt")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for part in parts.values():
+            part.obs_names = [part.obs_names[0], part.obs_names[0], *part.obs_names[2:]]
+        mdata = as_mudata(parts)
+        if where == "whole":
+            mdata.obs["batch"] = "b1"
+    return mdata
+
+
+@pytest.mark.parametrize("where", ["whole", "parts"])
+def test_a_query_whose_names_occur_twice_is_refused(where):
+    assert refusal(small_model().predict, doubled(where), "rna", "adt").code == "E023"
+
+
+def test_more_cells_than_are_held_whose_features_occur_twice_are_refused_without_a_word_of_anndata():
+    mdata = cells()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mdata["rna"].var_names = ["G1", "G1", *mdata["rna"].var_names[2:]]
+    assert refusal(un.fit, mdata, config=un.FitConfig.preset("fast", max_held_cells=20)).code == "E022"
+
+
+def test_more_cells_than_are_held_whose_names_occur_twice_are_refused():
+    few = un.FitConfig.preset("fast", max_held_cells=20)
+    assert refusal(un.fit, doubled("parts"), config=few).code == "E023"

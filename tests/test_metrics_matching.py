@@ -287,3 +287,9 @@ def test_foscttm_of_scores_counts_both_directions():
 def test_scores_that_are_not_square_are_refused():
     with pytest.raises(ValueError, match="as many left as right"):
         foscttm_of_scores(np.zeros((3, 4)))
+
+
+def test_cells_alone_in_their_groups_leave_foscttm_undefined_in_silence():
+    left, right = vectors(7)
+    assert np.isnan(foscttm(left, right, np.arange(7)))
+    assert foscttm(left, right, np.array([0, 0, 1, 2, 3, 4, 5])) == foscttm(left[:2], right[:2])

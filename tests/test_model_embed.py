@@ -177,3 +177,11 @@ def test_one_table_is_refused_and_not_changed():
     with pytest.raises(BadInput, match="E006 embed: one AnnData, not a MuData"):
         small_model().embed(rna)
     assert "X_unisono" not in rna.obsm
+
+
+def test_a_view_of_another_table_is_embedded_without_a_word_and_the_other_table_stays():
+    whole = test_cells()["rna"]
+    query = rebuilt({"rna": whole[3:14]})
+    small_model().embed(query)
+    np.testing.assert_allclose(np.linalg.norm(vectors(query, "rna"), axis=1), 1.0, rtol=1e-5)
+    assert KEY not in whole.obsm

@@ -466,3 +466,14 @@ def test_a_query_with_little_of_the_models_input_is_refused_unless_forced():
     with noticed() as said:
         assert late_model().predict(rebuilt(parts), "rna", "adt", force=True).n_vars == 8
     assert any(line.startswith("W036 ") for line in said)
+
+
+@pytest.mark.filterwarnings("ignore:W032")
+def test_the_style_of_one_reference_cell_is_read_without_a_word_of_torch():
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        found = rna_to_adt(test_cells(), style=take(test_cells(), slice(3, 4)))
+    finally:
+        torch.set_warn_always(always)
+    assert np.isfinite(found).all()

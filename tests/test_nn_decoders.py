@@ -128,3 +128,13 @@ def test_logits_are_intercept_and_bias_plus_the_slope_times_what_the_code_says_p
 
 def test_a_fresh_head_learns_bias_dispersion_and_slope_and_keeps_its_loadings():
     assert {name for name, _ in head_of().named_parameters()} == {"log_bias", "log_theta", "log_slope"}
+
+
+def test_the_log_mean_of_large_values_and_its_gradient_are_finite_and_go_on_where_they_were():
+    head = FeatureHead(randn(9, 11), randn(9), torch.zeros(9), "negative_binomial", 10.0)
+    values = torch.tensor([1.5, 19.5, 20.5, 88.0, 400.0]).expand(1, 1, 5).clone().requires_grad_()
+    found = head.log_mean_counts(values, torch.zeros(1, 1), torch.arange(5))
+    found.sum().backward()
+    torch.testing.assert_close(found.detach()[0, 0, 1:], values.detach()[0, 0, 1:], rtol=0, atol=2e-4)
+    torch.testing.assert_close(found.detach()[0, 0, 0], torch.tensor(1.5).expm1().log(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(values.grad[0, 0, 1:], torch.ones(4))

@@ -67,3 +67,10 @@ def test_equal_seeds_give_equal_clusters_and_few_cells_few_of_them():
     assert not np.array_equal(first.centres, other.centres)
     assert len(first.centres) <= 5
     assert len(CodeClusters.fit(x[:7], CONFIG, 0).centres) == 1
+
+
+def test_there_are_no_more_clusters_than_unlike_cells():
+    x = np.repeat(cells((0, 1), 3, seed=6), 19, axis=0)
+    assert len(CodeClusters.fit(x, CONFIG, 0).centres) in (2, 3)
+    alike = CodeClusters.fit(np.full((57, 4), 2.5, dtype=np.float32), CONFIG, 0)
+    np.testing.assert_allclose(alike.centres, [[2.5] * 4])

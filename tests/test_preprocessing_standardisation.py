@@ -36,6 +36,20 @@ def test_scale_is_the_geometric_mean_of_a_components_deviation_and_the_largest_w
     np.testing.assert_allclose(fitted.scale, np.sqrt(deviation * deviation.max()), rtol=1e-9)
 
 
+def test_codes_that_do_not_vary_have_the_unit_of_the_codes(codes):
+    alike = Standardisation.fit(np.tile(codes[:1], (53, 1)), BATCH, np.full(53, 7.0), 20.0)
+    np.testing.assert_array_equal(alike.scale, [1.0, 1.0, 1.0])
+    np.testing.assert_allclose(alike.scaled(codes[1:] * 1.0), codes[1:] - codes[0], rtol=1e-5)
+    assert alike.depth[1] == pytest.approx(0.1)
+
+
+def test_codes_of_batches_of_one_cell_each_deviate_from_the_mean_of_all(codes):
+    own = Standardisation.fit(codes, np.array([f"b{i}" for i in range(53)]), np.linspace(2.0, 9.0, 53), 20.0)
+    together = Standardisation.fit(codes, np.full(53, "all"), np.linspace(2.0, 9.0, 53), 20.0)
+    np.testing.assert_allclose(own.scale, together.scale)
+    np.testing.assert_allclose(own.scaled(codes).std(axis=0)[0], 1.0, rtol=1e-5)
+
+
 def test_a_strong_component_stays_stronger_and_the_strongest_has_unit_deviation(codes, fitted):
     x = fitted.scaled(codes) - fitted.of_cells(fitted.scaled(codes), BATCH)[0]
     deviation = x.std(axis=0)

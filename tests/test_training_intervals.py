@@ -215,3 +215,13 @@ def test_cells_unlike_those_of_training_are_novel():
     unusual = small_model().predict(rna, "rna", "adt").obs["unisono_novelty"].to_numpy()
     assert np.median(usual) < 1
     assert np.median(unusual) > 1.15 * np.median(usual)
+
+
+@pytest.mark.filterwarnings("ignore:W036")
+def test_a_feature_that_the_cells_of_calibration_lack_has_infinite_ends():
+    known = unseen(0, 61)
+    known = rebuilt({"rna": known["rna"], "adt": known["adt"][:, [0, 2, 3, 4, 5, 6, 7, 8]].copy()})
+    found = model().calibrate(known).predict(unseen(61, 72), "rna", "adt", interval=0.5)
+    lacks = found.var_names == cells()["adt"].var_names[1]
+    assert np.isinf(found.layers["upper"][:, lacks]).all()
+    assert np.isfinite(found.layers["upper"][:, ~lacks]).all()

@@ -259,3 +259,12 @@ def test_each_epoch_can_be_fed_without_those_before_it(prepared, mini_batches):
 def test_a_view_of_one_modality_alone_is_fed_as_well(prepared):
     alone = replace(prepared, views={"rna": prepared.views["rna"]})
     assert set(next(feed_of(alone).epoch(1)).views) == {"rna"}
+
+
+def test_errors_of_codes_that_do_not_vary_weigh_nothing():
+    views = simulated(n_cells=31, seed=8).views
+    alike = views["adt"].take(np.arange(31))
+    alike = replace(alike, counts=alike.counts[np.zeros(31, dtype=int)])
+    found = prepare(Cells({"rna": views["rna"], "adt": alike}), CONFIG).views
+    np.testing.assert_array_equal(found["adt"].code_weight, np.zeros(len(found["adt"].code_weight)))
+    assert found["rna"].code_weight.min() > 0

@@ -226,3 +226,9 @@ def test_what_a_fit_lacks_is_found_in_the_cells_alone():
     found = training_findings(Cells({"rna": rna, "adt": one}), CONFIG, "x.h5mu")
     assert [(each.code, each.where) for each in found] == [("E046", "x.h5mu, adt")]
     assert training_findings(Cells({"rna": rna, "adt": adt}), CONFIG, "x.h5mu") == []
+
+
+def test_validation_cells_alone_in_their_batches_are_matched_as_by_chance(prepared, validation):
+    alone = copy.copy(validation)
+    alone.codes = {m: replace(c, batch=np.arange(len(c.x)).astype(str)) for m, c in validation.codes.items()}
+    assert alone.foscttm(prepared.network) == pytest.approx(0.5)

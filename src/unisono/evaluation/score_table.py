@@ -104,7 +104,7 @@ class Scores:
 
     def named(self) -> dict[str, float | None]:
         """Name of each score → its value, None where it is no finite number; as metrics.json has them."""
-        return {row.name: row.value if isfinite(row.value) else None for row in self.rows}
+        return {row.name: _finite(row.value) for row in self.rows}
 
     def to_dict(self) -> dict[str, list[dict[str, Any]]]:
         """For JSON: "prediction" and "matching" → rows of source, target, within, depth, metric, value and chance.
@@ -113,9 +113,13 @@ class Scores:
         """
         found: dict[str, list[dict[str, Any]]] = {"prediction": [], "matching": []}
         for row in self.rows:
-            plain = asdict(row) | {"value": row.value if isfinite(row.value) else None}
+            plain = asdict(row) | {"value": _finite(row.value), "chance": _finite(row.chance)}
             found[plain.pop("task")].append(plain)
         return found
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and isfinite(number) else None
 
 
 def headlines(scores: Scores) -> list[str]:

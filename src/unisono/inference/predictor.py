@@ -181,7 +181,7 @@ class Predictor:
         scaled = codes.scaled
         explained = self._network_codes(modality, scaled, modality, self.styles[modality].average)
         offset = self.preprocessors[modality].standardisation.shrunken_mean(scaled - explained)
-        offsets = np.ascontiguousarray(np.broadcast_to(offset, scaled.shape))
+        offsets = np.tile(offset, (len(scaled), 1))
         latent = infer.styles(self.network, modality, scaled - offsets, codes.depth, offsets)
         return Style(latent.mean(axis=1), offset, self.preprocessors[modality].mean_gains(view))
 

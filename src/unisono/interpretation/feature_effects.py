@@ -109,11 +109,12 @@ def feature_effects(predictor: Predictor, view: View, target: Modality) -> Featu
         target: modality that is predicted.
 
     Raises:
-        ValueError: source and target are one, or the view lacks features that the code is made of.
+        BadInput: E053 source and target are one, or E036 the view lacks features that the code is made of.
     """
     source = view.modality
     if source == target:
-        raise ValueError(f"source and target are both {source}: effects lead from one modality to another")
+        what = f"source and target are both {source}: effects lead from one modality to another."
+        raise bad_input("E053", "feature effects", what, "name two modalities")
     if predictor.preprocessors[source].guide is not None:
         what = "this model was started from another, through which features act too."
         raise bad_input("E053", "feature effects", what, "fit without init to ask which features move which")
@@ -138,7 +139,7 @@ def steps_of(preprocessor: Preprocessor, view: View) -> Iterator[tuple[Matrix, N
     The deviation is over all cells of the view; a batch has factors of its own for features and for codes.
 
     Raises:
-        ValueError: the view lacks features that the code is made of.
+        BadInput: E036 the view lacks features that the code is made of.
     """
     projection, counts = preprocessor.projection, preprocessor.counts(view)
     _require_all(projection, counts)
@@ -155,10 +156,9 @@ def _require_all(projection: Projection, counts: Counts) -> None:
     is_missing = ~counts.alignment.is_present[projection.selected]
     if is_missing.any():
         first = projection.features[projection.selected][is_missing][0]
-        raise ValueError(
-            f"{projection.modality}: {is_missing.sum()} of {len(is_missing)} features of the code are not in the view "
-            f"(first: {str(first)!r}); give cells in which they were measured, such as those of training"
-        )
+        what = f"{is_missing.sum()} of {len(is_missing)} features of the code are missing (first: {str(first)!r})."
+        remedy = "give cells in which they were measured, such as those of training"
+        raise bad_input("E036", f"cells, {projection.modality}", what, remedy)
 
 
 def _deviations(values: sparse.csr_matrix) -> NDArray[np.float64]:

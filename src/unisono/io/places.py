@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -79,7 +80,9 @@ def of_raw(source: Source) -> Source:
     from anndata import AnnData
 
     raw = source.adata.raw
-    return replace(source, adata=AnnData(in_memory(raw.X), obs=source.adata.obs.copy(), var=raw.var.copy()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of names that are not unique: E022, E023
+        return replace(source, adata=AnnData(in_memory(raw.X), obs=source.adata.obs.copy(), var=raw.var.copy()))
 
 
 def matrix_at(source: Source, place: str) -> Any:
@@ -201,4 +204,4 @@ def looks_raw(matrix: Any) -> bool:
 def is_counts(values: NDArray[Any]) -> bool:
     """Whether all values are whole numbers from 0 to 2^53."""
     is_whole = values.dtype.kind in "iu" or bool((values == np.rint(values)).all())
-    return is_whole and (not len(values) or bool(values.min() >= 0 and values.max() <= LARGEST_COUNT))
+    return is_whole and (not len(values) or bool(values.min() >= 0 and float(values.max()) <= LARGEST_COUNT))

@@ -52,7 +52,7 @@ class CellSource(Protocol):
 
     @property
     def meets_by_name(self) -> bool:
-        """Whether its modalities share names of cells as they are, or there is one table alone."""
+        """Whether its modalities share names of cells as they are, each once, or there is one table alone."""
 
 
 def blocks(n_cells: int, size: int = ROWS_AT_A_TIME) -> Iterator[Rows]:
@@ -77,7 +77,7 @@ class InMemory:
 
     @property
     def meets_by_name(self) -> bool:
-        return not paired_names(self._own, "data")[1]
+        return _meet(self._own)
 
     @cached_property
     def _own(self) -> dict[str, pd.Index]:
@@ -134,7 +134,7 @@ class Store:
 
     @property
     def meets_by_name(self) -> bool:
-        return not paired_names(self._own, "data")[1]
+        return _meet(self._own)
 
     @cached_property
     def _own(self) -> dict[str, pd.Index]:
@@ -324,13 +324,19 @@ def _joint(own: Mapping[str, pd.Index]) -> pd.Index:
     return names[0]
 
 
+def _meet(own: Mapping[str, pd.Index]) -> bool:
+    return all(index.is_unique for index in own.values()) and not paired_names(own, "data")[1]
+
+
 def _rows_of(own: Mapping[str, pd.Index], names: pd.Index) -> dict[str, Rows]:
     """Of each modality the row of each cell, −1 where it lacks the modality."""
     return {name: np.asarray(index.get_indexer(names), dtype=np.intp) for name, index in own.items()}
 
 
 def _copy(part: AnnData) -> AnnData:
-    copied: AnnData = part.to_memory() if part.isbacked else part.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of names that are not unique: E022
+        copied: AnnData = part.to_memory() if part.isbacked else part.copy()
     return copied
 
 
@@ -342,7 +348,7 @@ def _together(parts: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
     """Parts as a MuData, with the columns of the whole that are none of a part's."""
     whole = as_mudata(parts)
     columns = [column for column in obs if not str(column).startswith(tuple(f"{name}:" for name in parts))]
-    known = obs[columns].reindex(whole.obs_names)
+    known = obs.loc[~obs.index.duplicated(), columns].reindex(whole.obs_names)
     for column in columns:
         whole.obs[column] = known[column]
     return whole

@@ -72,7 +72,8 @@ def _mean_share(n_cells: int, directions: Iterable[Iterable[tuple[Rows, Floats]]
         for cells, above in direction:
             if len(cells) > 1:
                 share[cells] = above / (len(cells) - 1)
-        means.append(np.nanmean(share))
+        known = share[~np.isnan(share)]
+        means.append(known.mean() if len(known) else np.nan)
     return float(np.mean(means))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -539,8 +540,8 @@ class Unisono:
             Effects of one standard deviation of each source feature, `.table(top=10)` of them the strongest.
 
         Raises:
-            BadInput: the cells cannot be read by this model, or it does not know the modality.
-            ValueError: source and target are one, or features are missing.
+            BadInput: the cells cannot be read by this model or lack features that it reads, it does not know the
+                modality, or source and target are one.
         """
         source, target = called(source), called(target)
         require_modality(target, self.fitted.preprocessors)
@@ -618,7 +619,11 @@ def _write_embedding(
     rows = part.obs_names.get_indexer(cells)
     embedded = np.full((part.n_obs, vectors.shape[1]), np.nan, dtype=np.float32)
     embedded[rows] = vectors
-    part.obsm[EMBEDDING] = embedded
     all_cells = np.full(part.n_obs, np.nan, dtype=np.float32)
     all_cells[rows] = novelty
-    part.obs[NOVELTY] = all_cells
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # a view of another table becomes a table, as it is to hold something of its own
+        part.obsm[EMBEDDING] = embedded
+        part.obs[NOVELTY] = all_cells

@@ -157,6 +157,8 @@ class StyleEncoder(nn.Module):
 
 
 _MIN_VALUE = 1e-4
+_LINEAR_FROM = 20.0
+"""From here on log(expm1(x)) is x in float32; expm1 overflows from 89 on, and its gradient is then NaN."""
 
 
 class Decoder(nn.Module):
@@ -248,7 +250,9 @@ class FeatureHead(nn.Module):
         The bias compensates for E[log1p x] being below log1p E[x].
         """
         positive = functional.softplus(values, beta=self._sharpness) + _MIN_VALUE
-        return torch.log(torch.expm1(positive)) + self.log_bias[features] + log_size[..., None]
+        log_expm1 = torch.log(torch.expm1(positive.clamp(max=_LINEAR_FROM)))
+        log_expm1 = torch.where(positive < _LINEAR_FROM, log_expm1, positive)
+        return log_expm1 + self.log_bias[features] + log_size[..., None]
 
     def logits(
         self,

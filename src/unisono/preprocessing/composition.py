@@ -61,7 +61,8 @@ class CodeClusters:
 
         rng = np.random.default_rng([seed, _SEED])
         x = x[rng.permutation(len(x))[: config.n_clustered_cells]].astype(np.float64)
-        n_clusters = max(1, min(config.n_clusters, len(x) // config.min_cluster_cells))
+        n_distinct = len(np.unique(x, axis=0))
+        n_clusters = max(1, min(config.n_clusters, len(x) // config.min_cluster_cells, n_distinct))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of clusters without cells, which are left out
             centres, label = kmeans2(x, n_clusters, minit="++", seed=rng)

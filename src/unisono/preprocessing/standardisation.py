@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from unisono.limits import NOT_NEGATIVE, POSITIVE, UNIQUE
 from unisono.preprocessing.composition import CodeClusters, Place
 
+_MIN_DEVIATION = 1e-3
+"""Of codes, which are sums of logs or of shares of cells: less is rounding, in units of which any cell would be far."""
+_MIN_DEPTH_DEVIATION = 0.1
+"""Of log depth: where cells have one depth, that of a thinned cell, log 5 below, is still some units away, no more."""
+
 
 @dataclass(frozen=True, eq=False)
 class Standardisation:
@@ -20,13 +25,14 @@ class Standardisation:
     Attributes:
         mean: of all cells, one per component.
         scale: one per component: the geometric mean of its standard deviation and of the largest one, so that strong
-            components stay strong and noise is not blown up.
+            components stay strong and noise is not blown up; 1 where no component varies. Deviations are within
+            batches, or, where each batch is one cell, over all cells.
         batches: names of the training batches.
         offsets: batch x component, how far the mean of a batch lies from `mean`, in units of `scale`; shrunk
             by as much as chance would make batches differ, see `shrinkage_factor`.
         factors: batch x component, by which deviations from the offset are multiplied so that batches deviate alike.
         powers: of such factors of a new batch, to select from.
-        depth: mean and standard deviation of log total counts.
+        depth: mean and standard deviation of log total counts, 0.1 at least.
         batch_depths: mean log total counts of each batch.
         shifts: how unlike training each batch was measured, 0 for those of training; see `Preprocessor.shift`.
         prior_cells: a new batch's mean counts as much as this many cells at the modality's mean.
@@ -59,10 +65,10 @@ class Standardisation:
         mean = codes.mean(axis=0, dtype=np.float64)
         batches = np.unique(batch)
         means = np.stack([codes[batch == name].mean(axis=0, dtype=np.float64) for name in batches])
-        residual = codes - means[np.searchsorted(batches, batch)]
-        deviation = np.maximum(residual.std(axis=0), 1e-6)
-        scale = np.sqrt(deviation * deviation.max())
-        depth = np.array([log_depth.mean(), max(float(log_depth.std()), 1e-6)])
+        residual = codes - (means[np.searchsorted(batches, batch)] if len(batches) < len(codes) else mean)
+        deviation = np.maximum(residual.std(axis=0), _MIN_DEVIATION)
+        scale = np.sqrt(deviation * deviation.max()) if (deviation > _MIN_DEVIATION).any() else np.ones(len(mean))
+        depth = np.array([log_depth.mean(), max(float(log_depth.std()), _MIN_DEPTH_DEVIATION)])
         offsets = (means - mean) * shrinkage_factor(codes, batch) / scale
         batch_depths = np.array([log_depth[batch == name].mean() for name in batches])
         none = np.ones((len(batches), len(mean)), dtype=np.float32)

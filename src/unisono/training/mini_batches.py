@@ -145,7 +145,8 @@ class TrainingView:
         scale, n_own = self.preprocessor.standardisation.scale, self.preprocessor.projection.n_codes
         variance = (self.codes.scaled.astype(np.float64) ** 2).mean(axis=0)
         weight = np.where(np.arange(len(scale)) < n_own, scale**2, 0.0)
-        return np.asarray(weight / (weight * variance).sum(), dtype=np.float32)
+        total = (weight * variance).sum()
+        return np.asarray(weight / total if total > 0 else np.zeros_like(weight), dtype=np.float32)
 
     @cached_property
     def n_seen(self) -> NDArray[np.float32]:

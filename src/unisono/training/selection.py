@@ -242,7 +242,7 @@ def _widths(
         features = np.arange(start, min(start + size, len(alignment.columns)))
         columns, own = alignment.columns[features], prediction.take_features(features)
         is_there = columns >= 0
-        error = np.full(own.shape, np.inf, dtype=np.float32)
+        error = np.full(own.shape, np.nan, dtype=np.float32)
         error[:, is_there] = truth[:, columns[is_there]].toarray() - own.dense()[:, is_there]
         for is_measured, cells in known.take_features(features).groups():
             error[np.ix_(cells, is_there & ~is_measured)] = np.nan

@@ -221,7 +221,8 @@ class Validation:
             rows_a, rows_b = self.cells.paired(a, b)
             if len(rows_a) > 1:
                 found.append(foscttm(vectors[a][rows_a], vectors[b][rows_b], self.codes[a].batch[rows_a]))
-        return float(np.mean(found)) if found else 0.5
+        known = [each for each in found if not np.isnan(each)]  # NaN where no batch has two of these cells
+        return float(np.mean(known)) if known else 0.5
 
 
 def _standardised(values: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -1,0 +1,394 @@
+"""The road of a case: check, fit, predict, match, embed, evaluate, save and load, each looked at; holds no test."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import anndata
+import mudata
+import numpy as np
+from anndata import AnnData
+from mudata import MuData
+from odd_data import SHAPE, USUAL, Case, Question
+from scipy import sparse
+
+from unisono import cli
+from unisono.api import fit, load
+from unisono.config import FitConfig
+from unisono.evaluation.scores import evaluate
+from unisono.messages import BadInput, InputWarning
+from unisono.model.unisono import EMBEDDING, Unisono
+from unisono.reading import check
+
+TOLERANCE = {"rtol": 2e-3, "atol": 2e-3}
+"""Of float32 sums in another order, where counts reach a million."""
+
+
+def travelled(case: Case, folder: Path) -> tuple[str, bool]:
+    """How a case ended: "result" or "refused" with where, or "failed" with the error; and whether that is right."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        try:
+            return (_in_shell if case.through == "shell" else _in_python)(case, folder), True
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [frame for frame in frames if "src/unisono" in frame.filename] or frames
+            at = "; ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in (own[-1], frames[-1]))
+            return f"failed {type(error).__name__}: {' '.join(str(error).split())[:300]} ({at})", False
+
+
+def config_of(case: Case) -> dict[str, Any]:
+    """The fields of the config."""
+    architecture = SHAPE | case.config.get("architecture", {})
+    merged = USUAL | {name: value for name, value in case.config.items() if name != "architecture"}
+    for name in ("preprocessing", "validation"):
+        merged[name] = {**USUAL.get(name, {}), **case.config.get(name, {})}
+    return merged | {"architecture": architecture}
+
+
+def _in_python(case: Case, folder: Path) -> str:
+    training, query = case.training.build(), case.query.build()
+    before = [content_of(data) for data in (training, query)]
+    config = FitConfig.preset("default", **config_of(case))
+    report = check(training, **case.options)
+    try:
+        model = fit(training, config=config, device="cpu", progress=False, **case.options)
+    except BadInput as refusal:
+        refused = _code(refusal)
+        if report.is_usable and refused != "E046":  # as few features are selected as the config says
+            raise AssertionError(f"check takes what fit refuses: {refusal}") from refusal
+        return f"refused {refused} by fit"
+    assert report.is_usable, f"fit takes what check refuses: {report.findings}"
+    asked = check(query, model)
+    changed = {"embed": case.query.build()}
+    ends = {name: _end(verb, model, changed.get(name, query), case.question) for name, verb in VERBS.items()}
+    if case.question.also != "nothing":
+        ends[case.question.also] = _end(ALSO[case.question.also], model, query, case.question)
+    model.save(folder / "model", force=True)
+    again = load(folder / "model", device="cpu")
+    if ends["predict"] == "result":
+        _assert_alike(model, again, query, case.question)
+        _assert_order_is_nothing(model, query, case)
+    if asked.is_usable and len(query.mod) > 0:
+        assert ends["predict"] == "result" or _is_of_question(ends["predict"]), f"check takes {ends['predict']}"
+    assert [content_of(data) for data in (training, query)] == before, "the input was changed"
+    refused = ", ".join(f"{name} {end}" for name, end in ends.items() if end != "result")
+    if ends["predict"] != "result" and ends["match"] != "result":
+        return ends["predict"]
+    return f"result, {refused}" if refused else "result"
+
+
+def _is_of_question(end: str) -> bool:
+    """Whether a refusal is of how was asked, not of the data."""
+    return end.split()[1] in ("E031", "E053")
+
+
+def _code(refusal: BadInput) -> str:
+    return next(finding.code for finding in refusal.findings if finding.severity == "error")
+
+
+def _end(verb: Callable[..., None], model: Unisono, query: MuData, question: Question) -> str:
+    try:
+        verb(model, query, question)
+    except BadInput as refusal:
+        return f"refused {_code(refusal)}"
+    return "result"
+
+
+def content_of(data: MuData) -> str:
+    """A hash of everything in the data."""
+    digest = hashlib.sha256()
+    for table in (data, *data.mod.values()):
+        digest.update(repr((list(table.obs_names), list(table.var_names))).encode())
+        digest.update(repr((table.obs.to_dict(), list(table.obs.dtypes), table.var.to_dict())).encode())
+        digest.update(repr((list(table.obsm), list(table.varm), list(table.uns))).encode())
+    for table in data.mod.values():
+        for matrix in (table.X, *table.layers.values(), *([table.raw.X] if table.raw is not None else [])):
+            digest.update(f"{type(matrix)} {matrix.dtype} {matrix.shape}".encode())
+            arrays = (matrix.data, matrix.indices, matrix.indptr) if sparse.issparse(matrix) else (matrix,)
+            for array in arrays:
+                digest.update(np.ascontiguousarray(array).tobytes() if array.dtype != object else repr(array).encode())
+    return digest.hexdigest()
+
+
+def _directions(model: Unisono, query: MuData) -> list[tuple[str, str]]:
+    return [(a, b) for a, b in permutations(model.modalities, 2) if a in query.mod]
+
+
+def _style(model: Unisono, query: MuData, target: str, question: Question) -> Any:
+    if question.style == "cells" and target in query.mod:
+        return query.mod[target]
+    if question.style == "b1" and "b1" in model.batches:
+        return "b1"
+    return "no batch" if question.style == "no batch" else "average"
+
+
+def _predict(model: Unisono, query: MuData, question: Question) -> None:
+    for source, target in _directions(model, query):
+        style = _style(model, query, target, question)
+        how: dict[str, Any] = {"n_draws": question.n_draws, "interval": question.interval, "force": question.force}
+        others = [m for m in model.modalities if m not in (source, target)]
+        if question.via and others:
+            how = {"via": others[0], "force": question.force}
+        refusals = []
+        try:
+            found = model.predict(query, source, target, style, **how)
+        except BadInput as refusal:
+            refusals.append(refusal)
+            found = model.predict(query, source, target, force=question.force)
+        assert_prediction(found, model, query.mod[source], target, question.interval if not refusals else None)
+
+
+def assert_prediction(found: AnnData, model: Unisono, cells: AnnData, target: str, interval: float | None) -> None:
+    """Finite values of the right cells and features, on the scale of the target, between the ends of intervals."""
+    known = list(model.fitted.preprocessors[target].projection.features)
+    assert list(found.var_names) == known
+    assert set(found.obs_names) <= set(cells.obs_names)
+    assert found.shape == (len(found.obs_names), len(known))
+    assert found.n_obs > 0
+    order = cells.obs_names.get_indexer(found.obs_names)
+    assert (np.diff(order) > 0).all(), "cells are in another order than in the query"
+    x = np.asarray(found.X)
+    is_right = x.dtype == np.float32 and np.isfinite(x).all() and x.min() >= 0
+    assert is_right, f"{target}: {x.dtype} from {x.min()} to {x.max()}"
+    assert target != "atac" or x.max() <= 1
+    assert np.isfinite(found.obs["unisono_novelty"]).all()
+    assert (found.obs["unisono_novelty"] >= 0).all()
+    if "spread" in found.layers:
+        assert np.isfinite(found.layers["spread"]).all()
+        assert (found.layers["spread"] >= 0).all()
+    if interval is not None and "lower" in found.layers:
+        lower, upper = found.layers["lower"], found.layers["upper"]
+        slack = 1e-4 * (1 + np.abs(x))  # NaN compares as False
+        assert (lower <= x + slack).all(), "a prediction is below its interval"
+        assert (x <= upper + slack).all(), "a prediction is above its interval"
+
+
+def _match(model: Unisono, query: MuData, question: Question) -> None:
+    there = [m for m in model.modalities if m in query.mod]
+    if len(there) < 2:
+        return
+    left, right = there[0], there[-1]
+    how = {name: getattr(question, name) for name in ("rule", "depth", "top", "prior_unmatched", "min_probability")}
+    how["force"] = question.force
+    within = question.within
+    try:
+        found = model.match(query.mod[left], query.mod[right], between=(left, right), within=within, **how)
+    except BadInput:
+        found = model.match(query, query, between=(left, right), **how)
+    assert_matching(found, query, question)
+
+
+def assert_matching(found: Any, query: MuData, question: Question) -> None:
+    """Rows of probabilities, as many as promised, and other columns between 0 and 1."""
+    table = found.to_anndata()
+    assert set(table.obs_names) <= set(query.mod[found.left_modality].obs_names)
+    assert set(table.var_names) <= set(query.mod[found.right_modality].obs_names)
+    x = sparse.csr_matrix(table.X)
+    sums = np.asarray(x.sum(axis=1)).ravel()
+    assert np.isfinite(x.data).all()
+    assert (x.data >= 0).all()
+    assert np.all((np.abs(sums - 1) < 1e-4) | (sums == 0)), sums
+    per_row = np.diff(x.indptr)
+    assert per_row.max(initial=0) <= (min(question.top, 1000) if question.rule == "soft" else 1)
+    if question.rule == "one-to-one":
+        is_matched = table.obs["p_unmatched"].to_numpy() < 1  # cells left over are shown their likeliest partner
+        assert np.bincount(x[is_matched].indices, minlength=1).max() < 2
+    for name in ("p_unmatched", "confidence", "p_beyond"):
+        if name in table.obs:
+            values = table.obs[name].to_numpy()
+            assert np.isfinite(values).all(), name
+            assert values.min() >= -1e-6, (name, values)
+            assert values.max() <= 1 + 1e-6, (name, values)
+    pairs = found.pairs
+    assert set(pairs["left"]) <= set(table.obs_names)
+    assert set(pairs["right"]) <= set(table.var_names)
+    assert repr(found)
+
+
+def _embed(model: Unisono, query: MuData, question: Question) -> None:
+    found = model.embed(query, force=question.force)
+    for name in (m for m in model.modalities if m in found.mod):
+        vectors, novelty = found[name].obsm[EMBEDDING], found[name].obs["unisono_novelty"].to_numpy()
+        is_read = ~np.isnan(vectors).any(axis=1)
+        assert len(vectors) == query[name].n_obs
+        assert is_read.any()
+        assert np.isnan(vectors[~is_read]).all()
+        assert np.array_equal(np.isfinite(novelty), is_read)
+        np.testing.assert_allclose(np.linalg.norm(vectors[is_read], axis=1), 1, atol=1e-4)
+
+
+def _evaluate(model: Unisono, query: MuData, question: Question) -> None:
+    try:
+        found = evaluate(model, query, label_key=question.label_key, force=question.force)
+    except BadInput:
+        found = evaluate(model, query, force=question.force)
+    for row in found.rows:
+        assert not np.isinf(row.value), row
+        assert row.chance is None or np.isfinite(row.chance) or np.isnan(row.value), row
+    assert json.dumps(found.to_dict(), allow_nan=False)
+    assert repr(found)
+    assert len(found.to_frame()) == len(found.rows)
+
+
+VERBS = {"predict": _predict, "match": _match, "embed": _embed, "evaluate": _evaluate}
+
+
+def _calibrate(model: Unisono, query: MuData, question: Question) -> None:
+    by = question.label_key if question.label_key != "no column" else None
+    _predict(model.calibrate(query, by), query, Question(interval=0.5, force=question.force))
+
+
+def _adapt(model: Unisono, query: MuData, question: Question) -> None:
+    _predict(model.adapt(query, n_epochs=1), query, Question(force=question.force))
+
+
+def _pair(model: Unisono, query: MuData, question: Question) -> None:
+    if len(model.modalities) > 1 and all(m in query.mod for m in model.modalities):
+        sides = model.modalities[:2]
+        found = model.pair(query, query, between=sides, force=question.force)
+        assert found.n_obs > 0
+        assert found[sides[0]].n_obs == found[sides[1]].n_obs == found.n_obs
+
+
+def _feature_effects(model: Unisono, query: MuData, question: Question) -> None:
+    for source, target in _directions(model, query):
+        assert np.isfinite(model.feature_effects(query, source, target).table(3)["effect"]).all()
+
+
+def _index(model: Unisono, query: MuData, question: Question) -> None:
+    for name in (m for m in model.modalities if m in query.mod):
+        found = model.index(query.mod[name], name, force=question.force)
+        near = found.search(query.mod[name], 2, modality=name, force=question.force)
+        assert np.isfinite(near["similarity"]).all()
+        assert near["similarity"].abs().max() <= 1 + 1e-4
+        assert near["similarity"][:: min(2, len(found.cells))].min() > 1 - 1e-3, "a cell is not most similar to itself"
+
+
+ALSO = {
+    "calibrate": _calibrate,
+    "adapt": _adapt,
+    "pair": _pair,
+    "feature_effects": _feature_effects,
+    "index": _index,
+}
+
+
+def _assert_alike(model: Unisono, again: Unisono, query: MuData, question: Question) -> None:
+    """A model that was saved predicts as before."""
+    for source, target in _directions(model, query):
+        before = model.predict(query, source, target, force=question.force).X
+        np.testing.assert_allclose(
+            again.predict(query, source, target, force=question.force).X, before, rtol=1e-5, atol=1e-6
+        )
+
+
+def _assert_order_is_nothing(model: Unisono, query: MuData, case: Case) -> None:
+    """Cells and features of a query in another order, and in another form, are predicted as before."""
+    rng = np.random.default_rng(case.training.seed)
+    for source, target in _directions(model, query):
+        part = query.mod[source]
+        before = model.predict(query, source, target, force=case.question.force)
+        with mudata.set_options(pull_on_update=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shuffled = MuData({source: part[rng.permutation(part.n_obs)][:, rng.permutation(part.n_vars)].copy()})
+            if "batch" in query.obs:
+                shuffled.obs["batch"] = query.obs["batch"].reindex(shuffled.obs_names)
+        after = model.predict(shuffled, source, target, force=case.question.force)
+        np.testing.assert_allclose(
+            after[before.obs_names].X, before.X, **TOLERANCE, err_msg="order of the query matters"
+        )
+
+
+def _in_shell(case: Case, folder: Path) -> str:
+    training, query = case.training.build(), case.query.build()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            training.write_h5mu(folder / "training.h5mu")
+            query.write_h5mu(folder / "query.h5mu")
+    except Exception as error:  # no file, so no question to us
+        return f"unwritable: {type(error).__name__}"
+    (folder / "config.toml").write_text(_toml(config_of(case)))
+    options = []
+    for name, value in case.options.items():
+        options += [f"--{name.removesuffix('_counts').replace('_', '-')}", *([] if value is True else [str(value)])]
+    at = {name: str(folder / name) for name in ("training.h5mu", "query.h5mu", "config.toml", "model")}
+    checked = _command("check", at["training.h5mu"], *options)
+    fitted = _command(
+        "fit", at["training.h5mu"], "-o", at["model"], "--config", at["config.toml"], "--device", "cpu", *options
+    )
+    if fitted:
+        return f"refused {fitted} by fit"
+    assert not checked, checked
+    source, target = case.training.parts if len(case.training.parts) == 2 else list(case.training.parts)[:2]
+    force = ["--force"] if case.question.force else []
+    lines = {
+        "predict": [
+            "--from",
+            source,
+            "--to",
+            target,
+            "-o",
+            "p.h5ad",
+            *(["--interval", "0.9"] if case.question.interval else []),
+        ],
+        "match": ["--between", f"{source},{target}", "--rule", case.question.rule, "-o", "m.h5ad"],
+        "embed": ["-o", "e.h5mu"],
+        "evaluate": ["-o", "scores", "--no-report"],
+    }
+    ends = {}
+    for name, line in lines.items():
+        places = [str(folder / word) if word in ("p.h5ad", "m.h5ad", "e.h5mu", "scores") else word for word in line]
+        ends[name] = _command(name, at["model"], at["query.h5mu"], *places, "--device", "cpu", *force)
+    if not ends["predict"]:
+        interval = 0.9 if case.question.interval else None
+        found = anndata.read_h5ad(folder / "p.h5ad")
+        assert_prediction(found, load(at["model"]), query.mod[source], target, interval)
+    if not ends["match"]:
+        sums = np.asarray(anndata.read_h5ad(folder / "m.h5ad").X.sum(axis=1))
+        assert np.all((np.abs(sums - 1) < 1e-4) | (sums == 0))
+    refused = ", ".join(f"{name} refused {code}" for name, code in ends.items() if code)
+    if ends["predict"] and ends["match"]:
+        return f"refused {ends['predict']}"
+    return f"result, {refused}" if refused else "result"
+
+
+def _command(*words: str) -> str | None:
+    """The code of a refusal, None where the command ends with 0."""
+    said = io.StringIO()
+    before = sys.argv
+    sys.argv = ["unisono", *words]
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            try:
+                cli.main()
+            except SystemExit as end:
+                code = end.code
+    finally:
+        sys.argv = before
+    lines = said.getvalue().splitlines()
+    assert code in (0, 2), f"{words[0]} ends with {code}: {lines}"
+    if code == 0:
+        return None
+    errors = [line for line in lines if line[:1] == "E" and line[1:4].isdigit()]
+    assert errors, f"{words[0]} ends with 2 and says {lines}"
+    return errors[0][:4]
+
+
+def _toml(config: dict[str, Any], within: str = "") -> str:
+    """A config as a file has it, one dotted key a line."""
+    return "".join(
+        _toml(value, f"{within}{name}.") if isinstance(value, dict) else f"{within}{name} = {json.dumps(value)}\n"
+        for name, value in config.items()
+    )
