@@ -259,7 +259,7 @@ def test_search_writes_the_cells_of_an_index_that_the_model_finds(unisono, store
     assert unisono("search @model 'an index' @table.h5ad -o table.tsv --device cpu").code == 0
     assert len(pd.read_csv("table.tsv", sep="\t")) == 43 * 10
     for line, words in (
-        ("search @model 'an index' @query.h5mu -o new.tsv", "E007 query: holds atac, rna, adt"),
+        ("search @model 'an index' @query.h5mu -o new.tsv", "E007 query.h5mu: holds atac, rna, adt"),
         ("search @model 'an index' @query.h5mu -o found.tsv --modality adt", "E055"),
         ("search @model @model @query.h5mu -o new.tsv --modality adt", "no index.json: not an index of cells."),
         ("search 'an index' @model @query.h5mu -o new.tsv --modality adt", "no config.json: not a model folder."),

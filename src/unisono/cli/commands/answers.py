@@ -143,7 +143,7 @@ def match(
         force=force,
         layer=layer_in(layer),
         round_counts=round_counts or None,
-        source_names=_names_of_sides(query),
+        source_names=_side_names(query),
     )
     found.write(out, force=force)
     say(f"{len(found.left):,} {sides[0]} cells matched to {len(found.right):,} {sides[1]} cells in {out}")
@@ -188,7 +188,7 @@ def pair(
         force=force,
         layer=layer_in(layer),
         round_counts=round_counts or None,
-        source_names=_names_of_sides(query),
+        source_names=_side_names(query),
     )
     write_atomically(out, lambda place: write_mudata(mdata, place, compression="gzip"), force=force)
     median = float(mdata.obs["unisono_probability"].median())
@@ -226,7 +226,7 @@ def _sides(words: list[str], sides: tuple[str, str], at_most: int | None = None)
     return both, both
 
 
-def _names_of_sides(words: list[str]) -> tuple[str, str]:
+def _side_names(words: list[str]) -> tuple[str, str]:
     """What messages call the left and the right cells."""
     left, right = (words[:1], words[1:]) if _are_two(words) else (words, words)
     return label_of(left), label_of(right)

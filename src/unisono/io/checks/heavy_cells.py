@@ -9,7 +9,7 @@ from unisono.messages import Finding
 from unisono.types import View
 
 _MIN_CELLS = 20
-_MOST = 0.5
+_MAX_SHARE = 0.5
 """Share of all counts. In real data of 50 cells and more the deepest cell of a modality holds up to 0.13 of them."""
 
 
@@ -19,7 +19,7 @@ def heavy_cells(source: Source, view: View) -> list[Finding]:
         return []
     row = int(np.argmax(view.depth))
     share = float(view.depth[row] / view.depth.sum())
-    if share <= _MOST:
+    if share <= _MAX_SHARE:
         return []
     what = f"cell {view.cells[row]} holds {share:.0%} of all counts of {view.n_cells} cells: a sum, or no cell."
     return [Finding("W080", source.source_name, what, "drop it, if it is no cell")]
