@@ -63,7 +63,7 @@ class Data:
             if self.batch and self.batch.place != "parts":
                 of_cell = dict(zip(_cell_names(self, ""), _batches(self), strict=True))
                 column = pd.Series([of_cell.get(name) for name in made.obs_names], index=made.obs_names)
-                made.obs["batch"] = column.astype(_batches(self).dtype)
+                made.obs["batch"] = column if column.isna().any() else column.astype(_batches(self).dtype)
             return made
 
 
@@ -299,7 +299,7 @@ def _table(data: Data, modality: str, part: Part) -> AnnData:
     values = values[np.ix_(rows, columns)]
     cells, features = _cell_names(data, modality), _feature_names(part, modality)
     obs = pd.DataFrame({"cell_type": [f"t{row % 3}" for row in rows]}, index=[cells[row] for row in rows])
-    obs["group"] = [None if row % 5 == 0 else f"g{row % 2}" for row in rows]
+    obs["group"] = pd.Categorical([None if row % 5 == 0 else f"g{row % 2}" for row in rows], ["g0", "g1"])
     if data.batch and data.batch.place != "whole":
         obs["batch"] = _batches(data).iloc[rows].to_numpy()
         obs["batch"] = obs["batch"].astype(_batches(data).dtype)
@@ -335,11 +335,10 @@ def _placed(matrix: Any, place: str, obs: pd.DataFrame, var: pd.DataFrame) -> An
 def mostly(usual: Any, *others: Any, share: float = 0.3) -> st.SearchStrategy[Any]:
     """The usual value, or in a share of the draws one of the others.
 
-    Hypothesis draws the ends of a range more often than the rest, so that the share is cut out of its middle.
+    Hypothesis draws the ends of a list more often than the rest, so that the others stand in its middle.
     """
-    return st.integers(0, 999).flatmap(
-        lambda n: st.sampled_from(others) if 300 <= n < 300 + 1000 * share else st.just(usual)
-    )
+    n_around = round(len(others) * (1 - share) / share / 2)
+    return st.sampled_from([*[usual] * n_around, *others, *[usual] * n_around])
 
 
 def rarely(share: float) -> st.SearchStrategy[bool]:

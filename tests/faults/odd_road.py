@@ -82,10 +82,7 @@ def _in_python(case: Case, folder: Path) -> str:
     if asked.is_usable and len(query.mod) > 0:
         assert ends["predict"] == "result" or _is_of_question(ends["predict"]), f"check takes {ends['predict']}"
     assert [content_of(data) for data in (training, query)] == before, "the input was changed"
-    refused = ", ".join(f"{name} {end}" for name, end in ends.items() if end != "result")
-    if ends["predict"] != "result" and ends["match"] != "result":
-        return ends["predict"]
-    return f"result, {refused}" if refused else "result"
+    return _told_of(ends)
 
 
 def _is_of_question(end: str) -> bool:
@@ -320,48 +317,49 @@ def _in_shell(case: Case, folder: Path) -> str:
     except Exception as error:  # no file, so no question to us
         return f"unwritable: {type(error).__name__}"
     (folder / "config.toml").write_text(_toml(config_of(case)))
-    options = []
-    for name, value in case.options.items():
-        options += [f"--{name.removesuffix('_counts').replace('_', '-')}", *([] if value is True else [str(value)])]
-    at = {name: str(folder / name) for name in ("training.h5mu", "query.h5mu", "config.toml", "model")}
-    checked = _command("check", at["training.h5mu"], *options)
-    fitted = _command(
-        "fit", at["training.h5mu"], "-o", at["model"], "--config", at["config.toml"], "--device", "cpu", *options
-    )
-    if fitted:
-        return f"refused {fitted} by fit"
-    assert not checked, checked
-    source, target = case.training.parts if len(case.training.parts) == 2 else list(case.training.parts)[:2]
-    force = ["--force"] if case.question.force else []
+    options = [word for name, value in case.options.items() for word in _option(name, value)]
+    model, config = str(folder / "model"), str(folder / "config.toml")
+    checked = _command("check", str(folder / "training.h5mu"), *options)
+    how = ["-o", model, "--config", config, "--device", "cpu", *options]
+    refused = _command("fit", str(folder / "training.h5mu"), *how)
+    if refused:
+        return f"refused {refused} by fit"
+    assert not checked, f"fit takes what check refuses: {checked}"
+    return _asked_in_shell(case, query, folder, model)
+
+
+def _option(name: str, value: str | bool) -> list[str]:
+    """An argument of `fit` as the command line has it."""
+    word = f"--{name.removesuffix('_counts').replace('_', '-')}"
+    return [word] if value is True else [word, str(value)]
+
+
+def _asked_in_shell(case: Case, query: MuData, folder: Path, model: str) -> str:
+    source, target = list(case.training.parts)[:2]
     lines = {
-        "predict": [
-            "--from",
-            source,
-            "--to",
-            target,
-            "-o",
-            "p.h5ad",
-            *(["--interval", "0.9"] if case.question.interval else []),
-        ],
-        "match": ["--between", f"{source},{target}", "--rule", case.question.rule, "-o", "m.h5ad"],
-        "embed": ["-o", "e.h5mu"],
-        "evaluate": ["-o", "scores", "--no-report"],
+        "predict": ["--from", source, "--to", target, "-o", str(folder / "p.h5ad")],
+        "match": ["--between", f"{source},{target}", "--rule", case.question.rule, "-o", str(folder / "m.h5ad")],
+        "embed": ["-o", str(folder / "e.h5mu")],
+        "evaluate": ["-o", str(folder / "scores"), "--no-report"],
     }
-    ends = {}
-    for name, line in lines.items():
-        places = [str(folder / word) if word in ("p.h5ad", "m.h5ad", "e.h5mu", "scores") else word for word in line]
-        ends[name] = _command(name, at["model"], at["query.h5mu"], *places, "--device", "cpu", *force)
-    if not ends["predict"]:
-        interval = 0.9 if case.question.interval else None
-        found = anndata.read_h5ad(folder / "p.h5ad")
-        assert_prediction(found, load(at["model"]), query.mod[source], target, interval)
-    if not ends["match"]:
+    force = ["--force"] if case.question.force else []
+    refusals = {
+        name: _command(name, model, str(folder / "query.h5mu"), *line, "--device", "cpu", *force)
+        for name, line in lines.items()
+    }
+    if not refusals["predict"]:
+        assert_prediction(anndata.read_h5ad(folder / "p.h5ad"), load(model), query.mod[source], target, None)
+    if not refusals["match"]:
         sums = np.asarray(anndata.read_h5ad(folder / "m.h5ad").X.sum(axis=1))
         assert np.all((np.abs(sums - 1) < 1e-4) | (sums == 0))
-    refused = ", ".join(f"{name} refused {code}" for name, code in ends.items() if code)
-    if ends["predict"] and ends["match"]:
-        return f"refused {ends['predict']}"
-    return f"result, {refused}" if refused else "result"
+    return _told_of({name: f"refused {code}" if code else "result" for name, code in refusals.items()})
+
+
+def _told_of(ends: dict[str, str]) -> str:
+    """How the questions ended: "refused" where neither prediction nor matching is there."""
+    if ends["predict"] != "result" and ends["match"] != "result":
+        return ends["predict"]
+    return ", ".join(["result", *(f"{name} {end}" for name, end in ends.items() if end != "result")])
 
 
 def _command(*words: str) -> str | None:
