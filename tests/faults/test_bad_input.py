@@ -1229,7 +1229,7 @@ FEATURES = (
         query(part("rna", lambda a: a[:, :2].copy())),
         f"{ASK} --force",
         "W020 W036",
-        "treat the result with caution",
+        "take the result with caution",
     ),
     refused(
         "genes of another species",
