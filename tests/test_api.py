@@ -391,7 +391,7 @@ def test_without_resume_a_checkpoint_is_not_used_and_it_is_said(checkpoint):
     with noticed() as texts:
         fresh = fitted(pair_of(), options={"checkpoint": checkpoint})
     assert [text[:4] for text in texts] == ["W077"]
-    assert "the checkpoint of epoch 1 is not used" in texts[0]
+    assert "the checkpoint of epoch 0 and 2 steps is not used" in texts[0]
     for name, value in weights(two_modalities()).items():
         assert torch.equal(weights(fresh)[name], value), name
 

@@ -24,10 +24,10 @@ def writing(out: Path, force: bool) -> Iterator[None]:
     """
     from unisono.io.lock import locked
     from unisono.io.recovery import recovered
-    from unisono.io.write import refuse_existing_folder
+    from unisono.io.write import clean, refuse_existing_folder
 
     with locked(out):
-        refuse_existing_folder(recovered(out), force)
+        clean(refuse_existing_folder(recovered(out), force))
         yield
 
 
@@ -42,7 +42,7 @@ def resumable(out: Path, *, resume: bool, force: bool) -> Iterator[Path]:
         BadInput: E055, E056, E076, E077 a checkpoint is there and it was not said what is to become of it.
     """
     from unisono.io.recovery import recovered
-    from unisono.io.write import CHECKPOINT, refuse_existing_folder
+    from unisono.io.write import CHECKPOINT, clean, refuse_existing_folder
 
     checkpoint = out.parent / f"{out.name}.checkpoint"
     process = process_in(os.environ)
@@ -50,7 +50,7 @@ def resumable(out: Path, *, resume: bool, force: bool) -> Iterator[Path]:
         yield checkpoint
         return
     with writing(out, force):
-        refuse_existing_folder(recovered(checkpoint), True, CHECKPOINT)
+        clean(refuse_existing_folder(recovered(checkpoint), True, CHECKPOINT))
         _refuse_unasked(checkpoint, resume, force)
         try:
             yield checkpoint
