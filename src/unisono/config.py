@@ -457,6 +457,10 @@ class FitConfig(_Frozen):
     """Of the matrices of the networks, not of biases, heads or temperatures. Untested."""
     gradient_clip: float = Field(5.0, gt=0, le=LARGE)
     """Largest norm of a gradient. Untested."""
+    max_skipped_steps: int = Field(5, ge=2, le=MANY)
+    """Steps in a row whose loss is not finite, after which training stops; other fits do not depend on it. Untested."""
+    rate_after_divergence: float = Field(0.1, gt=0, le=1)
+    """Fraction of the learning rate that is left after two such steps in a row. Untested."""
     averaging_epochs: float = Field(5.0, gt=0, le=LARGE)
     """Epochs that the running mean of the weights looks back over (Polyak averaging). Untested."""
     refit_below: int = Field(3000, ge=0, le=MANY)

@@ -145,6 +145,14 @@ MESSAGES = (
     Message("E073", "There is no room to write to, and nothing was changed; exit code 1.", "free space"),
     Message("E074", "The system refused to read or write something.", "check path, permissions and the disk"),
     Message("E075", "The output is what is read, or lies within it; --force does not help.", "give another name"),
+    Message("E076", "Another process is writing the output.", "wait for it, or give another name"),
+    Message("E077", "An unfinished fit left a checkpoint here.", "--resume continues it, --force begins anew"),
+    Message(
+        "W077", "A fit starts at epoch 0: no checkpoint is there, or the one that is there is not used.", "--resume"
+    ),
+    Message("E078", "Training was stopped, as the loss was not finite.", "look at the largest counts, and the weights"),
+    Message("W078", "Steps of training were skipped, as the loss was not finite.", "lower learning_rate"),
+    Message("W079", "A folder is back that was being replaced when the process was killed."),
     Message("W080", "One cell holds most of the counts.", "drop it, if it is no cell"),
     Message("W081", "Cells or features have no name, or features have default names 0..n.", "name them, or drop them"),
     Message("W082", "Features are of two genomes.", "keep those of one"),

@@ -15,6 +15,7 @@ from unisono.cli.commands.models import adapt, calibrate, demo, fit
 from unisono.cli.commands.search import index, search
 from unisono.cli.console import one_line, say, warnings_said_once
 from unisono.cli.endings import drop_unwritten, ending_of, show_traceback
+from unisono.interruption import INTERRUPTED, exit_code
 from unisono.messages import InputWarning, bad_input, typed_in_shell
 
 app = typer.Typer(
@@ -63,10 +64,11 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """What the parser raises for a wrong command line, under one name in every version of typer."""
 
 _INTERRUPTED = 130
+"""What the parser makes of a KeyboardInterrupt."""
 
 
 def main() -> None:
-    """Entry point: 0 done, 2 bad input, 1 unexpected, both with one line on stderr, 130 interrupted."""
+    """Entry point: 0 done, 2 bad input, 1 unexpected, both with one line on stderr, 128 + n ended by signal n."""
     warnings.showwarning = warnings_said_once()
     warnings.simplefilter("ignore", FutureWarning)
     warnings.simplefilter("always", InputWarning)
@@ -88,7 +90,8 @@ def main() -> None:
         code = ending.code
         drop_unwritten()
     if code == _INTERRUPTED:
-        say("interrupted; unisono fit --resume continues from the last checkpoint")
+        say(INTERRUPTED)
+        code = exit_code()
     sys.exit(code)
 
 
