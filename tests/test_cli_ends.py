@@ -304,7 +304,7 @@ def test_remedies_are_options_in_the_shell_and_arguments_in_python():
     ("line", "remedy"),
     [
         ("check layered.h5mu --batch-key Batch", "--batch-key batch"),
-        ("check odd.h5mu", "--modalities stuff=adt"),
+        ("check odd.h5mu", "--modalities rna=rna,stuff=adt"),
         ("check half.h5mu", "--layer rna=counts,adt=X"),
         ("index @model query.h5mu -o out", "--modality rna"),
         ("predict @model query.h5mu --from rna --to adt -o query.h5ad", "--force"),

@@ -40,7 +40,7 @@ from unisono.cli.options import (
     training_cells_in,
 )
 from unisono.cli.unfinished import resumable, writing
-from unisono.io.write import refuse_inputs
+from unisono.io.write import refuse_existing_folder, refuse_inputs, require_name
 
 
 def fit(
