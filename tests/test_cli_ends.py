@@ -333,7 +333,7 @@ def test_check_ends_with_the_sum_of_its_findings(unisono):
     cells.write_h5mu("odd.h5mu")
     ended = unisono("check odd.h5mu")
     assert ended.code == 2
-    assert ended.err.splitlines()[-1].startswith("not usable: 2 errors")
+    assert ended.err.splitlines()[-1].startswith("odd.h5mu: not usable: 2 errors")
 
 
 def test_text_of_several_lines_is_told_in_one():
