@@ -20,7 +20,7 @@ from unisono.messages import BadInput, bad_input
 
 RESTORE = "copy the folder again from its origin, or make it again"
 _MAX_DOCUMENT, _MAX_HEADER = 2**29, 2**24
-_MAX_SHOWN = 60
+_MAX_SHOWN, _MAX_FIELD = 60, 200
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
 
@@ -39,7 +39,7 @@ _HEADER: TypeAdapter[dict[str, _Array]] = TypeAdapter(dict[str, _Array])
 
 def damaged(folder: Path, name: str, field: str, problem: str, remedy: str = RESTORE) -> BadInput:
     """The refusal E049 of a file in a folder, which names the field ('' for the whole)."""
-    place = f"{name}, {shown_text(field)}" if field else name
+    place = f"{name}, {shown_text(field, _MAX_FIELD)}" if field else name
     return bad_input("E049", str(folder), f"{place}: {problem}.", remedy)
 
 
@@ -113,9 +113,9 @@ def shown(value: Any) -> str:
     )
 
 
-def shown_text(text: str, *, is_quoted: bool = False) -> str:
+def shown_text(text: str, most: int = _MAX_SHOWN, *, is_quoted: bool = False) -> str:
     """Text cut short, control characters as escapes."""
-    cut = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+    cut = text if len(text) <= most else f"{text[:most]}…"
     if is_quoted or not cut.isprintable():
         return repr(cut)
     return cut

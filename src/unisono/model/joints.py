@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unisono.inference.record import Record
+from unisono.io.documents import shown
 from unisono.modalities import spec_of
 from unisono.preprocessing.preprocessor import Guide, Preprocessor
 from unisono.types import Modality
@@ -18,18 +19,16 @@ Misfits = Iterator[tuple[str, str, str]]
 _MODEL, _ARRAYS, _RECORD = "model.json", "arrays.safetensors", "record.json"
 
 
-def misfits(
-    parts: Mapping[str, Any], record: Record, names: Sequence[Modality], sizes: Mapping[Modality, Mapping[str, int]]
-) -> Misfits:
+def misfits(parts: Mapping[str, Any], record: Record, names: Sequence[Modality]) -> Misfits:
     """What does not fit together in the parts of a model.
 
     Args:
         parts: of `FittedModel` by name, those of its predictor below "predictor".
         record: of the same model.
         names: its modalities.
-        sizes: of its axes, by modality.
     """
-    yield from _of_record(record, names)
+    if "unisono" not in record.versions:
+        yield _RECORD, "versions.unisono", "is missing"
     predictor = parts["predictor"]
     for m in names:
         yield from _of_preprocessor(predictor["preprocessors"][m], m, f"predictor.preprocessors.{m}")
@@ -47,20 +46,13 @@ def misfits(
             yield _ARRAYS, f"anchors.{','.join(pair)}", "no anchors on a side"
 
 
-def _of_record(record: Record, names: Sequence[Modality]) -> Misfits:
-    if set(record.n_cells) != set(names):
-        yield _RECORD, "n_cells", f"names {', '.join(sorted(record.n_cells)) or 'none'}, expected {', '.join(names)}"
-    if "unisono" not in record.versions:
-        yield _RECORD, "versions.unisono", "is missing"
-
-
 def _of_preprocessor(found: Preprocessor, modality: Modality, field: str) -> Misfits:
     projection, standardisation, guide = found.projection, found.standardisation, found.guide
     coding = spec_of(modality).codings.get(projection.coding)
     if projection.modality != modality:
-        yield _MODEL, f"{field}.projection.modality", f"{projection.modality!r}, expected {modality!r}"
+        yield _MODEL, f"{field}.projection.modality", f"{shown(projection.modality)}, expected {shown(modality)}"
     if coding is None:
-        yield _MODEL, f"{field}.projection.coding", f"{projection.coding!r} is no coding of {modality}"
+        yield _MODEL, f"{field}.projection.coding", f"{shown(projection.coding)} is no coding of {modality}"
     elif len(projection.parameters) != coding.n_parameters:
         found_rows = f"{len(projection.parameters)} rows, expected {coding.n_parameters} by its coding"
         yield _ARRAYS, f"{field}.projection.parameters", found_rows
@@ -82,14 +74,13 @@ def _of_preprocessor(found: Preprocessor, modality: Modality, field: str) -> Mis
     if not (standardisation.shifts == 0).any():
         yield _ARRAYS, f"{field}.standardisation.shifts", "no batch of training, whose shift is 0"
     if guide is not None:
-        yield from _of_guide(guide, f"{field}.guide")
+        yield from _of_guide(guide, modality, f"{field}.guide")
 
 
-def _of_guide(guide: Guide, field: str) -> Misfits:
+def _of_guide(guide: Guide, modality: Modality, field: str) -> Misfits:
     if len(guide.scale) != 1 + len(guide.kernels):
         yield _MODEL, f"{field}.scale", f"{len(guide.scale)} numbers, expected {1 + len(guide.kernels)}"
-    projection = guide.preprocessor.projection
-    yield from _of_preprocessor(guide.preprocessor, projection.modality, f"{field}.preprocessor")
+    yield from _of_preprocessor(guide.preprocessor, modality, f"{field}.preprocessor")
     n_codes = len(guide.preprocessor.standardisation.mean)
     for name, kernel in guide.kernels.items():
         if kernel.landmarks.shape[1] != n_codes:

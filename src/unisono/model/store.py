@@ -86,7 +86,7 @@ def _write(model: FittedModel, folder: Path, as_type: type[np.float16] | None) -
 def _read(folder: Path, device: torch.device) -> FittedModel:
     config, record = validated(folder, _CONFIG, FitConfig), validated(folder, _RECORD, Record)
     tree, arrays = document(folder, _MODEL), _widened(read_arrays(folder, _ARRAYS))
-    names = _modalities(folder, tree)
+    names = _modalities(folder, tree, record)
     try:
         check_config(config)
     except BadInput as error:
@@ -94,7 +94,7 @@ def _read(folder: Path, device: torch.device) -> FittedModel:
     weights = _widened(read_arrays(folder, _WEIGHTS))
     sizes = _sizes(folder, config, names, weights)
     parts = _restored(folder, tree, arrays, sizes)
-    for file, field, problem in misfits(parts, record, names, sizes):
+    for file, field, problem in misfits(parts, record, names):
         raise damaged(folder, file, field, problem)
     likelihoods = {m: spec_of(m).likelihood(config) for m in names}
     state = {name: torch.as_tensor(value) for name, value in weights.items()}
@@ -116,13 +116,16 @@ def _widened(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
     return {name: value.astype(np.float32) if value.dtype == np.float16 else value for name, value in arrays.items()}
 
 
-def _modalities(folder: Path, tree: Any) -> list[str]:
+def _modalities(folder: Path, tree: Any, record: Record) -> list[str]:
     """The modalities of a model, by the keys of its preprocessors; all mappings have the keys that belong to them."""
     wanted = {f.name for f in fields(FittedModel)} - _DOCUMENTS
     _require_keys(folder, "", tree, wanted, wanted)
     wanted = {f.name for f in fields(Predictor)} - {"network"}
     _require_keys(folder, "predictor", tree["predictor"], wanted, wanted)
     names = list(_object(folder, "predictor.preprocessors", tree["predictor"]["preprocessors"]))
+    if set(names) != set(record.n_cells):
+        found = f"names {shown_text(', '.join(record.n_cells)) or 'none'}, the model {shown_text(', '.join(names))}"
+        raise damaged(folder, _RECORD, "n_cells", found)
     unknown = [name for name in names if name not in registered()]
     if unknown:
         what = f"has the modality {shown(unknown[0])}, which is not registered (known: {', '.join(registered())})."
