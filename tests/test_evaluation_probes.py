@@ -55,7 +55,7 @@ def test_a_cells_other_row_never_answers_for_it():
     classes = np.random.default_rng(2).choice(np.array(["a", "b"]), size=41)
     of_cells = np.eye(41)
     x, both, cells = np.concatenate([of_cells, of_cells]), np.tile(classes, 2), np.tile(CELLS[:41], 2)
-    assert told(x, both, np.arange(82).astype(str))["linear"].score > 0.9
+    assert told(x, both, np.arange(82).astype(str))["linear"].score > 0.8
     assert told(x, both, cells)["linear"].score < 0.7
     assert told(x, both, cells)["linear"].n_cells == 41
 

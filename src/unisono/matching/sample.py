@@ -21,10 +21,11 @@ def sample(vectors: Float[np.ndarray, "cell dim"], at_most: int, seed: int) -> N
     """
     if len(vectors) <= at_most:
         return np.arange(len(vectors))
-    weights = np.random.default_rng(seed).integers(0, 2**64, size=vectors.shape[1], dtype=np.uint64)
+    size = (vectors.shape[1],)
+    weights = np.random.default_rng(seed).integers(0, 2**64, size=size, dtype=np.uint64)
     number = np.zeros(len(vectors), dtype=np.uint64)
-    for column, weight in zip(vectors.T, weights, strict=True):
-        number += column.astype(np.float16).view(np.uint16) * weight
+    for place, weight in enumerate(weights):
+        number += vectors[:, place].astype(np.float16).view(np.uint16) * weight
     for shift, factor in _MIXING:
         number = (number ^ (number >> np.uint64(shift))) * np.uint64(factor)
     return np.argsort(number, kind="stable")[:at_most]
