@@ -76,3 +76,13 @@ def test_the_readme_names_one_command_to_run_and_one_to_test() -> None:
     assert len(commands) == 2
     assert commands[0].endswith("unisono demo")
     assert commands[1].endswith("pytest")
+
+
+def test_every_promise_of_reliability_stands_beside_tests_that_are_there() -> None:
+    page = (_ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    files = [path.read_text(encoding="utf-8") for path in (_ROOT / "tests").rglob("test_*.py")]
+    assert len(named) > 30
+    assert named - set(re.findall(r"^def (test_\w+)", "\n".join(files), flags=re.MULTILINE)) == set()
+    promises = re.findall(r"^\| (?!promise|---).*$", page, flags=re.MULTILINE)
+    assert [line for line in promises if "`test_" not in line and "the same" not in line] == []

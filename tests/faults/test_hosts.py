@@ -218,7 +218,7 @@ COMMANDS = {
     "pair": ("outputs/there", "pair data/model data/link.h5mu --between rna,adt -o outputs/there"),
     "embed": ("outputs/there", "embed data/model data/link.h5mu -o outputs/there"),
     "index": ("outputs/there", "index data/model data/link.h5mu --modality adt -o outputs/there"),
-    "search": ("outputs/there", "search data/model outputs data/link.h5mu -o outputs/there"),
+    "search": ("outputs/there", "search data/model data/atlas data/link.h5mu -o outputs/there"),
     "feature-effects": (
         "outputs/there",
         "feature-effects data/model data/link.h5mu --from rna --to adt -o outputs/there",
