@@ -33,12 +33,14 @@ class _State:
     Attributes:
         number: of the first signal; 0 for none.
         since: when it came.
+        n_handled: how many blocks answer the signals, one in the other.
         n_deferred: how many blocks that end after a step of their own run now.
         leftovers: files and folders that are removed where the process ends at once.
     """
 
     number: int = 0
     since: float = 0.0
+    n_handled: int = 0
     n_deferred: int = 0
     leftovers: set[Path] = field(default_factory=set)
 
@@ -63,7 +65,7 @@ def handled() -> Iterator[None]:
     if threading.current_thread() is threading.main_thread():
         numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
         before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
-    _state.number = 0
+    _state.n_handled += 1
     for number in before:
         signal.signal(number, _answer)
     try:
@@ -71,6 +73,9 @@ def handled() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _state.n_handled -= 1
+        if not _state.n_handled:
+            _state.number = 0
 
 
 @contextmanager

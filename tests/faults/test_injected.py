@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +20,10 @@ import numpy as np
 import pytest
 import torch
 from io_fixtures import snapshot
-from model_fixtures import TINY, rebuilt, small_model, test_cells, training
+from model_fixtures import TINY, rebuilt, test_cells, training
 from safetensors.torch import load_file, save_file
 
 from unisono import cli
-from unisono.io import lock as lock_module
 from unisono.io import write as write_module
 from unisono.io.lock import Holder
 from unisono.io.manifest import write_manifest
@@ -68,7 +68,6 @@ def store(tmp_path_factory):
     cells["rna"].X = counts.tocsr()
     rebuilt({"rna": cells["rna"], "adt": cells["adt"]}).write_h5mu(folder / "huge.h5mu")
     test_cells().write_h5mu(folder / "q.h5mu")
-    small_model().save(folder / "model")
     for name, changes in {
         "c": {},
         "seed": {"seed": 3, "max_epochs": 5},
@@ -127,7 +126,7 @@ def run(store, folder, line, injected=nothing, during=None):
     _, status = os.waitpid(child, 0)
     text = said.read_text()
     kept = [text for text in text.splitlines() if not text.startswith(("fit on ", "FutureWarning", "  "))]
-    return SimpleNamespace(code=os.waitstatus_to_exitcode(status), lines=kept, text=text)
+    return SimpleNamespace(code=os.waitstatus_to_exitcode(status), lines=kept, text=text, child=child)
 
 
 def bits(model):
@@ -139,16 +138,19 @@ FIT = "fit @d.h5mu -o m --batch-key batch --config @c.toml --device cpu"
 
 @pytest.fixture(scope="module")
 def whole(store, tmp_path_factory):
-    """The bits of a fit that nothing happened to."""
+    """The bits of a fit that nothing happened to, in this process, so that its children find all modules imported."""
     folder = tmp_path_factory.mktemp("whole")
-    ended = run(store, folder, FIT)
-    assert ended.code == 0, ended.text
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [])
+        assert main(shlex.split(FIT.replace("@", f"{store}/").replace("-o m", f"-o {folder / 'm'}"))) == 0
     assert hidden(folder) == []
+    shutil.copytree(folder / "m", store / "model")
     return bits(folder / "m")
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, whole):
+    """An empty folder to run in, once the modules are imported."""
     place = tmp_path / "run"
     place.mkdir()
     return place
@@ -226,7 +228,7 @@ KILLED = {
     "between two renames": without_exchange,
     "after training": at_call(fit_module, "fit_anchors", 1, sends(signal.SIGKILL)),
 }
-QUICKLY_KILLED = ("in the middle of an epoch", "while a checkpoint is written", "between two renames")
+QUICKLY_KILLED = ("while a checkpoint is written", "between two renames")
 
 
 @pytest.fixture
@@ -276,7 +278,7 @@ SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGUSR1": 138}
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_saves_after_the_step_and_names_the_command_that_resumes(store, whole, folder, record, all_or, name):
-    all_or(name in ("SIGINT", "SIGTERM"))
+    all_or(name == "SIGTERM")
     number = getattr(signal, name)
     ended = run(store, folder, FIT, lambda f: at_call(loop, "_step", 7, sends(number))(f))
     words = ended.lines[-1].partition("; unisono ")[2].removesuffix(" continues")
@@ -290,8 +292,9 @@ def test_a_signal_saves_after_the_step_and_names_the_command_that_resumes(store,
     assert left(folder) == []
 
 
-def test_a_signal_without_checkpoints_on_the_way_saves_all_the_same(store, whole, folder, record):
+def test_a_signal_without_checkpoints_on_the_way_saves_all_the_same(store, whole, folder, record, all_or):
     """A step of a long first epoch: nothing was saved before."""
+    all_or(False)
 
     @contextmanager
     def injected(place):
@@ -342,7 +345,7 @@ LONG = {
 
 
 @pytest.mark.parametrize(("command", "name"), [(c, n) for c in LONG for n in ("SIGINT", "SIGTERM")])
-def test_an_interrupted_command_leaves_no_file(store, folder, record, all_or, command, name):
+def test_an_interrupted_command_leaves_no_file(store, whole, folder, record, all_or, command, name):
     all_or((command, name) in {("predict", "SIGINT"), ("convert", "SIGTERM")})
     ended = run(store, folder, LONG[command], at_call(write_module, "_sync_tree", 1, sends(getattr(signal, name))))
     is_right = ended.code == SIGNALS[name] and list(folder.iterdir()) == []
@@ -371,7 +374,7 @@ LOCKED = {
 
 
 @pytest.mark.parametrize("case", LOCKED)
-def test_an_output_that_another_process_writes_is_refused_before_anything_is_read(store, folder, record, case):
+def test_an_output_that_another_process_writes_is_refused_before_anything_is_read(store, whole, folder, record, case):
     text, refusal = LOCKED[case]
     (folder / ".m.lock").write_text(text())
     before = snapshot(folder)
@@ -385,7 +388,8 @@ def test_an_output_that_another_process_writes_is_refused_before_anything_is_rea
         assert run(store, folder, "adapt @model nowhere.h5mu -o m").lines[0].startswith("E076")
 
 
-def test_of_two_fits_into_one_folder_the_second_ends_within_seconds(store, whole, folder, record):
+def test_of_two_fits_into_one_folder_the_second_ends_within_seconds(store, whole, folder, record, all_or):
+    all_or(False)
     found = []
 
     def second(child):
@@ -404,19 +408,20 @@ def test_of_two_fits_into_one_folder_the_second_ends_within_seconds(store, whole
     assert [entry.name for entry in folder.iterdir()] == ["m"]
 
 
-def test_of_many_that_take_over_one_lock_one_holds_it(folder, record):
-    """Each of six processes that find a stale lock holds it alone, or is refused."""
+def test_of_many_that_take_over_one_lock_one_holds_it(folder, record, all_or):
+    """Each of six processes that find a stale lock at once holds it alone, or is refused."""
+    all_or(False)
     (folder / ".m.lock").write_text(locks(pid=gone()))
     code = (
         "import sys, time\nfrom unisono.io.lock import locked\nfrom unisono.messages import BadInput\n"
-        "try:\n    with locked(sys.argv[1]):\n        print('held', flush=True); time.sleep(6)\n"
+        "try:\n    with locked(sys.argv[1]):\n        print('held', flush=True); time.sleep(15)\n"
         "except BadInput as error:\n    print(str(error)[:4])\n"
     )
     words = [sys.executable, "-c", code, str(folder / "m")]
-    processes = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    processes = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(6)]
     said = sorted(process.communicate()[0].strip() for process in processes)
-    record("fault", "a stale lock found by two at once", " ".join(said), said == ["E076", "held"])
-    assert said == ["E076", "held"]
+    record("fault", "a stale lock found by six at once", " ".join(said), said == ["E076"] * 5 + ["held"])
+    assert said == ["E076"] * 5 + ["held"]
     assert hidden(folder) == []
 
 
@@ -452,7 +457,8 @@ def test_a_checkpoint_is_not_lost_by_forgetting_to_resume(store, unfinished, fol
     )
 
 
-def test_a_fit_that_cannot_be_resumed_says_that_it_begins_anew(store, whole, folder, record):
+def test_a_fit_that_cannot_be_resumed_says_that_it_begins_anew(store, whole, folder, record, all_or):
+    all_or(False)
     ended = run(store, folder, f"{FIT} --resume")
     is_right = ended.code == 0 and bits(folder / "m") == whole
     record("fault", "--resume without a checkpoint", ended.lines[0], is_right)
@@ -569,9 +575,8 @@ def test_a_loss_that_is_not_finite_never_ends_in_a_model_with_nan(store, folder,
     line, code, words = DIVERGED[case]
     ended = run(store, folder, line, lambda _: checkpoints_after_every_step())
     said = [line for line in ended.lines if line.startswith(words)]
-    is_finite = code != 0 or all(
-        value.isfinite().all() for value in load_file(folder / "m" / "weights.safetensors").values()
-    )
+    weights = folder / "m" / "weights.safetensors"
+    is_finite = not weights.exists() or all(value.isfinite().all() for value in load_file(weights).values())
     is_right = ended.code == code and len(said) == 1 and is_finite
     record("fault", f"diverging: {case}", f"exit {ended.code}: {' '.join(said)}", is_right)
     assert is_right, ended.text
@@ -608,7 +613,7 @@ def loses(*numbers):
 def test_steps_that_are_not_finite_are_skipped_counted_and_told(
     store, whole, folder, record, all_or, numbers, code, n_skipped
 ):
-    all_or(numbers != (6, 7))
+    all_or(n_skipped != 2)
     ended = run(store, folder, FIT, loses(*numbers))
     is_right = ended.code == code
     record("fault", f"NaN in {len(numbers)} steps in a row", f"exit {ended.code}: {ended.lines[0]}", is_right)
@@ -628,7 +633,8 @@ def test_steps_that_are_not_finite_are_skipped_counted_and_told(
 def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_read(store, folder, record):
     @contextmanager
     def read_only(_folder):
-        os.access = lambda path, mode: False  # the superuser may write anywhere
+        access = os.access
+        os.access = lambda path, mode: mode != os.W_OK and access(path, mode)  # the superuser may write anywhere
         yield
 
     ended = run(store, folder, "fit nowhere.h5mu -o m --config @c.toml", read_only)
@@ -638,11 +644,13 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_read(s
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("can_exchange", [True, False])
-def test_a_model_being_replaced_when_the_process_is_killed_is_there_again(store, folder, record, all_or, can_exchange):
+@pytest.mark.parametrize(("can_exchange", "by_reader"), [(True, False), (False, False), (False, True)])
+def test_a_model_being_replaced_when_the_process_is_killed_is_there_again(
+    store, whole, folder, record, all_or, can_exchange, by_reader
+):
     """Killed between the two renames where names cannot change places, else after the exchange."""
-    all_or(not can_exchange)
-    small_model().save(folder / "m")
+    all_or(by_reader)
+    shutil.copytree(store / "model", folder / "m")
     before = snapshot(folder)
 
     @contextmanager
@@ -667,12 +675,13 @@ def test_a_model_being_replaced_when_the_process_is_killed_is_there_again(store,
     ended = run(store, folder, f"{FIT} --force", killed)
     assert ended.code == -signal.SIGKILL
     assert (folder / "m").exists() == can_exchange
-    again = run(store, folder, "fit nowhere.h5mu -o m --config @c.toml --force")
-    is_back = snapshot(folder) == before if not can_exchange else (folder / "m" / "manifest.json").exists()
-    record("fault", f"kill -9 while a model is replaced, {can_exchange=}", again.lines[0], is_back)
-    assert can_exchange or "W079" in again.lines[0]
+    again = run(store, folder, "info m" if by_reader else "fit nowhere.h5mu -o m --config @c.toml --force")
+    found = {name: content for name, content in snapshot(folder).items() if name.startswith("m/")}
+    is_back = found == before if not can_exchange else (folder / "m" / "manifest.json").exists()
+    record("fault", f"kill -9 while a model is replaced, {can_exchange=}, {by_reader=}", again.lines[0], is_back)
+    assert can_exchange or "W079" in again.text
     assert is_back
-    assert hidden(folder) == []
+    assert hidden(folder) == ([f".m.tmp-{ended.child}"] if by_reader else [])
 
 
 START = "import sys; sys.argv = ['unisono', 'fit', {data!r}, '-o', 'm']\nfrom unisono.cli import main\nmain()"
@@ -747,4 +756,3 @@ def test_locks_name_the_process_by_when_it_started():
     assert not own.is_gone
     assert own.model_copy(update={"pid": gone()}).is_gone
     assert not own.model_copy(update={"host": "elsewhere", "pid": gone()}).is_gone
-    assert lock_module._born(os.getppid()) != own.born or sys.platform != "linux"

@@ -92,18 +92,18 @@ def run_ranks(n_ranks: int, command: Sequence[str] | None = None) -> int:
     """
     ranks: list[_Rank] = []
     seconds = _SECONDS_TO_END
-    try:
-        with handled():
+    with handled():
+        try:
             address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(n_ranks)}
             for rank in range(n_ranks):
                 own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(n_ranks)}
                 ranks.append(_started(f"rank {rank} of {n_ranks}", own | address, command, is_first=rank == 0))
             return _outcome(ranks)
-    except KeyboardInterrupt:
-        seconds = _SECONDS_TO_SAVE
-        return exit_code()
-    finally:
-        _end(ranks, seconds)
+        except KeyboardInterrupt:
+            seconds = _SECONDS_TO_SAVE
+            return exit_code()
+        finally:
+            _end(ranks, seconds)
 
 
 def _free_port() -> int:

@@ -47,7 +47,10 @@ def resumable(out: Path, *, resume: bool, force: bool) -> Iterator[Path]:
     checkpoint = out.parent / f"{out.name}.checkpoint"
     process = process_in(os.environ)
     if process is not None and (process.launcher is not None or not process.is_first):
-        yield checkpoint
+        try:
+            yield checkpoint
+        except KeyboardInterrupt:  # of which another process tells
+            sys.exit(exit_code())
         return
     with writing(out, force):
         clean(refuse_existing_folder(recovered(checkpoint), True, CHECKPOINT))

@@ -24,6 +24,7 @@ from unisono.training.validation import ValidationScores
 _TENSORS = "training.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 _COUNTS = ("n_steps", "rate", "n_skipped", "n_in_a_row", "first_skipped")
+_OF_UNFINISHED = ("n_batches", "n_summed", "has_rolled_back")
 
 
 def save_checkpoint(training: Training, path: Path, config: FitConfig, fingerprint: str) -> None:
@@ -42,10 +43,9 @@ def save_checkpoint(training: Training, path: Path, config: FitConfig, fingerpri
             "config": config,
             "fingerprint": fingerprint,
             "epochs": tuple(asdict(epoch) for epoch in training.epochs),
-            "n_batches": training.unfinished.n_batches,
-            "n_summed": training.unfinished.n_summed,
         }
         | {name: getattr(training, name) for name in _COUNTS}
+        | {name: getattr(training.unfinished, name) for name in _OF_UNFINISHED}
     )
 
     def write(folder: Path) -> None:
@@ -85,7 +85,8 @@ def load_checkpoint(network: Network, path: Path, config: FitConfig, fingerprint
             training.optimiser.state[parameter] = moments | {"step": moments["step"].cpu()}
     for name in _COUNTS:
         setattr(training, name, getattr(state, name))
-    training.unfinished = Unfinished(state.n_batches, state.n_summed, _part(tensors, "sums."))
+    counts = {name: getattr(state, name) for name in _OF_UNFINISHED}
+    training.unfinished = Unfinished(**counts, sums=_part(tensors, "sums."))
     training.epochs = [
         Epoch(e.number, e.terms, ValidationScores(**e.scores.model_dump()) if e.scores else None, e.is_best)
         for e in state.epochs

@@ -63,11 +63,13 @@ class Unfinished:
     Attributes:
         n_batches: mini-batches so far.
         n_summed: those of them that were a step.
-        sums: of the weighted terms over these.
+        has_rolled_back: whether the weights returned to the best ones in between.
+        sums: of the weighted terms over these steps.
     """
 
     n_batches: int = 0
     n_summed: int = 0
+    has_rolled_back: bool = False
     sums: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def add(self, losses: dict[str, torch.Tensor]) -> None:
@@ -170,19 +172,16 @@ def train(
         yield start
     while not training.is_over(config):
         number = training.epochs[-1].number + 1
-        means = _train_epoch(training, mini_batches, config, number, ranks, after_step)
-        is_evaluated = number % config.epochs_per_evaluation == 0 or number == config.max_epochs
-        is_sound = training.is_finite
-        scores = _scores(training, score, ranks) if is_evaluated and is_sound else None
-        if not is_sound or (scores is not None and not all(map(isfinite, astuple(scores)))):
-            _roll_back(training, config)
-            scores, is_sound = None, False
-        is_best = is_sound and (
-            score is None or (scores is not None and _cost(training, scores) < _best_cost(training))
-        )
+        _train_epoch(training, mini_batches, config, number, ranks, after_step)
+        scores = _sound_scores(training, score, config, number, ranks)
+        if score is None:
+            is_best = not training.unfinished.has_rolled_back
+        else:
+            is_best = scores is not None and _cost(training, scores) < _best_cost(training)
         if is_best:
             training.best = _copied(training.averaged)
-        epoch = Epoch(number, means, scores, is_best)
+        epoch = Epoch(number, training.unfinished.means, scores, is_best)
+        training.unfinished = Unfinished()
         training.epochs.append(epoch)
         yield epoch
     if training.n_skipped and not training.n_steps:
@@ -191,6 +190,19 @@ def train(
         )
     training.network.load_state_dict(training.best)
     training.network.eval()
+
+
+def _sound_scores(
+    training: Training, score: Score | None, config: FitConfig, number: int, ranks: Ranks
+) -> ValidationScores | None:
+    """The scores after an epoch in which there are any; where they or the weights are not finite, none are kept."""
+    is_evaluated = number % config.epochs_per_evaluation == 0 or number == config.max_epochs
+    is_sound = training.is_finite
+    scores = _scores(training, score, ranks) if is_evaluated and is_sound else None
+    if is_sound and (scores is None or all(map(isfinite, astuple(scores)))):
+        return scores
+    _roll_back(training, config)
+    return None
 
 
 def _scores(training: Training, score: Score | None, ranks: Ranks) -> ValidationScores | None:
@@ -215,8 +227,8 @@ def _train_epoch(
     number: int,
     ranks: Ranks,
     after_step: Callable[[], None] | None,
-) -> dict[str, float]:
-    """One pass over the cells, or what is left of it; the mean of each term over its steps."""
+) -> None:
+    """One pass over the cells, or what is left of it."""
     network = training.network.train()
     seed = (config.seed * 1_000_003 + number) % 2**63
     generator = torch.Generator(device=network.log_scale.device).manual_seed(seed)
@@ -236,9 +248,6 @@ def _train_epoch(
         training.unfinished.n_batches += 1
         if after_step:
             after_step()
-    means = training.unfinished.means
-    training.unfinished = Unfinished()
-    return means
 
 
 def _gradient(
@@ -322,6 +331,7 @@ def _roll_back(training: Training, config: FitConfig) -> None:
     training.averaged.load_state_dict(training.best)
     training.optimiser = _optimiser(training.network, config)
     training.rate *= config.rate_after_divergence
+    training.unfinished.has_rolled_back = True
 
 
 @torch.no_grad()

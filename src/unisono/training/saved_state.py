@@ -56,6 +56,7 @@ class SavedState(BaseModel):
     n_steps: _Count
     n_batches: _Count
     n_summed: _Count
+    has_rolled_back: bool
     rate: Annotated[float, Field(gt=0, le=1)]
     n_skipped: _Count
     n_in_a_row: _Count
