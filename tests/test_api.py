@@ -541,15 +541,14 @@ def test_a_model_of_a_layer_that_was_saved_or_adapted_reads_it_still(tmp_path):
     np.testing.assert_array_equal(prediction(loaded, query), prediction(of_a_layer(), query))
     for part in query.mod.values():
         part.obs["batch"] = "b9"
-    with pytest.warns(InputWarning, match="W034"):
-        adapted = loaded.adapt(query, n_epochs=1)
+    adapted = loaded.adapt(query, n_epochs=1)
     assert adapted.record.layers == {"rna": "umis", "adt": "X"}
     assert prediction(adapted, query).shape == (43, 8)
 
 
 def test_a_layer_that_no_modality_of_the_query_has_is_refused_with_the_one_there():
     query = layered(test_cells(), "others")
-    assert "--layer rna=others" in refusal(of_a_layer().predict, query, source="rna", target="adt").remedy
+    assert refusal(of_a_layer().predict, query, source="rna", target="adt").remedy == 'layer={"rna": "others"}'
     wrong = {"rnaa": "others"}
     assert refusal(of_a_layer().predict, query, source="rna", target="adt", layer=wrong).code == "E007"
 
