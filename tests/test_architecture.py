@@ -28,6 +28,7 @@ LEVELS = {
     "nn": 2,
     "datasets": 2,
     "uncertainty": 2,
+    "interruption": 1,
     "io": 3,
     "progress": 5,
     "inference": 3,

@@ -130,6 +130,14 @@ MESSAGES = (
     Message("W070", "Cells to be matched were measured unlike those of training.", "trust groups more than partners"),
     Message("W071", "Cells hardly vary in what the model has learned.", "check tissue, species and names of features"),
     Message("W072", "Cells without labels were not matched, and are used one modality at a time."),
+    Message("E076", "Another process is writing the output.", "wait for it, or give another name"),
+    Message("E077", "An unfinished fit left a checkpoint here.", "--resume continues it, --force begins anew"),
+    Message(
+        "W077", "A fit starts at epoch 0: no checkpoint is there, or the one that is there is not used.", "--resume"
+    ),
+    Message("E078", "Training was stopped, as the loss was not finite.", "look at the largest counts, and the weights"),
+    Message("W078", "Steps of training were skipped, as the loss was not finite.", "lower learning_rate"),
+    Message("W079", "A folder is back that was being replaced when the process was killed."),
 )
 """Every message there is, by number; the digits of one subject are shared by its error, warning and information."""
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from unisono.interruption import leaving_nothing
 from unisono.messages import bad_input
 
 MANIFEST = "manifest.json"
@@ -19,10 +22,18 @@ MANIFEST = "manifest.json"
 INDEX_DOCUMENT = "index.json"
 """What makes a folder an index of cells."""
 
-MODEL, INDEX, ZARR = "model folder", "folder of an index", "zarr folder"
+STATE_DOCUMENT = "state.json"
+"""What makes a folder a checkpoint."""
+
+MODEL, INDEX, CHECKPOINT, ZARR = "model folder", "folder of an index", "checkpoint", "zarr folder"
 """Kinds of folders that are replaced by their like."""
 ZARR_SUFFIX = ".zarr"
-_MARKS = {MODEL: (MANIFEST,), INDEX: (INDEX_DOCUMENT,), ZARR: (".zgroup", "zarr.json")}
+_MARKS = {
+    MODEL: (MANIFEST,),
+    INDEX: (INDEX_DOCUMENT,),
+    CHECKPOINT: (STATE_DOCUMENT,),
+    ZARR: (".zgroup", "zarr.json"),
+}
 
 Writer = Callable[[Path], None]
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -84,7 +95,8 @@ def write_json(path: Path, document: object) -> None:
 def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool, kind: str = MODEL) -> None:
     """Call `writer` with a new temporary folder next to `path`, and rename it to `path` once all of it is on disk.
 
-    With `force` an old folder of the same kind is renamed aside first and deleted last; another is never touched.
+    With `force` an old folder of the same kind changes places with the new one and is deleted last; another is never
+    touched.
 
     Raises:
         BadInput: E055, E056, see `refuse_existing`; E055 also for a target that is not a folder of that kind.
@@ -99,16 +111,18 @@ def write_folder_atomically(path: str | Path, writer: Writer, *, force: bool, ki
 
 
 def _write_and_rename(target: Path, writer: Writer, force: bool, rename: Callable[[Path, Path], None]) -> None:
-    temporary = _temporary(target)
-    try:
-        writer(temporary)
-        _sync_tree(temporary)
-        refuse_existing(target, force)
-        rename(temporary, target)
-    except OSError as error:
-        raise _explained(error, target, temporary) from error
-    finally:
-        _remove(temporary)
+    clean(target)
+    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    with leaving_nothing(temporary):
+        try:
+            writer(temporary)
+            _sync_tree(temporary)
+            refuse_existing(target, force)
+            rename(temporary, target)
+        except OSError as error:
+            raise _explained(error, target, temporary) from error
+        finally:
+            _remove(temporary)
     _sync(target.parent)
 
 
@@ -126,14 +140,21 @@ def refuse_existing_folder(path: str | Path, force: bool, kind: str = MODEL) -> 
 
 
 def _is_of(folder: Path, kind: str) -> bool:
-    """Whether a folder is of a kind; an index has a manifest as well, and is no model."""
+    """Whether a folder is of a kind; an index and a checkpoint have a manifest as well, and are no models."""
     has_mark = any((folder / mark).is_file() for mark in _MARKS[kind])
-    return has_mark and not (kind == MODEL and (folder / INDEX_DOCUMENT).is_file())
+    return has_mark and not (kind == MODEL and (_is_of(folder, INDEX) or _is_of(folder, CHECKPOINT)))
 
 
 def _swap(temporary: Path, target: Path) -> None:
+    """Put a new folder in the place of an old one, which then has the temporary name, or is gone.
+
+    The two change places in one step where the system can; elsewhere a process that is killed between two steps leaves
+    the old one aside, from where `unisono.io.recovery` puts it back.
+    """
     if not target.exists():
         os.rename(temporary, target)
+        return
+    if _exchanged(temporary, target):
         return
     aside = target.with_name(f".{target.name}.old-{os.getpid()}")
     os.rename(target, aside)
@@ -145,14 +166,37 @@ def _swap(temporary: Path, target: Path) -> None:
     shutil.rmtree(aside)
 
 
-def _temporary(target: Path) -> Path:
-    """A free name next to the target; what dead processes left under such names is removed."""
-    pattern = re.compile(re.escape(f".{target.name}.tmp-") + r"(\d+)(?:\.\w+)?")
-    for entry in target.parent.iterdir():
-        owner = pattern.fullmatch(entry.name)
-        if owner and (int(owner[1]) == os.getpid() or not is_alive(int(owner[1]))):
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two names change places in one step; False where the system, or the kind of disk, cannot do that."""
+    if sys.platform != "linux":
+        return False
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    return not renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+
+
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
+
+
+def left_by_the_dead(target: Path, kind: str) -> list[Path]:
+    """What processes that are no more left next to a target: `tmp`, what they were writing, or `old`, what was there.
+
+    A process that has this one's number is no more, too.
+    """
+    pattern = re.compile(re.escape(f".{target.name}.{kind}-") + r"(\d+)(?:\.\w+)?")
+    found = ((entry, pattern.fullmatch(entry.name)) for entry in target.parent.iterdir())
+    owned = [(entry, int(match[1])) for entry, match in found if match]
+    return [entry for entry, owner in owned if owner == os.getpid() or not is_alive(owner)]
+
+
+def clean(target: Path) -> None:
+    """Remove what processes that are no more left next to a target; what was there only if something is again."""
+    for kind in ("tmp", "old") if os.path.lexists(target) else ("tmp",):
+        for entry in left_by_the_dead(target, kind):
             _remove(entry)
-    return target.with_name(f".{target.name}.tmp-{os.getpid()}")
 
 
 def _explained(error: OSError, target: Path, temporary: Path) -> OSError:

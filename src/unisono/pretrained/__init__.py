@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from unisono.inference.record import Record
+from unisono.io.recovery import recovered
 from unisono.messages import bad_input
 
 FOLDER = Path(__file__).parent
@@ -23,6 +24,7 @@ def folder_of(path: str | Path) -> Path:
     Raises:
         BadInput: E001, neither.
     """
+    recovered(path)
     if Path(path).exists():
         return Path(path)
     if str(path) in names():
