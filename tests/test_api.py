@@ -377,18 +377,21 @@ def test_a_checkpoint_of_other_data_or_another_config_is_refused(checkpoint):
     options = {"checkpoint": checkpoint, "resume": True}
     fewer = pair_of(mdata=take(training(), slice(1, None)))
     for what, found in (
-        ("data", refusal(fitted, fewer, options=options)),
-        ("config", refusal(fitted, pair_of(), options=options, seed=2)),
+        ("other data", refusal(fitted, fewer, options=options)),
+        ("another config: seed 0, now 2", refusal(fitted, pair_of(), options=options, seed=2)),
     ):
         assert found.code == "E049"
-        assert f"another {what}" in found.what
+        assert what in found.what
         assert "--resume" in found.remedy
 
 
-def test_without_resume_a_checkpoint_is_not_looked_at(checkpoint):
+def test_without_resume_a_checkpoint_is_not_used_and_it_is_said(checkpoint):
     with pytest.raises(StopError):
         fitted(pair_of(), options={"checkpoint": checkpoint, "on_epoch": stop_at(1)}, seed=9)
-    fresh = fitted(pair_of(), options={"checkpoint": checkpoint})
+    with noticed() as texts:
+        fresh = fitted(pair_of(), options={"checkpoint": checkpoint})
+    assert [text[:4] for text in texts] == ["W077"]
+    assert "the checkpoint of epoch 0 and 2 steps is not used" in texts[0]
     for name, value in weights(two_modalities()).items():
         assert torch.equal(weights(fresh)[name], value), name
 

@@ -63,6 +63,7 @@ ALLOWED = {
         ("_SECONDS_TO_COME", 600.0), ("_SECONDS_OF_SILENCE", 5.0), ("_MIN_WAIT", 0.01), ("_BYTES", 4096),
         ("_cpu_ticks", 11), ("_cpu_ticks", 13), ("_digest", 8),
     },
+    "the largest count that a checkpoint may say": {("_Count", 53)},
     "streams of draws": {
         ("_SEED", 29), ("_SEED", 31), ("_SEED", 37), ("_SEED", 41), ("_SEED", 67),
         ("linear_path", 23), ("_kernel", 29), ("split", 17),
@@ -74,7 +75,7 @@ ALLOWED = {
         ("_SAME_SET", 0.95), ("N_LEVELS", 200), ("MIN_REFERENCES", 100_000), ("_PROBES", 64), ("_SAMPLED_PER_LIST", 64),
     },
     "names in a message, digits, axes": {
-        ("fingerprint", 12), ("model_rows", 12),
+        ("fingerprint", 12), ("model_rows", 12), ("load_checkpoint", 12), ("_MAX_TOLD", 5),
         ("style_named", 10), ("adapted", 5), ("fit_cells", 3), ("drawn_contents", 3),
     },
     "the exponent of Anscombe's residuals, 2 / 3": {("RNA", 3)},

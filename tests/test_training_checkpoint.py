@@ -63,9 +63,9 @@ def test_a_checkpoint_of_other_data_or_another_config_is_refused(prepared, parts
     path = tmp_path / "checkpoint"
     interrupted(prepared, parts, path, 1)
     network = copy.deepcopy(prepared.network)
-    with pytest.raises(BadInput, match="was made with another data"):
+    with pytest.raises(BadInput, match="was made with other data"):
         load_checkpoint(network, path, CONFIG, "data-b")
-    with pytest.raises(BadInput, match="was made with another config"):
+    with pytest.raises(BadInput, match="was made with another config: seed 0, now 1"):
         load_checkpoint(network, path, CONFIG.model_copy(update={"seed": 1}), "data-a")
 
 

@@ -30,6 +30,7 @@ from unisono.training.fit import Run, fit_cells, seen_of
 from unisono.training.held import TrainingCells, read_training_cells
 from unisono.training.loop import OnEpoch
 from unisono.training.ranks import Ranks, together
+from unisono.training.saved_state import findings as checkpoint_findings
 from unisono.training.self_training import self_trained
 from unisono.training.validation import training_findings
 from unisono.types import Annotation, Cells, Pair
@@ -116,6 +117,7 @@ def fit(
     chosen = config or FitConfig.preset(preset, seed=seed)
     options = ReadOptions(batch_key, modalities, CountsAt(layer, is_rounded=round_counts), keep_controls, need=2)
     with together(device) as ranks:
+        warn(checkpoint_findings(checkpoint, resume) if checkpoint else [])
         given = read_training_cells(mdata, options, chosen, names, source_name, is_whole=unlabelled is not None)
         cells, data_sets = given.cells, given.data_sets
         if data_sets:

@@ -10,26 +10,33 @@ Preset = Literal["fast", "default", "best"]
 Likelihood = Literal["gaussian", "negative_binomial", "bernoulli"]
 
 
+MAX = 1e6
+"""Of every number that is not whole: a larger one is a slip, and overflows in single precision before long."""
+_Number = Annotated[float, Field(ge=-MAX, le=MAX)]
+_NonNegative = Annotated[float, Field(ge=0, le=MAX)]
+_Positive = Annotated[float, Field(gt=0, le=MAX)]
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Weights(_Frozen):
     """The weight of each term of the objective; a term of weight zero is not computed."""
 
-    likelihood: float = Field(1.0, ge=0)
+    likelihood: _NonNegative = 1.0
     """−log p(x | content, style) on the raw scale, in nats a feature: the reconstruction half of the ELBO.
     Untested."""
-    kl: float = Field(1.0, ge=0)
+    kl: _NonNegative = 1.0
     """KL(q ‖ N(0, I)) of content and style, in nats a feature of the reconstructed modality, after warm-up.
     Untested."""
-    readout: float = Field(1.0, ge=0)
+    readout: _NonNegative = 1.0
     """Squared error of the decoded code, in units of the code's variance: the scale on which predictions are given.
     Untested."""
-    cross: float = Field(1.0, ge=0)
+    cross: _NonNegative = 1.0
     """Reconstruction terms with the content of another modality, relative to those with the cell's own.
     Untested."""
-    contrastive: float = Field(0.3, ge=0)
+    contrastive: _NonNegative = 0.3
     """Symmetric cross-entropy between contents of two modalities, in nats. 1 → 0.3 with wider thinning: FOSCTTM of
     bmmc_cite 0.0996 → 0.0846; 0.1 pays on one small set and costs on another."""
 
@@ -63,22 +70,22 @@ class Architecture(_Frozen):
     bmmc_cite 0.0839 → 0.0804 and 0.0738 → 0.0731."""
     kernel: bool = True
     """Kernel ridge in addition to the networks in predictions, with a weight selected on the validation cells."""
-    initial_temperature: float = Field(0.1, gt=0)
+    initial_temperature: _Positive = 0.1
     """Temperature of the contrastive loss at the start. CLIP starts at 0.07; untested."""
-    min_temperature: float = Field(0.01, gt=0)
+    min_temperature: _Positive = 0.01
     """The learned temperature stays above. As in CLIP; untested."""
-    bias_norm: float = Field(0.5, ge=0)
+    bias_norm: _NonNegative = 0.5
     """Norm, in units of a typical cell's, of the constant appended to content when cells are compared. With
     `max_correlation`, against the cosine weighted by ρ: FOSCTTM of panel224 0.0792 → 0.0767, of cortex 0.1163 →
     0.1123."""
     max_correlation: float = Field(0.9, gt=0, lt=1)
     """Canonical correlation above which a dimension of content gains no more weight in the similarity at the start:
     ρ / (1 − ρ²) would else let one dimension decide. See `bias_norm`."""
-    log_var_range: tuple[float, float] = (-8.0, 4.0)
+    log_var_range: tuple[_Number, _Number] = (-8.0, 4.0)
     """Log variances of posteriors are clamped to this range, in nats. Untested."""
-    value_sharpness: float = Field(10.0, gt=0)
+    value_sharpness: _Positive = 10.0
     """Sharpness of the softplus that keeps decoded values above 0 where they are carried back to counts. Untested."""
-    max_log_bias: float = Field(5.0, gt=0)
+    max_log_bias: _Positive = 5.0
     """Bound of the bias of a feature at the start, in nats. Untested."""
 
     @property
@@ -98,10 +105,10 @@ class PreprocessingConfig(_Frozen):
     sets asked about the fifth: FOSCTTM of bmmc 0.076 → 0.060, panel224 0.066 → 0.066, pbmc10k 0.084 → 0.082, teaseq
     0.103 → 0.106, bremsc 0.106 → 0.106; RNA→ADT 0.422 → 0.409, 0.407 → 0.408, 0.693 → 0.705, 0.542 → 0.544, 0.827 →
     0.823; ADT→RNA of bmmc 0.128 → 0.159, of the others +0.000 to +0.003."""
-    overdispersion: float = Field(0.01, ge=0)
+    overdispersion: _NonNegative = 0.01
     """Of counts, variance beyond Poisson over the squared mean, that residuals take for noise. 0, 0.01, 0.1: FOSCTTM of
     the linear path of bmmc 0.78, 0.77, 0.81 of that of logs, of teaseq 0.95, 0.96, 0.98."""
-    max_residual: float = Field(10.0, gt=0)
+    max_residual: _Positive = 10.0
     """Largest residual. 10, 17, 30 with Anscombe's: FOSCTTM of the linear path of spleen_lymph 0.83, 0.96, 0.98 of that
     of logs, of panel224 0.92, 0.97, 0.98, of bmmc 0.79, 0.77, 0.78."""
     max_depth_correlation: float = Field(0.5, ge=0, le=1)
@@ -119,23 +126,23 @@ class PreprocessingConfig(_Frozen):
     """Training cells for each of them; with fewer there are fewer clusters. Untested."""
     n_clustered_cells: int = Field(3000, ge=2)
     """Training cells behind the clusters, and cells of a new batch that are compared with them. Bounds the cost."""
-    offset_shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    offset_shares: tuple[_NonNegative, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     """Shares of the mean of a new batch to select from for its offset. (1,) → these: RMSE of RNA→ADT of one to three of
     five cell types of a new batch of pbmc10k 0.543 → 0.366, as of a known batch 0.366; pbmc10k → teaseq the same."""
     gains: bool = True
     """Whether proteins of a batch are brought to the deviations that cells of its kinds have in training, where
     antibodies answer otherwise."""
-    gain_prior_cells: float = Field(20.0, gt=0)
+    gain_prior_cells: _Positive = 20.0
     """Cells that a factor of 1 counts as much as. Untested."""
-    scale_powers: tuple[float, ...] = (0.0, 0.5, 1.0)
+    scale_powers: tuple[_NonNegative, ...] = (0.0, 0.5, 1.0)
     """Powers of the factors under which codes of a batch deviate as those of training cells of its kinds, to select
     from, where features have no gains. (0,) switches them off."""
-    guide_weights: tuple[float, ...] = (0.0, 0.5, 1.0)
+    guide_weights: tuple[_NonNegative, ...] = (0.0, 0.5, 1.0)
     """Weights of what an earlier model says of a modality, next to the modality's own codes, to select from by how well
     left-out cells are predicted. (0,) → these, a model of pbmc10k before 100 cells of another set, preset fast, one
     seed: RNA→ADT of teaseq 0.513 → 0.551, bmmc 0.621 → 0.661, panel224 0.365 → 0.374; FOSCTTM 0.118 → 0.084,
     0.062 → 0.049, 0.062 → 0.062; ADT→RNA 0.067 → 0.063, 0.286 → 0.283, 0.256 → 0.247."""
-    batch_prior_cells: float = Field(20.0, gt=0)
+    batch_prior_cells: _Positive = 20.0
     """A new batch's mean counts as much as this many cells at the modality's mean, so that a batch of one cell keeps
     its content. Untested."""
     svd_passes: int = Field(3, ge=1)
@@ -150,7 +157,7 @@ class CompletionConfig(_Frozen):
     max_features: int = Field(500, ge=0)
     """Features up to which a modality is completed so, as panels of proteins are; one with more is completed by its
     leading directions alone. Bounds the cost, which grows with their cube."""
-    noise: float = Field(0.05, gt=0)
+    noise: _Positive = 0.05
     """Noise that columns are read with, as a fraction of their mean variance. Codes completed by themselves → by all
     modalities at 0.02, 0.05 → 0.2; four of five sets asked about panel224, whose 224 proteins few of their cells
     measured, preset fast, one seed: RNA→ADT 0.304 → 0.426, 0.429 → 0.393, FOSCTTM 0.086 → 0.076, 0.071 → 0.076; bmmc
@@ -166,7 +173,7 @@ class CompletionConfig(_Frozen):
 class LinearPathConfig(_Frozen):
     """Probabilistic CCA."""
 
-    shrinkage: float = Field(0.3, gt=0)
+    shrinkage: _Positive = 0.3
     """Fraction of a view's mean variance added to each of its variances; from 0.01 to 3 no figure moved by 2 %."""
     n_folds: int = Field(5, ge=2)
     """Folds behind the cross-validated canonical correlations. Untested."""
@@ -175,9 +182,9 @@ class LinearPathConfig(_Frozen):
     FOSCTTM of bmmc_cite over seeds 0.0051 → 0.0031."""
     max_repeats: int = Field(10, ge=1)
     """Most such divisions. Untested."""
-    correlation_range: tuple[float, float] = (1e-3, 0.99)
+    correlation_range: tuple[_Number, _Number] = (1e-3, 0.99)
     """Canonical correlations are clipped to this range. Untested."""
-    min_variance: float = Field(1e-4, gt=0)
+    min_variance: _Positive = 1e-4
     """Variance of a variate below which its direction says nothing, where 1 is that of a direction that shrinkage
     leaves alone. A bound against division by zero; untested."""
     min_cells_of_decoder: int = Field(3000, ge=0)
@@ -192,9 +199,9 @@ class LinearPathConfig(_Frozen):
 class KernelConfig(_Frozen):
     """Kernel ridge and the other closed-form terms of a prediction."""
 
-    ridges: tuple[float, ...] = (0.3, 1.0, 3.0)
+    ridges: tuple[_NonNegative, ...] = (0.3, 1.0, 3.0)
     """Penalties of the kernel ridge to select from, on left-out cells; (1,) is that of the 2021 winner."""
-    sharpnesses: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    sharpnesses: tuple[_NonNegative, ...] = (0.5, 1.0, 2.0, 4.0)
     """Inverse squared lengths of the kernel to select from with them, in units of the winner's. (1,) and ridges (1,) →
     these, preset fast, one seed: RNA→ADT of bmmc 0.644 → 0.648 and back 0.685 → 0.690, panel224 0.364 → 0.364 and
     0.386 → 0.388, teaseq 0.590 → 0.593, bremsc 0.887 → 0.889; ADT→RNA 0.270 → 0.275, 0.347 → 0.347, 0.278 → 0.282,
@@ -205,25 +212,25 @@ class KernelConfig(_Frozen):
     """Landmark cells; up to as many cells the regression is exact. Bounds the cost."""
     max_cells: int = Field(20_000, ge=2)
     """Most cells that the kernel is fitted to. Bounds the cost."""
-    jitter: float = Field(1e-4, ge=0)
+    jitter: _NonNegative = 1e-4
     """Added to the diagonal with landmarks, per cell. Untested."""
-    weights: tuple[float, ...] = (0.0, 0.25, 0.5)
+    weights: tuple[_NonNegative, ...] = (0.0, 0.25, 0.5)
     """Weights of the kernel to select from on the validation cells. None → these: ADT→RNA of pbmc10k 0.2200 →
     0.2222, RNA→ADT of spleen_lymph 0.539 → 0.549."""
     initial_weight: float = Field(0.25, ge=0, le=1)
     """Weight before the selection, and without validation cells. Untested."""
-    depth_ridge: float = Field(0.02, gt=0)
+    depth_ridge: _Positive = 0.02
     """Penalty per cell of the expected depth. Untested; with the term, RNA→ATAC AUROC of cortex
     0.579 → 0.612."""
     min_pairs: int = Field(5, ge=2)
     """Paired cells below which nothing is fitted to a pair of modalities. Untested."""
-    shrinkage_strengths: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
+    shrinkage_strengths: tuple[_NonNegative, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
     """Strengths of the shrinkage of log odds to select from on the validation cells. Untested."""
-    shrinkage_priors: tuple[float, ...] = (0.0, 1.0, 4.0, 16.0, 64.0)
+    shrinkage_priors: tuple[_NonNegative, ...] = (0.0, 1.0, 4.0, 16.0, 64.0)
     """Priors of the shrinkage, in cells, to select from. Untested."""
-    initial_shrinkage: tuple[float, float] = (0.5, 4.0)
+    initial_shrinkage: tuple[_Number, _Number] = (0.5, 4.0)
     """Strength and prior before the selection, and without validation cells. Untested."""
-    baseline_penalties: tuple[float, ...] = (1.0, 10.0, 100.0, 1e3, 1e4)
+    baseline_penalties: tuple[_NonNegative, ...] = (1.0, 10.0, 100.0, 1e3, 1e4)
     """Penalties of the ridge that `evaluate` compares predictions with, one of which leaves the least error on left-out
     cells. They enter no prediction. Untested."""
 
@@ -246,7 +253,7 @@ class ValidationConfig(_Frozen):
     """Features with the most counts of a modality, on which a prediction is scored. Bounds the cost."""
     n_style_cells: int = Field(1000, ge=1)
     """Training cells behind the mean styles, spread evenly over the batches. Bounds the cost of an evaluation."""
-    linear_weights: tuple[float, ...] = (0.2, 0.5, 0.8)
+    linear_weights: tuple[_NonNegative, ...] = (0.2, 0.5, 0.8)
     """Weights of the linear path, of which the best one scores matching while the networks train: the linear path can
     compensate what they lose in matching while they still gain in prediction. Instead of
     0.2 alone: RNA→ADT of bmmc, panel224, spleen_lymph 0.6328 → 0.6339, 0.3586 → 0.3619, 0.5553 → 0.5611."""
@@ -257,7 +264,7 @@ class ValidationConfig(_Frozen):
     min_coding_cells: int = Field(300, ge=2)
     """Validation cells from which on they choose the codings of `PreprocessingConfig.codings`; where they are fewer,
     folds of the training cells do, until as many cells were held out. Untested."""
-    coding_margin: float = Field(1.5, ge=0)
+    coding_margin: _NonNegative = 1.5
     """Standard errors by which a coding has to be better than those named before it. 0, 1, 1.5: of six seeds, two, one
     and none give all of pbmc10k a coding other than blend, which costs 0.02 of RNA→ADT on teaseq; the choices on eleven
     other sets stay as they are."""
@@ -277,18 +284,18 @@ class ValidationConfig(_Frozen):
 class MatchingConfig(_Frozen):
     """From similarities to match probabilities."""
 
-    initial_beta: float = Field(10.0, gt=0)
+    initial_beta: _Positive = 10.0
     """Inverse temperature where validation cells are too few to fit one: probabilities are then scores.
     Untested."""
-    beta_range: tuple[float, float] = (0.1, 1000.0)
+    beta_range: tuple[_Number, _Number] = (0.1, 1000.0)
     """Range of the inverse temperature to select from on the validation cells. Untested."""
-    max_linear_beta: float = Field(300.0, gt=0)
+    max_linear_beta: _Positive = 300.0
     """Most that either similarity is multiplied by when the weight of the linear path is selected. Untested."""
     min_linear_weight: float = Field(0.3, ge=0, le=1)
     """Least weight of the linear path when it is selected: validation cells are of the laboratories of training, and
     what networks add to it is worth less in others. 0 → 0.3: FOSCTTM of pbmc10k 0.0359 → 0.0365, of a model of
     pbmc10k asked about teaseq 0.134 → 0.117, bmmc 0.088 → 0.085, bremsc 0.120 → 0.117, panel224 0.077 → 0.073."""
-    shift_decay: float = Field(1.5, ge=0)
+    shift_decay: _NonNegative = 1.5
     """How fast probabilities become flatter as cells were measured less like those of training: by exp(−decay · sum of
     the shifts of both sides). 0 → 1.5: calibration error of models of one laboratory asked about others, 11 pairs of
     pbmc10k, bmmc, panel224, teaseq and bremsc, 0.024–0.115 → 0.002–0.019; about new donors and libraries of their own
@@ -296,9 +303,9 @@ class MatchingConfig(_Frozen):
     min_beta_factor: float = Field(0.25, gt=0, le=1)
     """The flattest that it makes them. 0.4 → 0.25, on the same pairs: calibration error 0.006–0.086 → 0.002–0.019,
     match probability of pbmc10k asked about teaseq 0.0063 → 0.0060."""
-    depth_weights: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+    depth_weights: tuple[_NonNegative, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
     """Weights of depth to select from on the validation cells, each with its own inverse temperature. Untested."""
-    depth_beta_factor: float = Field(3.0, gt=1)
+    depth_beta_factor: float = Field(3.0, gt=1, le=MAX)
     """Factor around the inverse temperature without depth in which that with depth is searched. Untested."""
     max_depth_correlation: float = Field(0.95, ge=0, lt=1)
     """Correlation of the log depths of partners above which depth gains no more weight. Untested."""
@@ -339,7 +346,7 @@ class UncertaintyConfig(_Frozen):
 class EmbeddingConfig(_Frozen):
     """The space that modalities share; see `MomentAlignment`."""
 
-    moment_ridge: float = Field(0.1, gt=0)
+    moment_ridge: _Positive = 0.1
     """Fraction of the mean variance added to every direction, so that one without variance is left as it is. 0.1 →
     0.003: no difference in ranks or in mixing on pbmc10k, cortex and bmmc."""
     min_moment_cells: int = Field(20, ge=2)
@@ -350,7 +357,7 @@ class EmbeddingConfig(_Frozen):
     n_directions: int = Field(64, ge=1)
     """Coordinates of a modality for that extension. 16, 32, 64: the other modality among 15 neighbours of pbmc10k 0.10,
     0.13, 0.16, of cortex 0.29, 0.34, 0.38."""
-    direction_bandwidth: float = Field(0.1, gt=0)
+    direction_bandwidth: _Positive = 0.1
     """Distance of content vectors beyond which the directions of two cells have little in common. Untested."""
 
 
@@ -399,7 +406,7 @@ class FitConfig(_Frozen):
     self_training: SelfTrainingConfig = SelfTrainingConfig()
     kl_warmup_epochs: int = Field(10, ge=0)
     """Epochs over which the weight of the KL grows to its full value. Untested."""
-    thinning: tuple[float, float] = (0.2, 1.0)
+    thinning: tuple[_Number, _Number] = (0.2, 1.0)
     """Range of the rate at which counts are kept, drawn for each cell and epoch; (1, 1) switches thinning off. With a
     contrastive weight of 0.3 instead of 1, (0.5, 1) → (0.2, 1): FOSCTTM of bmmc_cite 0.0996 → 0.0846."""
     n_sampled_features: int = Field(64, ge=1)
@@ -430,20 +437,24 @@ class FitConfig(_Frozen):
     0.0799 and 0.0735 → 0.0724."""
     min_cells_per_step: int = Field(64, ge=2)
     """Cells below which a step is not made smaller, see `min_steps_per_epoch`. Untested."""
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: _Positive = 2e-3
     """Of AdamW. 2e-3 → 3e-3 with 40 epochs: no gain on pbmc10k."""
     warmup_steps: int = Field(20, ge=1)
     """Steps over which the learning rate grows to its full value. Untested."""
-    weight_decay: float = Field(1e-2, ge=0)
+    weight_decay: _NonNegative = 1e-2
     """Of the matrices of the networks, not of biases, heads or temperatures. Untested."""
-    gradient_clip: float = Field(5.0, gt=0)
+    gradient_clip: _Positive = 5.0
     """Largest norm of a gradient. Untested."""
-    averaging_epochs: float = Field(5.0, gt=0)
+    max_skipped_steps: int = Field(5, ge=2)
+    """Steps in a row whose loss is not finite, after which training stops; other fits do not depend on it. Untested."""
+    rate_after_divergence: float = Field(0.1, gt=0, le=1)
+    """Fraction of the learning rate that is left after two such steps in a row. Untested."""
+    averaging_epochs: _Positive = 5.0
     """Epochs that the running mean of the weights looks back over (Polyak averaging). Untested."""
     refit_below: int = Field(3000, ge=0)
     """Training cells below which the model is then fitted anew on all of them, the validation cells too. FOSCTTM of
     bmmc thirds 0.0657 → 0.0575, RNA→ADT 0.685 → 0.702."""
-    adapt_learning_rate: float = Field(5e-3, gt=0)
+    adapt_learning_rate: _Positive = 5e-3
     """Learning rate of `adapt`. Untested."""
 
     @model_validator(mode="after")

@@ -152,6 +152,7 @@ class Record(BaseModel):
         init: fingerprint of the model that it was started from.
         card: of a model that is given to others.
         findings: what predictions and matchings by this model are to be read with.
+        n_skipped_steps: steps of training that were none, as their loss was not finite.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -175,6 +176,7 @@ class Record(BaseModel):
     card: Card | None = None
     findings: tuple[RecordedFinding, ...] = ()
     n_held: dict[str, int] | None = None
+    n_skipped_steps: int = 0
 
     def repeated(self, where: str) -> list[Finding]:
         """The findings of the fit, as messages of `where`."""

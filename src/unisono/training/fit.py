@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +20,10 @@ from unisono.device import choose_device, one_thread
 from unisono.inference.fitted_model import FittedModel
 from unisono.inference.predictor import Predictor
 from unisono.inference.record import EpochRecord, Record, RecordedFinding, Unlabelled
+from unisono.interruption import asked, deferred
 from unisono.io.fingerprint import fingerprint
 from unisono.matching import Anchors, mean_potential
+from unisono.messages import BadInput, Finding, warn
 from unisono.modalities import check_config, in_order, resolved
 from unisono.nn import infer
 from unisono.nn.model import Network
@@ -27,7 +31,7 @@ from unisono.preprocessing.moment_alignment import MomentAlignment, fit_moment_a
 from unisono.preprocessing.preprocessor import Guide
 from unisono.preprocessing.row_hashes import row_hashes
 from unisono.preprocessing.subset import evenly_spread
-from unisono.training.checkpoint import load_checkpoint, save_checkpoint
+from unisono.training.checkpoint import discard_checkpoint, load_checkpoint, save_checkpoint
 from unisono.training.codings import with_chosen_codings
 from unisono.training.guides import guided
 from unisono.training.initial import initial_network, initial_predictor, linear_path, style_books
@@ -126,7 +130,7 @@ def fit_cells(
             batch_key=batch_key,
             modalities=dict(modalities) if modalities else None,
             device=str(device) if run.ranks.size == 1 else f"{run.ranks.size} x {device.type}",
-            curve=tuple(_recorded(epoch) for epoch in training.evaluated),
+            **_recorded_training(training),
             validation=final,
             seconds=round(time.perf_counter() - began, 3),
             unlabelled=unlabelled,
@@ -184,14 +188,77 @@ def _trained(
         training = load_checkpoint(network, run.checkpoint, config, data)
     else:
         training = Training.start(network, config)
-    last_saved = time.monotonic()
-    for epoch in train(training, mini_batches, scorer(start, views, validation, config), config, run.ranks):
-        if run.on_epoch:
-            run.on_epoch(epoch)
-        if run.checkpoint and run.ranks.is_first and time.monotonic() - last_saved > _SECONDS_BETWEEN_CHECKPOINTS:
-            save_checkpoint(training, run.checkpoint, config, data)
-            last_saved = time.monotonic()
+    keeper = _Keeper(training, config, data, run)
+    with deferred(), keeper.discarding_what_diverges():
+        score = scorer(start, views, validation, config)
+        for epoch in train(training, mini_batches, score, config, run.ranks, keeper.after_step):
+            if run.on_epoch:
+                run.on_epoch(epoch)
+            keeper.save_now_and_then()
+        keeper.end()
+    if training.n_skipped and run.ranks.is_first:
+        warn([_skipped(training, config)])
     return training
+
+
+class _Keeper:
+    """Saves a training now and then, and once more where it is asked to end."""
+
+    def __init__(self, training: Training, config: FitConfig, data: str, run: Run) -> None:
+        self._training, self._config, self._data, self._run = training, config, data, run
+        self._saved_at = time.monotonic()
+        self._has_saved = False
+
+    def save_now_and_then(self) -> None:
+        if time.monotonic() - self._saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
+            self._save()
+
+    def after_step(self) -> None:
+        """Save now and then; where any rank is asked to end, save and end all of them.
+
+        Raises:
+            KeyboardInterrupt: this training was asked to end.
+        """
+        ranks = self._run.ranks
+        is_asked = bool(asked())
+        if ranks.size > 1:
+            is_asked = bool(ranks.summed(torch.tensor([float(is_asked)], device=ranks.device)))
+        if is_asked:
+            self._save()
+            raise KeyboardInterrupt
+        self.save_now_and_then()
+
+    def end(self) -> None:
+        """Save the end of a training that had to be saved on the way: what comes after it takes as long."""
+        if self._has_saved:
+            self._save()
+
+    @contextmanager
+    def discarding_what_diverges(self) -> Iterator[None]:
+        """Leave no checkpoint of a training that diverged: resumed, it would again."""
+        try:
+            yield
+        except BadInput as error:
+            is_diverged = error.findings[0].code == "E078"
+            if is_diverged and self._run.checkpoint and self._run.ranks.is_first:
+                discard_checkpoint(self._run.checkpoint)
+            raise
+
+    def _save(self) -> None:
+        if self._run.checkpoint and self._run.ranks.is_first:
+            save_checkpoint(self._training, self._run.checkpoint, self._config, self._data)
+            self._has_saved = True
+        self._saved_at = time.monotonic()
+
+
+def _skipped(training: Training, config: FitConfig) -> Finding:
+    """W078, of steps that were not finite."""
+    what = f"{training.n_skipped} steps were skipped, as their loss was not finite (first in {training.first_skipped})"
+    if training.rate < 1:
+        what += (
+            f"; the learning rate went down from {config.learning_rate:g} to {config.learning_rate * training.rate:g}"
+        )
+    return Finding("W078", "training", f"{what}.", "look for extreme counts, or lower learning_rate")
 
 
 def scorer(start: Predictor, views: Views, validation: Validation | None, config: FitConfig) -> Score | None:
@@ -282,6 +349,11 @@ def _final_scores(predictor: Predictor, best_epoch: int, validation: Validation 
     if run.on_epoch:
         run.on_epoch(epoch)
     return _recorded(epoch)
+
+
+def _recorded_training(training: Training) -> dict[str, Any]:
+    curve = tuple(_recorded(epoch) for epoch in training.evaluated)
+    return {"curve": curve, "n_skipped_steps": training.n_skipped}
 
 
 def _recorded(epoch: Epoch) -> EpochRecord:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field
+from itertools import islice
+from math import isfinite
 from typing import Protocol
 
 import torch
 
 from unisono.config import FitConfig
+from unisono.messages import BadInput, bad_input
 from unisono.nn.model import Network
-from unisono.nn.objective import Batch, terms
+from unisono.nn.objective import Batch, drawn_noise, terms
 from unisono.nn.parts import gradient_by_parts, is_one_part
+from unisono.training.divergence import what_is_not_finite
 from unisono.training.ranks import ALONE, Ranks
 from unisono.training.validation import ValidationScores
 
@@ -53,8 +57,35 @@ OnEpoch = Callable[[Epoch], None]
 
 
 @dataclass(eq=False)
+class Unfinished:
+    """What has been done of an epoch; all its draws are made anew where it is resumed.
+
+    Attributes:
+        n_batches: mini-batches so far.
+        n_summed: those of them that were a step.
+        has_rolled_back: whether the weights returned to the best ones in between.
+        sums: of the weighted terms over these steps.
+    """
+
+    n_batches: int = 0
+    n_summed: int = 0
+    has_rolled_back: bool = False
+    sums: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def add(self, losses: dict[str, torch.Tensor]) -> None:
+        """Add the terms of a step."""
+        self.n_summed += 1
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+
+    @property
+    def means(self) -> dict[str, float]:
+        return {name: float(value) / self.n_summed for name, value in self.sums.items()}
+
+
+@dataclass(eq=False)
 class Training:
-    """The state of training between two epochs; with the data and the config it determines all that follows.
+    """The state of training between two steps; with the data and the config it determines all that follows.
 
     Attributes:
         network: being trained.
@@ -63,6 +94,11 @@ class Training:
         optimiser: of `network`.
         epochs: all so far, the start among them.
         n_steps: so far.
+        rate: fraction of the learning rate that is left, 1 where all losses were finite.
+        n_skipped: mini-batches that were no step, as their loss or its gradient was not finite.
+        n_in_a_row: of these, the last ones.
+        first_skipped: where the first one was, and what was not finite.
+        unfinished: of the epoch that runs.
     """
 
     network: Network
@@ -71,6 +107,11 @@ class Training:
     optimiser: torch.optim.AdamW
     epochs: list[Epoch] = field(default_factory=list)
     n_steps: int = 0
+    rate: float = 1.0
+    n_skipped: int = 0
+    n_in_a_row: int = 0
+    first_skipped: str = ""
+    unfinished: Unfinished = field(default_factory=Unfinished)
 
     @classmethod
     def start(cls, network: Network, config: FitConfig) -> Training:
@@ -87,6 +128,12 @@ class Training:
         """Number of the epoch whose weights are the best so far."""
         return max((epoch.number for epoch in self.epochs if epoch.is_best), default=0)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether no weight is NaN or infinite."""
+        weights = [*self.network.parameters(), *self.averaged.parameters()]
+        return bool(torch.stack([torch.isfinite(weight).all() for weight in weights]).all())
+
     def is_over(self, config: FitConfig) -> bool:
         """Whether all epochs are done, or the scores have not improved for `patience` evaluations."""
         evaluated = self.evaluated
@@ -96,16 +143,26 @@ class Training:
 
 
 def train(
-    training: Training, mini_batches: Epochs, score: Score | None, config: FitConfig, ranks: Ranks = ALONE
+    training: Training,
+    mini_batches: Epochs,
+    score: Score | None,
+    config: FitConfig,
+    ranks: Ranks = ALONE,
+    after_step: Callable[[], None] | None = None,
 ) -> Iterator[Epoch]:
     """Train `training.network` in place, epoch by epoch; when the iterator ends it holds the best weights.
 
     The start, which is the closed-form solution, is a candidate too. Because the averaged weights are scored, the
     learning rate can stay constant and training can stop at any epoch. Without validation cells the average after the
-    last epoch is kept. Every draw depends on the seed and the epoch's number alone, so that training resumed
-    from a checkpoint ends with the same bits. Several ranks share the cells of each step; the first one scores.
+    last epoch is kept. Every draw depends on the seed, the epoch's number and the step's place in it alone, so that
+    training resumed from a checkpoint ends with the same bits. Several ranks share the cells of each step; the first
+    one scores. `after_step` is called on each rank after each mini-batch, when `training` can be saved.
+
+    A step whose loss or gradient is not finite is skipped. The second one in a row returns to the best weights so far,
+    at a fraction of the learning rate.
 
     Raises:
+        BadInput: E078 too many steps in a row were not finite, or all.
         RankError: the weights of a rank differ from those of the first, or it is gone.
     """
     ranks.require_equal("data, settings or first weights", _weights(training), config, training.epochs)
@@ -115,17 +172,37 @@ def train(
         yield start
     while not training.is_over(config):
         number = training.epochs[-1].number + 1
-        means = _train_epoch(training, mini_batches, config, number, ranks)
-        is_evaluated = number % config.epochs_per_evaluation == 0 or number == config.max_epochs
-        scores = _scores(training, score, ranks) if is_evaluated else None
-        is_best = score is None or (scores is not None and _cost(training, scores) < _best_cost(training))
+        _train_epoch(training, mini_batches, config, number, ranks, after_step)
+        scores = _sound_scores(training, score, config, number, ranks)
+        if score is None:
+            is_best = not training.unfinished.has_rolled_back
+        else:
+            is_best = scores is not None and _cost(training, scores) < _best_cost(training)
         if is_best:
             training.best = _copied(training.averaged)
-        epoch = Epoch(number, means, scores, is_best)
+        epoch = Epoch(number, training.unfinished.means, scores, is_best)
+        training.unfinished = Unfinished()
         training.epochs.append(epoch)
         yield epoch
+    if training.n_skipped and not training.n_steps:
+        raise _diverged(
+            f"no step of all {training.n_skipped} is finite, the first in {training.first_skipped}.", config
+        )
     training.network.load_state_dict(training.best)
     training.network.eval()
+
+
+def _sound_scores(
+    training: Training, score: Score | None, config: FitConfig, number: int, ranks: Ranks
+) -> ValidationScores | None:
+    """The scores after an epoch in which there are any; where they or the weights are not finite, none are kept."""
+    is_evaluated = number % config.epochs_per_evaluation == 0 or number == config.max_epochs
+    is_sound = training.is_finite
+    scores = _scores(training, score, ranks) if is_evaluated and is_sound else None
+    if is_sound and (scores is None or all(map(isfinite, astuple(scores)))):
+        return scores
+    _roll_back(training, config)
+    return None
 
 
 def _scores(training: Training, score: Score | None, ranks: Ranks) -> ValidationScores | None:
@@ -144,30 +221,52 @@ def _weights(training: Training) -> dict[str, torch.Tensor]:
 
 
 def _train_epoch(
-    training: Training, mini_batches: Epochs, config: FitConfig, number: int, ranks: Ranks
-) -> dict[str, float]:
-    """One pass over the cells; the mean of each term over its steps."""
+    training: Training,
+    mini_batches: Epochs,
+    config: FitConfig,
+    number: int,
+    ranks: Ranks,
+    after_step: Callable[[], None] | None,
+) -> None:
+    """One pass over the cells, or what is left of it."""
     network = training.network.train()
     seed = (config.seed * 1_000_003 + number) % 2**63
     generator = torch.Generator(device=network.log_scale.device).manual_seed(seed)
     kl_fraction = min(1.0, number / max(config.kl_warmup_epochs, 1))
-    sums: dict[str, torch.Tensor] = {}
-    for batch in mini_batches.epoch(number):
-        training.n_steps += 1
+    batches = mini_batches.epoch(number)
+    for batch in islice(batches, training.unfinished.n_batches):
+        drawn_noise(network, batch, generator)
+    for batch in batches:
         training.optimiser.zero_grad(set_to_none=True)
-        if is_one_part(batch, config, ranks):
-            losses = terms(network, batch, config, kl_fraction, generator)
-            if losses:
-                torch.autograd.backward(torch.stack(list(losses.values())).sum())
+        losses = _gradient(network, batch, config, kl_fraction, generator, ranks)
+        if _step(training, config, losses):
+            _average(training, config.averaging_epochs * mini_batches.steps_per_epoch)
+            training.unfinished.add(losses)
+            training.n_in_a_row = 0
         else:
-            losses = gradient_by_parts(network, batch, config, kl_fraction, generator, ranks)
-        if losses:
-            _step(training, config)
-        _average(training, config.averaging_epochs * mini_batches.steps_per_epoch)
-        for name, value in losses.items():
-            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
-    total = ranks.summed(torch.stack(list(sums.values()))) if sums else ()
-    return {name: float(value) / mini_batches.steps_per_epoch for name, value in zip(sums, total, strict=True)}
+            _skip(training, config, lambda: what_is_not_finite(network, batch, config, losses))  # noqa: B023
+        training.unfinished.n_batches += 1
+        if after_step:
+            after_step()
+
+
+def _gradient(
+    network: Network,
+    batch: Batch,
+    config: FitConfig,
+    kl_fraction: float,
+    generator: torch.Generator,
+    ranks: Ranks,
+) -> dict[str, torch.Tensor]:
+    """Give every parameter its gradient; the terms, of all ranks."""
+    if not is_one_part(batch, config, ranks):
+        own = gradient_by_parts(network, batch, config, kl_fraction, generator, ranks)
+        total = ranks.summed(torch.stack(list(own.values()))) if own else ()
+        return dict(zip(own, total, strict=True))
+    losses = terms(network, batch, config, kl_fraction, generator)
+    if losses:
+        torch.autograd.backward(torch.stack(list(losses.values())).sum())
+    return {name: value.detach() for name, value in losses.items()}
 
 
 def _cost(training: Training, scores: ValidationScores) -> float:
@@ -188,12 +287,51 @@ def _optimiser(network: Network, config: FitConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=is_fused)
 
 
-def _step(training: Training, config: FitConfig) -> None:
-    """Move the weights along their gradient."""
-    for group in training.optimiser.param_groups:
-        group["lr"] = config.learning_rate * min(1.0, training.n_steps / config.warmup_steps)
-    torch.nn.utils.clip_grad_norm_(training.network.parameters(), config.gradient_clip)
-    training.optimiser.step()
+def _step(training: Training, config: FitConfig, losses: dict[str, torch.Tensor]) -> bool:
+    """Move the weights along their gradient; False where this, or a loss, is not finite, and they stay as they are."""
+    n_steps = training.n_steps + 1
+    if losses:
+        for group in training.optimiser.param_groups:
+            group["lr"] = config.learning_rate * training.rate * min(1.0, n_steps / config.warmup_steps)
+        norm = torch.nn.utils.clip_grad_norm_(training.network.parameters(), config.gradient_clip)
+        if not torch.isfinite(torch.stack([*losses.values(), norm])).all():
+            return False
+        training.optimiser.step()
+    training.n_steps = n_steps
+    return True
+
+
+def _skip(training: Training, config: FitConfig, reason: Callable[[], str]) -> None:
+    """Count a step that was not finite; return to the best weights where the one before was not, either.
+
+    Raises:
+        BadInput: E078 there were too many in a row.
+    """
+    training.n_skipped += 1
+    training.n_in_a_row += 1
+    is_last = training.n_in_a_row >= config.max_skipped_steps
+    if is_last or not training.first_skipped:
+        place = f"epoch {training.epochs[-1].number + 1}, step {training.unfinished.n_batches + 1}"
+        found = f"{place}: {reason()}"
+        training.first_skipped = training.first_skipped or found
+        if is_last:
+            raise _diverged(f"{training.n_in_a_row} steps in a row are not finite, the last in {found}.", config)
+    if training.n_in_a_row > 1:
+        _roll_back(training, config)
+
+
+def _diverged(what: str, config: FitConfig) -> BadInput:
+    remedy = f"look at these counts, or lower learning_rate ({config.learning_rate:g}) or the weights of the terms"
+    return bad_input("E078", "training", what, remedy)
+
+
+def _roll_back(training: Training, config: FitConfig) -> None:
+    """Return to the best weights so far, at a fraction of the learning rate."""
+    training.network.load_state_dict(training.best)
+    training.averaged.load_state_dict(training.best)
+    training.optimiser = _optimiser(training.network, config)
+    training.rate *= config.rate_after_divergence
+    training.unfinished.has_rolled_back = True
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from unisono.messages import Finding, warn
 from unisono.modalities import in_order
 from unisono.training.checkpoint import discard_checkpoint
 from unisono.training.fit import Run
+from unisono.training.saved_state import first_of
 from unisono.training.validation import NO_NAMES, Names
 from unisono.types import Cells, Modality, View
 
@@ -73,7 +74,7 @@ def self_trained(
     sides = {m: side for m, side in sides.items() if side.n_cells}
     if not config.self_training.matches or len(sides) < 2:
         return fit(joined, run=run, unlabelled=(seen,))
-    of_first = None if run.checkpoint is None else run.checkpoint.with_name(f"{run.checkpoint.name}.first")
+    of_first = None if run.checkpoint is None else first_of(run.checkpoint)
     first = fit(cells, run=replace(run, checkpoint=of_first))
     found = matches(first, sides, config)
     warn([Finding("W072", source_name, reason, _REMEDY) for reason in found.refused])

@@ -11,13 +11,13 @@ import json
 import os
 import secrets
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from unisono.interruption import end_at_once
 from unisono.training.processes import Process
 
 _INTERVAL = 0.5
@@ -34,17 +34,15 @@ _ALIVE, _DONE, _LOST = b".", b"d", b"!"
 RESUME = "The run ends; --resume continues from the last checkpoint"
 
 
-def end_at_once(line: str) -> None:
+def end_run(line: str) -> None:
     """Say a line, if there is one, and end this process, whatever its other threads wait for."""
-    if line:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
-    os._exit(1)
+    end_at_once(1, line)
 
 
 class Watch:
     """Of one process on the others of its run, from `start` on until `end`."""
 
-    def __init__(self, process: Process, lost: Callable[[str], None] = end_at_once) -> None:
+    def __init__(self, process: Process, lost: Callable[[str], None] = end_run) -> None:
         self._process = process
         self._lost = lost
         self._links: dict[int, _Link] = {}
