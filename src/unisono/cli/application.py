@@ -14,6 +14,7 @@ from unisono.cli.commands.inspect import check, evaluate, feature_effects, info
 from unisono.cli.commands.models import adapt, calibrate, demo, fit
 from unisono.cli.commands.search import index, search
 from unisono.cli.console import say, show_warning
+from unisono.interruption import INTERRUPTED, exit_code
 from unisono.messages import BadInput, InputWarning, RankError, bad_input
 
 app = typer.Typer(
@@ -62,10 +63,11 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """What the parser raises for a wrong command line, under one name in every version of typer."""
 
 _INTERRUPTED = 130
+"""What the parser makes of a KeyboardInterrupt."""
 
 
 def main() -> None:
-    """Entry point: 0 done, 2 bad input with one line on stderr, 1 unexpected, 130 interrupted."""
+    """Entry point: 0 done, 2 bad input with one line on stderr, 1 unexpected, 128 + n ended by signal n."""
     warnings.showwarning = show_warning
     warnings.simplefilter("ignore", FutureWarning)
     warnings.simplefilter("always", InputWarning)
@@ -83,7 +85,8 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     if code == _INTERRUPTED:
-        say("interrupted; unisono fit --resume continues from the last checkpoint")
+        say(INTERRUPTED)
+        code = exit_code()
     sys.exit(code)
 
 

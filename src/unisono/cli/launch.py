@@ -11,10 +11,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import FrameType
-from typing import IO, NoReturn
+from typing import IO
 
 from unisono.cli.console import say
+from unisono.interruption import exit_code, handled
 from unisono.messages import bad_input
 from unisono.training.processes import LAUNCHER, process_in
 from unisono.training.watch import RESUME
@@ -24,7 +24,10 @@ _SECONDS_OF_STOP = 3.0
 """In which a stopped rank may be continued, as when a whole run is suspended and taken up in a terminal."""
 _SECONDS_TO_END = 1.0
 """For a rank to end of its own before it is killed: another rank with the same error, or one that was asked to."""
-_INTERRUPTED, _TERMINATED = 130, 143
+_SECONDS_TO_SAVE = 30.0
+"""For a rank that was asked to end: for its step and the checkpoint."""
+_OF_SIGNALS = 128
+"""To which the exit code of a process that was asked to end adds the signal's number."""
 
 
 @dataclass(eq=False)
@@ -84,26 +87,23 @@ def starts_ranks(n_ranks: int) -> bool:
 def run_ranks(n_ranks: int, command: Sequence[str] | None = None) -> int:
     """Run the command that was typed, or another one, as ranks; the exit code, after a line where one did not end well.
 
-    All end when one does not end well. None outlives this process: they look for it, and it ends them when it is
-    interrupted.
+    All end when one does not end well. None outlives this process: they look for it, and when it is interrupted it asks
+    them to save what they have, and to end.
     """
-    before = signal.signal(signal.SIGTERM, _terminated)
     ranks: list[_Rank] = []
-    try:
-        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(n_ranks)}
-        for rank in range(n_ranks):
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(n_ranks)}
-            ranks.append(_started(f"rank {rank} of {n_ranks}", own | address, command, is_first=rank == 0))
-        return _outcome(ranks)
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    finally:
-        _end(ranks)
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(_TERMINATED)
+    seconds = _SECONDS_TO_END
+    with handled():
+        try:
+            address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(n_ranks)}
+            for rank in range(n_ranks):
+                own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(n_ranks)}
+                ranks.append(_started(f"rank {rank} of {n_ranks}", own | address, command, is_first=rank == 0))
+            return _outcome(ranks)
+        except KeyboardInterrupt:
+            seconds = _SECONDS_TO_SAVE
+            return exit_code()
+        finally:
+            _end(ranks, seconds)
 
 
 def _free_port() -> int:
@@ -154,19 +154,21 @@ def _failure(ranks: Sequence[_Rank]) -> int:
     while time.monotonic() < until and any(rank.code is None for rank in ranks):
         time.sleep(_INTERVAL)
     failed = next((rank for rank in ranks if rank.code), None)
-    if failed is None:
+    if failed is None or failed.code is None:
         return 0
+    if failed.code > _OF_SIGNALS:  # it was asked to end, and so have all
+        return failed.code
     if failed.errors is not None:
         say(failed.written() or f"{failed.name} ended with {failed.code}. {RESUME}")
     return 2 if failed.code == 2 else 1
 
 
-def _end(ranks: Sequence[_Rank]) -> None:
-    """End those that still run; a stopped one cannot end of its own."""
+def _end(ranks: Sequence[_Rank], seconds: float) -> None:
+    """End those that still run, which have so long to do it themselves; a stopped one cannot."""
     for rank in ranks:
         if rank.code is None:
             rank.process.terminate()
-    until = time.monotonic() + _SECONDS_TO_END
+    until = time.monotonic() + seconds
     for rank in ranks:
         try:
             rank.process.wait(max(until - time.monotonic(), 0.0))

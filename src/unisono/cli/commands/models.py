@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +38,7 @@ from unisono.cli.options import (
     model_and_cells,
     training_cells_in,
 )
+from unisono.cli.unfinished import resumable, writing
 from unisono.io.write import refuse_existing_folder
 
 
@@ -64,42 +66,41 @@ def fit(
     force: Force = False,
 ) -> None:
     """Learn from cells measured in two or three modalities; writes a model folder."""
-    refuse_existing_folder(out, force)
     chosen = config_of(preset, seed, config)
-    checkpoint = out.parent / f"{out.name}.checkpoint"
-    if starts_ranks(devices):
-        raise typer.Exit(run_ranks(devices))
+    with resumable(out, resume=resume, force=force) as checkpoint:
+        if starts_ranks(devices):
+            sys.exit(run_ranks(devices))
 
-    from unisono.api import fit as learn
-    from unisono.api import load
-    from unisono.training.checkpoint import discard_checkpoint
-    from unisono.training.ranks import together
+        from unisono.api import fit as learn
+        from unisono.api import load
+        from unisono.training.checkpoint import discard_checkpoint
+        from unisono.training.ranks import together
 
-    with together(device) as ranks:
-        several = data_sets_in(data)
-        model = learn(
-            [cells_in([str(path)]) for path in several.values()]
-            if several
-            else training_cells_in(data, chosen.max_held_cells),
-            names=list(several) or None,
-            batch_key=batch_key,
-            modalities=mapping_in(modalities),
-            layer=layer_in(layer),
-            round_counts=round_counts,
-            keep_controls=keep_controls,
-            config=chosen,
-            device=device,
-            progress=True,
-            checkpoint=checkpoint,
-            resume=resume,
-            source_name=" ".join(several) or label_of(data),
-            unlabelled=None if unlabelled is None else cells_in([str(unlabelled)]),
-            init=None if init is None else load(init, device=ranks.device_of(device)),
-        )
-    if not ranks.is_first:
-        return
-    model.save(out, force=force)
-    discard_checkpoint(checkpoint)
+        with together(device) as ranks:
+            several = data_sets_in(data)
+            model = learn(
+                [cells_in([str(path)]) for path in several.values()]
+                if several
+                else training_cells_in(data, chosen.max_held_cells),
+                names=list(several) or None,
+                batch_key=batch_key,
+                modalities=mapping_in(modalities),
+                layer=layer_in(layer),
+                round_counts=round_counts,
+                keep_controls=keep_controls,
+                config=chosen,
+                device=device,
+                progress=True,
+                checkpoint=checkpoint,
+                resume=resume,
+                source_name=" ".join(several) or label_of(data),
+                unlabelled=None if unlabelled is None else cells_in([str(unlabelled)]),
+                init=None if init is None else load(init, device=ranks.device_of(device)),
+            )
+        if not ranks.is_first:
+            return
+        model.save(out, force=force)
+        discard_checkpoint(checkpoint)
     found = model.record.validation
     if found:
         say(
@@ -122,18 +123,18 @@ def adapt(
     force: Force = False,
 ) -> None:
     """Learn the style of new batches, content untouched; writes a model folder that knows them by name."""
-    refuse_existing_folder(out, force)
-    fitted, cells = model_and_cells(model, query, device)
-    known = set(fitted.batches)
-    found = fitted.adapt(
-        cells,
-        batch_key=batch_key,
-        n_epochs=epochs,
-        seed=seed,
-        layer=layer_in(layer),
-        round_counts=round_counts or None,
-    )
-    found.save(out, force=force)
+    with writing(out, force):
+        fitted, cells = model_and_cells(model, query, device)
+        known = set(fitted.batches)
+        found = fitted.adapt(
+            cells,
+            batch_key=batch_key,
+            n_epochs=epochs,
+            seed=seed,
+            layer=layer_in(layer),
+            round_counts=round_counts or None,
+        )
+        found.save(out, force=force)
     say(f"model that also knows {', '.join(sorted(set(found.batches) - known))} written to {out}")
 
 
