@@ -72,6 +72,7 @@ ALLOWED = {
         ("_SEED", 29), ("_SEED", 31), ("_SEED", 37), ("_SEED", 41), ("_SEED", 67),
         ("linear_path", 23), ("_kernel", 29), ("split", 17),
         ("_train_epoch", 63), ("_train_epoch", 1_000_003), ("_folds", 47), ("_losses", 53),
+        ("sample", 64), *(("_MIXING", x) for x in (30, 27, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)),
     },
     "asked of a fitted model, not of its fit": {
         ("N_CHAIN_DRAWS", 32), ("MAX_PARTNERS", 100), ("MAX_ENTRIES_PER_ROW", 1000), ("MAX_CELLS", 2000),
