@@ -40,7 +40,7 @@ _HEADER: TypeAdapter[dict[str, _Array]] = TypeAdapter(dict[str, _Array])
 def damaged(folder: Path, name: str, field: str, problem: str, remedy: str = RESTORE) -> BadInput:
     """The refusal E049 of a file in a folder, which names the field ('' for the whole)."""
     place = f"{name}, {shown_text(field, _MAX_FIELD)}" if field else name
-    return bad_input("E049", str(folder), f"{place}: {problem}.", remedy)
+    return bad_input("E049", str(folder), f"{place}: {shown_text(problem, _MAX_FIELD)}.", remedy)
 
 
 def document(folder: Path, name: str) -> Any:
@@ -116,9 +116,9 @@ def shown(value: Any) -> str:
 def shown_text(text: str, most: int = _MAX_SHOWN, *, is_quoted: bool = False) -> str:
     """Text cut short, control characters as escapes."""
     cut = text if len(text) <= most else f"{text[:most]}…"
-    if is_quoted or not cut.isprintable():
+    if is_quoted:
         return repr(cut)
-    return cut
+    return cut if cut.isprintable() else repr(cut)[1:-1]
 
 
 def read_arrays(folder: Path, name: str) -> dict[str, NDArray[Any]]:
