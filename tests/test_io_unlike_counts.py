@@ -94,7 +94,7 @@ def test_counts_downsampled_to_a_share_are_counts():
 def test_whole_numbers_in_x_next_to_other_counts_in_a_layer_are_told_with_the_place(name):
     finding = only(found(np.minimum(GENES, 3), layers={name: GENES}), "W012")
     assert finding.what == f"X: holds whole numbers, but layers[{name!r}] holds others."
-    assert finding.remedy.endswith(f"--layer rna={name},adt=X")
+    assert finding.remedy.endswith(f'layer={{"rna": "{name}", "adt": "X"}}')
 
 
 @pytest.mark.parametrize("layers", [{"counts": GENES}, {"ranks": GENES + 1}, {"counts": GENES * 0.37}])

@@ -200,7 +200,7 @@ def test_a_saved_model_of_a_fourth_modality_predicts_the_same_once_it_is_registe
     monkeypatch.delitem(modalities._SPECS, "hto")
     error = refusal(un.load, tmp_path / "m", device="cpu")
     assert error.code == "E043"
-    assert "the modality hto, which is not registered (known: atac, rna, adt)" in error.what
+    assert error.what == "has the modality 'hto', which is not registered (known: atac, rna, adt)."
 
 
 def test_the_three_stand_in_the_order_of_the_central_dogma_and_each_gives_its_name():

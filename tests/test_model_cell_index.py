@@ -75,7 +75,7 @@ def test_of_several_modalities_one_must_be_named(index):
         found = refusal(call, test_cells())
         assert found.code == "E007"
         assert "atac, rna, adt" in found.what
-        assert "--modality rna" in found.remedy
+        assert found.remedy == 'name one: modality="rna"'
 
 
 def test_a_query_that_lacks_the_modality_is_refused(index):

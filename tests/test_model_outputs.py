@@ -197,5 +197,5 @@ def test_scores_and_checks_print_what_is_asked_first():
         line for line in lines if line.startswith("rna -> adt")
     )
     text = repr(un.check(training(), batch_key="batch"))
-    assert text.splitlines()[0] == "usable"
+    assert text.splitlines()[0] == "usable: 1 note"
     assert "I029 data: batch found in" in text

@@ -462,7 +462,7 @@ def test_a_query_with_little_of_the_models_input_is_refused_unless_forced():
     parts = {"rna": query["rna"][:, :2].copy()}
     parts["rna"] = parts["rna"][np.asarray(parts["rna"].X.sum(axis=1)).ravel() > 0].copy()
     found = refusal(late_model().predict, rebuilt(parts), "rna", "adt")
-    assert (found.code, "--force" in found.remedy) == ("E036", True)
+    assert (found.code, "force=True" in found.remedy) == ("E036", True)
     with noticed() as said:
         assert late_model().predict(rebuilt(parts), "rna", "adt", force=True).n_vars == 8
     assert any(line.startswith("W036 ") for line in said)

@@ -26,7 +26,7 @@ Amounts = Annotated[tuple[_Amount, ...], A_FEW]
 Penalties = Annotated[tuple[Annotated[float, Field(gt=0, le=LARGE)], ...], A_FEW]
 Range = Annotated[tuple[_Amount, _Amount], AfterValidator(_in_order)]
 LogRange = Annotated[tuple[_Log, _Log], AfterValidator(_in_order)]
-Codings = Annotated[tuple[Text, ...], A_FEW]
+Codings = Annotated[tuple[Text, ...], Field(max_length=100)]
 
 
 class _Frozen(BaseModel):

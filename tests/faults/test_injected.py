@@ -678,7 +678,7 @@ def test_a_model_being_replaced_when_the_process_is_killed_is_there_again(
     record("fault", f"kill -9 while a model is replaced, {can_exchange=}, {by_reader=}", again.lines[0], is_back)
     assert can_exchange or "W079" in again.text
     assert is_back
-    assert hidden(folder) == ([f".m.tmp-{ended.child}"] if by_reader else [])
+    assert hidden(folder) == ([".m.lock", f".m.tmp-{ended.child}"] if by_reader else [])
 
 
 START = "import sys; sys.argv = ['unisono', 'fit', {data!r}, '-o', 'm']\nfrom unisono.cli import main\nmain()"
