@@ -280,8 +280,7 @@ def test_a_phone_never_scrolls_the_page_sideways(visit):
         summary.click()
     for width in (375, 320):
         page.set_viewport_size({"width": width, "height": 700})
-        page.wait_for_timeout(300)
-        assert page.evaluate("document.documentElement.scrollWidth") == width
+        page.wait_for_function(f"document.documentElement.scrollWidth === {width}")
     assert page.evaluate("document.getElementById('plot-space')._fullLayout.dragmode") is False
 
 
