@@ -30,7 +30,7 @@ ALLOWED = {
         ("_EPSILON", 1e-5), ("_LOG_VAR_OF_NONE", 60.0), ("_MIN_VALUE", 1e-4), ("_MIN_FRACTION", 1e-4),
         ("_MIN_COUNT", 1e-6), ("_MIN_MASS", 1e-6), ("_SMALLEST", 1e-300), ("n_seen", 1e-4),
         ("_SMALLEST", 1e-12), ("_MIN_SHARE", 1e-9), ("_MIN_NOISE", 1e-6), ("_MIN_SIGNAL", 1e-3), ("clr", 1e-12),
-        ("_MAX_FRACTION", 1e-6), ("_MIN_DEVIATION", 1e-3), ("_MIN_DEPTH_DEVIATION", 0.1),
+        ("_MAX_FRACTION", 1e-6), ("code_weight", 1e-9), ("_MIN_DEVIATION", 1e-3), ("_MIN_DEPTH_DEVIATION", 0.1),
         ("gene_weight", 1e-3), ("_regress", 1e-6), ("standardise_depth", 1e-9), ("cost_against", 1e-6),
         *((name, 1e-12) for name in (
             "_shrunken", "_inverse_root", "_balanced", "_unit", "_follows_depth", "_regress",

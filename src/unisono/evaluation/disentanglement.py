@@ -40,7 +40,7 @@ class Styled:
     """What style does to the prediction of `target` from `source` (from itself where they are one).
 
     Attributes:
-        variance: of test contents in the style of each training batch.
+        variance: of test contents in the style of each training batch; None where nothing varies.
         style_transfer: cells of one batch in the style of another; None where the test holds fewer than two batches of
             training.
         change: mean absolute change of a value by a swap, on the target's scale; None as `style_transfer`.
@@ -50,7 +50,7 @@ class Styled:
 
     source: Modality
     target: Modality
-    variance: VarianceShares
+    variance: VarianceShares | None
     style_transfer: StyleTransfer | None
     change: float | None
     features_moved: float | None
@@ -260,7 +260,8 @@ def _changes(model: Unisono, predicted: Mapping[str, Prediction], truth: View) -
     mean = np.asarray(values.mean(axis=0)).ravel()
     deviation = np.sqrt(np.maximum(np.asarray(values.multiply(values).mean(axis=0)).ravel() - mean**2, 0.0))
     varies = deviation > 0
-    return float(change.mean()), float(np.mean(change[varies] > _NOTICED * deviation[varies]))
+    is_moved = change[varies] > _NOTICED * deviation[varies]
+    return float(change.mean()), float(is_moved.sum() / max(len(is_moved), 1))
 
 
 def _obs_column(test: MuData, column: str) -> dict[str, str] | None:

@@ -34,14 +34,14 @@ class VarianceShares:
     n_styles: int
 
 
-def variance_shares(blocks: Iterable[NDArray[np.floating]]) -> VarianceShares:
-    """Shares of the variance that add up to 1.
+def variance_shares(blocks: Iterable[NDArray[np.floating]]) -> VarianceShares | None:
+    """Shares of the variance that add up to 1; None where nothing varies.
 
     Args:
         blocks: content x style x feature, some features at a time: every content in every style.
 
     Raises:
-        ValueError: there are no values, fewer than two contents or styles, or nothing varies.
+        ValueError: there are fewer than two contents or styles.
     """
     squares, n_contents, n_styles = np.zeros(3), 0, 0
     for block in blocks:
@@ -59,7 +59,7 @@ def variance_shares(blocks: Iterable[NDArray[np.floating]]) -> VarianceShares:
         ]
     total = float(squares.sum())
     if total == 0:
-        raise ValueError("nothing varies: every value of a feature is the same")
+        return None
     content, style, interaction = (float(part) for part in squares / total)
     return VarianceShares(content, style, interaction, total / (n_contents * n_styles), n_contents, n_styles)
 

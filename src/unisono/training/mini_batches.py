@@ -140,13 +140,14 @@ class TrainingView:
     def code_weight(self) -> NDArray[np.float32]:
         """Weights under which squared errors of scaled codes add up to 1 for the mean of all cells; of guided ones 0.
 
-        No feature is read off those.
+        No feature is read off those. All are 0 where cells do not vary.
         """
         scale, n_own = self.preprocessor.standardisation.scale, self.preprocessor.projection.n_codes
         variance = (self.codes.scaled.astype(np.float64) ** 2).mean(axis=0)
         weight = np.where(np.arange(len(scale)) < n_own, scale**2, 0.0)
         total = (weight * variance).sum()
-        return np.asarray(weight / total if total > 0 else np.zeros_like(weight), dtype=np.float32)
+        does_vary = total > 1e-9 * weight.sum()
+        return np.asarray(weight / total if does_vary else np.zeros_like(weight), dtype=np.float32)
 
     @cached_property
     def n_seen(self) -> NDArray[np.float32]:
