@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # without the module typing: the command line answers signals the sooner
 if TYPE_CHECKING:
+    from typing import Any
+
     from unisono import (
         cluster,
         datasets,

@@ -8,15 +8,16 @@ process ends at once; while networks are trained, after the running step; else b
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import FrameType
+
+TYPE_CHECKING = False  # which the module typing has as well, and takes ten times as long to import as all of this
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import FrameType
 
 INTERRUPTED = "interrupted; what was being written was removed"
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
@@ -26,7 +27,6 @@ _SECONDS_OF_ONE_PRESS = 0.2
 _OF_IMPORTS = "<frozen importlib._bootstrap>"
 
 
-@dataclass
 class _State:
     """What was asked of this process.
 
@@ -38,11 +38,12 @@ class _State:
         leftovers: files and folders that are removed where the process ends at once.
     """
 
-    number: int = 0
-    since: float = 0.0
-    n_handled: int = 0
-    n_deferred: int = 0
-    leftovers: set[Path] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.number = 0
+        self.since = 0.0
+        self.n_handled = 0
+        self.n_deferred = 0
+        self.leftovers: set[Path] = set()
 
 
 _state = _State()
@@ -104,6 +105,8 @@ def end_at_once(code: int, line: str = "") -> None:
         with suppress(OSError):
             os.write(2, f"{line}\n".encode())
     for path in _state.leftovers:
+        import shutil  # which who writes a file has imported
+
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:

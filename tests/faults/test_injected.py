@@ -111,7 +111,9 @@ def run(store, folder, line, injected=nothing, during=None):
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
                 sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+                for name in SIGNALS:  # some are ignored where the tests run in the background
+                    number = getattr(signal, name)
+                    signal.signal(number, signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
                 os.chdir(folder)
                 with injected(folder):
                     code = main(words)
@@ -689,11 +691,16 @@ def test_an_interrupt_while_modules_are_imported_ends_in_one_line(store, folder,
     """At 24 moments of the start, from when the first of our modules runs."""
     all_or(False)
     code = (
-        "import sys, threading, os, signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from unisono import interruption\nbefore = interruption.handled\n"
+        "import sys, threading, os, signal, time\n"
+        "for name in ('SIGINT', 'SIGUSR1'):\n    signal.signal(getattr(signal, name), signal.default_int_handler)\n"
+        "from unisono import interruption\nbefore = signal.signal\n"
         "def soon():\n    time.sleep({delay}); os.kill(os.getpid(), signal.SIGINT)\n"
-        "def handled():\n    threading.Thread(target=soon, daemon=True).start(); return before()\n"
-        "interruption.handled = handled\n" + START
+        "def answered(number, handler):\n"
+        "    found = before(number, handler)\n"
+        "    if number == signal.SIGUSR1:\n"
+        "        signal.signal = before; threading.Thread(target=soon, daemon=True).start()\n"
+        "    return found\n"
+        "signal.signal = answered\n" + START
     )
     for number in range(24):
         delay = 0.002 + number * 0.1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # without the module typing: signals are answered the sooner
 if TYPE_CHECKING:
+    from typing import Any
+
     from unisono.cli.application import app
 
 __all__ = ["app", "main"]
@@ -16,10 +16,14 @@ def main() -> None:
     from unisono.interruption import handled
 
     with handled():
-        import_module("unisono.cli.application").main()
+        from unisono.cli.application import main as run
+
+        run()
 
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        return import_module("unisono.cli.application").app
+        from unisono.cli.application import app
+
+        return app
     raise AttributeError(f"module 'unisono.cli' has no attribute {name!r}")
