@@ -128,7 +128,7 @@ def _modalities(folder: Path, tree: Any, record: Record) -> list[str]:
         raise damaged(folder, _RECORD, "n_cells", found)
     unknown = [name for name in names if name not in registered()]
     if unknown:
-        what = f"has the modality {shown(unknown[0])}, which is not registered (known: {', '.join(registered())})."
+        what = f"has the modality {shown_text(unknown[0])}, which is not registered (known: {', '.join(registered())})."
         raise bad_input("E043", str(folder), what, "call unisono.modalities.register with it before loading")
     if len(names) < 2:
         raise damaged(folder, _MODEL, "predictor.preprocessors", f"{len(names)} modalities, expected two or more")
