@@ -314,8 +314,44 @@ def test_an_ablation_says_what_is_lost_and_in_how_many_sets_it_is_a_gain():
     ]
     text = page.tell_ablation({"rows": [*rows, *less]}, Settings(("a", "b", "c"), 1, "fast"))
     line = next(line for line in text.splitlines() if line.startswith("| unisono-no-style |"))
-    assert line.split("|")[2].strip() == "+0.0300 (2 of 3)"
-    assert line.split("|")[4].strip() == "+0.0300 (1 of 3)"
+    assert line.split("|")[2].strip() == "1"
+    assert line.split("|")[3].strip() == "+0.0300 (2 of 3)"
+    assert line.split("|")[5].strip() == "+0.0300 (1 of 3)"
+
+
+def test_an_ablation_is_compared_under_its_own_seeds():
+    whole = [
+        {**row, "seed": seed, "value": row["value"] + 0.5 * seed}
+        for row in made_rows()
+        if row["n_sets"] == 2
+        for seed in (0, 1)
+    ]
+    no_style = [
+        {**row, "method": "unisono-no-style", "value": row["value"] - 0.01 - 0.02 * row["seed"]} for row in whole
+    ]
+    no_gains = [{**row, "method": "unisono-no-gains", "value": row["value"] - 0.01} for row in whole if not row["seed"]]
+    text = page.tell_ablation({"rows": [*whole, *no_style, *no_gains]}, Settings(("a", "b", "c"), 2, "fast"))
+    found = {
+        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:4]]
+        for line in text.splitlines()
+        if "| unisono" in line[:9] and line.count("|") == 12
+    }
+    assert found["unisono-no-style"] == ["2", "-0.0200, -0.0300 to -0.0100 (0 of 3)"]
+    assert found["unisono-no-gains"] == ["1", "-0.0100 (0 of 3)"]
+
+
+def test_parts_of_the_idea_are_left_out_under_every_seed_and_the_others_under_the_first(sets, monkeypatch):
+    monkeypatch.setattr(model, "fitted", lambda sets, training, config: None)
+    monkeypatch.setattr(model, "answers", lambda fitted, sets, training, held: [{"figure": "x", "value": 1.0}])
+    rows = measure.ablation_of(sets, Settings(sets.names, 2, "fast"))
+    seeds = {
+        method: {row["seed"] for row in rows if row["method"] == method} for method in {row["method"] for row in rows}
+    }
+    assert {method for method, of in seeds.items() if of == {0, 1}} == {
+        "unisono",
+        *(f"unisono-{part}" for part in measure.OF_THE_IDEA),
+    }
+    assert len(seeds) == 1 + len(measure.PARTS)
 
 
 def test_rows_of_the_study_are_plain_json(sets, fitted):

@@ -75,11 +75,9 @@ def of_model(model: un.Unisono, test: MuData) -> Iterator[Row]:
     for each in found.styled:
         about = {"table": "styled", "source": each.source, "target": each.target}
         shares, transfer = each.variance, each.style_transfer
-        figures: dict[str, float | None] = {
-            "variance: content": shares.content,
-            "style": shares.style,
-            "interaction": shares.interaction,
-        }
+        figures: dict[str, float | None] = {}
+        if shares is not None:
+            figures |= {"variance: content": shares.content, "style": shares.style, "interaction": shares.interaction}
         if transfer is not None:
             figures |= {"swap: towards B": transfer.shift_fraction, "called B, own": transfer.called_b_own}
             figures |= {

@@ -32,6 +32,9 @@ PARTS: dict[str, Mapping[str, Any]] = {
 """Of Unisono, switched off one at a time: those of all benchmarks, see `ABLATIONS`, and what unions alone have: that
 panels are completed by a joint Gaussian."""
 
+OF_THE_IDEA = ("no-instance-norm", "no-style", "no-contrastive")
+"""Parts without which Unisono is another method: left out under every seed. The others are under the first alone."""
+
 
 def everything(settings: Settings) -> dict[str, list[Row]]:
     """Unisono of every choice of data sets, asked about all others; baselines of single sources and of all others."""
@@ -61,10 +64,11 @@ def everything_of(sets: DataSets, settings: Settings) -> list[Row]:
 
 
 def ablation_of(sets: DataSets, settings: Settings) -> list[Row]:
-    """As `ablation`, of data sets that have been read."""
-    methods = {NAME: {}, **{f"{NAME}-{part}": changes for part, changes in PARTS.items()}}
+    """As `ablation`, of data sets that have been read; see `OF_THE_IDEA` for the seeds."""
     rows: list[Row] = []
     for seed in range(settings.n_seeds):
+        left_out = PARTS if seed == 0 else {part: PARTS[part] for part in OF_THE_IDEA}
+        methods = {NAME: {}, **{f"{NAME}-{part}": changes for part, changes in left_out.items()}}
         for held in sets.names:
             for method, changes in methods.items():
                 rows += of_unisono(sets, without(sets.names, held), settings, seed, method, changes)

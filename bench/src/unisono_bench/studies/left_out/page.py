@@ -139,8 +139,10 @@ def tell_ablation(results: Mapping[str, list[Row]], settings: Settings) -> str:
     return (
         f"Preset {settings.preset}, {settings.said} Models of all data sets but one, asked about that one; figures as "
         "on the [page of methods](left-out.md).\n\n## What is lost without a part\n\n"
-        "The figure of the whole model, averaged over held-out sets and seeds, and the difference without each part; "
-        "in brackets in how many of the held-out sets the figure is better without it.\n\n"
+        "The figure of the whole model, averaged over held-out sets and seeds, and the difference without each part "
+        "under the same seeds, the smallest and largest of a seed; in brackets in how many of the held-out sets the "
+        "figure is better without it. Instance norm, style and the contrastive term are left out under every seed, "
+        "the others under the first.\n\n"
         f"{difference_table(shown)}\n## Figures\n\n{figure_table(shown, ('held out', 'method'), digits=3)}"
     )
 
@@ -148,26 +150,40 @@ def tell_ablation(results: Mapping[str, list[Row]], settings: Settings) -> str:
 def difference_table(shown: Sequence[Row]) -> str:
     """Markdown: the whole model, and the mean difference of each other to it over held sets and seeds."""
     titles = [figure.title for figure in FIGURES if any(row["figure"] == figure.title for row in shown)]
-    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    values: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
     for row in shown:
-        values.setdefault((row["method"], row["figure"]), {}).setdefault(row["held out"], []).append(row["value"])
-    lines = [f"| | {' | '.join(titles)} |", "|" + " --- |" * (len(titles) + 1)]
+        values.setdefault((row["method"], row["figure"]), {})[row["held out"], row["seed"]] = row["value"]
+    lines = [f"| | seeds | {' | '.join(titles)} |", "|" + " --- |" * (len(titles) + 2)]
     for method in dict.fromkeys(row["method"] for row in shown):
+        n_seeds = len({row["seed"] for row in shown if row["method"] == method})
         cells = [_difference(values, method, title) for title in titles]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+        lines.append(f"| {method} | {n_seeds} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _difference(values: Mapping[tuple[str, str], Mapping[str, list[float]]], method: str, title: str) -> str:
+def _difference(values: Mapping[tuple[str, str], Mapping[tuple[str, int], float]], method: str, title: str) -> str:
+    """The mean difference, those of the least and of the largest seed, and in how many held-out sets it is better."""
     whole, found = values[NAME, title], values.get((method, title), {})
-    means = {held: (float(np.mean(whole[held])), float(np.mean(found[held]))) for held in found}
+    held = list(dict.fromkeys(name for name, _ in found))
     if method == NAME:
-        return f"{np.mean([one for one, _ in means.values()]):.3f}"
-    if not means:
+        return f"{np.mean([_mean_of(whole, name, whole) for name in held]):.3f}"
+    if not found:
         return ""
-    figure = next(f for f in FIGURES if f.title == title)
-    n_better = sum(figure.badness(other) < figure.badness(one) for one, other in means.values())
-    return f"{np.mean([other - one for one, other in means.values()]):+.4f} ({n_better} of {len(means)})"
+    badness = next(f for f in FIGURES if f.title == title).badness
+    one, other = ({name: _mean_of(part, name, found) for name in held} for part in (whole, found))
+    n_better = sum(badness(other[name]) < badness(one[name]) for name in held)
+    lost = [other[name] - one[name] for name in held]
+    of_seeds = [
+        float(np.mean([value - whole[key] for key, value in found.items() if key[1] == seed]))
+        for seed in dict.fromkeys(seed for _, seed in found)
+    ]
+    spread = f", {min(of_seeds):+.4f} to {max(of_seeds):+.4f}" if len(of_seeds) > 1 else ""
+    return f"{np.mean(lost):+.4f}{spread} ({n_better} of {len(held)})"
+
+
+def _mean_of(values: Mapping[tuple[str, int], float], name: str, among: Iterable[tuple[str, int]]) -> float:
+    """Of one held-out set, over the seeds that are asked for."""
+    return float(np.mean([values[key] for key in among if key[0] == name]))
 
 
 def _shown(row: Row) -> Row:
