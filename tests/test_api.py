@@ -371,9 +371,10 @@ def test_a_fit_taken_up_again_ends_with_the_bits_of_one_that_ran_through(checkpo
     np.testing.assert_array_equal(prediction(resumed), prediction(through))
 
 
-def test_a_checkpoint_of_other_data_or_another_config_is_refused(checkpoint):
+def test_a_checkpoint_of_other_data_or_another_config_is_refused_before_anything_is_fitted(checkpoint, monkeypatch):
     with pytest.raises(StopError):
         fitted(pair_of(), options={"checkpoint": checkpoint, "on_epoch": stop_at(1)})
+    monkeypatch.setattr(unisono.training.fit, "fit_views", None)
     options = {"checkpoint": checkpoint, "resume": True}
     fewer = pair_of(mdata=take(training(), slice(1, None)))
     for what, found in (

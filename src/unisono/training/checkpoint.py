@@ -57,11 +57,11 @@ def save_checkpoint(training: Training, path: Path, config: FitConfig, fingerpri
     write_folder_atomically(path, write, force=True, kind=CHECKPOINT)
 
 
-def load_checkpoint(network: Network, path: Path, config: FitConfig, fingerprint: str) -> Training:
-    """Training as it was when the checkpoint was written; `network` is the untrained one and is changed.
+def state_of_run(path: Path, fingerprint: str) -> SavedState:
+    """What a checkpoint says of itself, which was made with these data.
 
     Raises:
-        BadInput: E049 the checkpoint is damaged, or was made with other data or another config.
+        BadInput: E049 the checkpoint is damaged, or was made with other data.
     """
     try:
         verify_manifest(path)
@@ -71,9 +71,28 @@ def load_checkpoint(network: Network, path: Path, config: FitConfig, fingerprint
     if state.fingerprint != fingerprint:
         what = f"was made with other data (SHA-256 {state.fingerprint[:12]}…, now {fingerprint[:12]}…)."
         raise bad_input("E049", str(path), what, f"--resume with the data of the first run, or {ANEW}")
+    return state
+
+
+def require_config(state: SavedState, path: Path, config: FitConfig) -> None:
+    """Refuse to resume under a config that is not the checkpoint's.
+
+    Raises:
+        BadInput: E049.
+    """
     if state.config != config:
         what = f"was made with another config: {differing(state.config, config)}."
         raise bad_input("E049", str(path), what, f"--resume with the config of the first run, or {ANEW}")
+
+
+def load_checkpoint(network: Network, path: Path, config: FitConfig, fingerprint: str) -> Training:
+    """Training as it was when the checkpoint was written; `network` is the untrained one and is changed.
+
+    Raises:
+        BadInput: E049 the checkpoint is damaged, or was made with other data or another config.
+    """
+    state = state_of_run(path, fingerprint)
+    require_config(state, path, config)
     training = Training.start(network, config)
     tensors = _tensors(path, training, str(network.log_scale.device))
     training.averaged.load_state_dict(_part(tensors, "averaged."))

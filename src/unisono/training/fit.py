@@ -31,7 +31,13 @@ from unisono.preprocessing.moment_alignment import MomentAlignment, fit_moment_a
 from unisono.preprocessing.preprocessor import Guide
 from unisono.preprocessing.row_hashes import row_hashes
 from unisono.preprocessing.subset import evenly_spread
-from unisono.training.checkpoint import discard_checkpoint, load_checkpoint, save_checkpoint
+from unisono.training.checkpoint import (
+    discard_checkpoint,
+    load_checkpoint,
+    require_config,
+    save_checkpoint,
+    state_of_run,
+)
 from unisono.training.codings import with_chosen_codings
 from unisono.training.guides import guided
 from unisono.training.initial import initial_network, initial_predictor, linear_path, style_books
@@ -66,6 +72,11 @@ class Run:
     resume: bool = False
     ranks: Ranks = ALONE
 
+    @property
+    def resumed(self) -> Path | None:
+        """The checkpoint that is resumed from; None where the fit begins anew."""
+        return self.checkpoint if self.resume and self.checkpoint and self.checkpoint.exists() else None
+
 
 @one_thread()
 def fit_cells(
@@ -92,14 +103,17 @@ def fit_cells(
     check_config(config)
     config = resolved(config, {m: len(cells.views[m].features) for m in cells.modalities})
     began, device = time.perf_counter(), choose_device(run.device)
+    data = fingerprint(cells) if stream is None else stream.fingerprint
+    saved = state_of_run(run.resumed, data) if run.resumed else None
     training_cells, validation_cells = split(cells, config, matched)
     named, config = config, with_chosen_codings(config, training_cells, validation_cells)
+    if saved and run.resumed:
+        require_config(saved, run.resumed, config)
     guides = {} if init is None else init.guides({m: cells.views[m] for m in cells.modalities})
     views: Views = fit_views(training_cells, config, guides)
     validation = Validation(validation_cells, views, config) if validation_cells else None
     start = start_of(views, len(cells.names), config, device)
     stream = stream.without(validation_cells) if stream and validation_cells else stream
-    data = fingerprint(cells) if stream is None else stream.fingerprint
     training = _trained(start, views, training_cells, validation, config, run, data, stream)
     predictor = _with_network(start, training.network, views, config)
     selection = select(predictor, views, validation, config) if validation else initial_selection(predictor, config)
@@ -184,10 +198,7 @@ def _trained(
         if stream is None
         else StreamedMiniBatches(views, stream, config, device)
     )
-    if run.resume and run.checkpoint and run.checkpoint.exists():
-        training = load_checkpoint(network, run.checkpoint, config, data)
-    else:
-        training = Training.start(network, config)
+    training = load_checkpoint(network, run.resumed, config, data) if run.resumed else Training.start(network, config)
     keeper = _Keeper(training, config, data, run)
     with deferred(), keeper.discarding_what_diverges():
         score = scorer(start, views, validation, config)
