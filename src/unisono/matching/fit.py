@@ -12,7 +12,7 @@ from scipy import sparse
 from unisono.config import MatchingConfig
 from unisono.matching.candidates import Labels, Rows, Vectors, blocks, inner_products, nearest, row_of_entries
 from unisono.matching.similarity import Depth, DepthTerm, depth_features, fit_depth_correlation, standardise_depth
-from unisono.matching.sinkhorn import MatchingProblem, sinkhorn
+from unisono.matching.sinkhorn import LogRatio, MatchingProblem, log_posterior, solve
 
 _DEFAULTS = MatchingConfig()
 
@@ -20,7 +20,8 @@ _POINTS_PER_DECADE = 3
 _LOG_PRECISION = 0.05
 _FIT_STEPS = 100
 """Scaling steps of a fit: where more are needed, the likelihood hardly depends on them."""
-_SMALLEST = 1e-300
+_LEAST = float(np.log(1e-300))
+"""Of a log probability."""
 
 
 def fit_beta(
@@ -98,20 +99,27 @@ class _Pairs:
 
 @dataclass(frozen=True, eq=False)
 class _Likelihood:
-    """Candidates of one group of pairs: scores of content and of depth, and which entries are the true partners."""
+    """Candidates of one group of pairs: scores of content and of depth, and which are those of true partners.
 
-    content: sparse.csr_matrix
+    Scores are those of all pairs, left x right, where all are candidates, and else the entries of a CSR graph.
+    """
+
+    content: LogRatio
     depth: NDArray[np.float32]
     is_partner: NDArray[np.bool_]
 
     def log_likelihood(self, beta: float, weight: float) -> float:
         """Σ log posterior of the true partners."""
-        log_ratio = beta * self.content.data.astype(np.float64) + weight * self.depth
-        graph = sparse.csr_matrix((log_ratio, self.content.indices, self.content.indptr), shape=self.content.shape)
-        probability = sinkhorn(MatchingProblem.one_to_one(graph), max_steps=_FIT_STEPS).probabilities.data[
-            self.is_partner
-        ]
-        return float(np.log(np.maximum(probability, _SMALLEST)).sum())
+        content = self.content.data if sparse.issparse(self.content) else self.content
+        problem = MatchingProblem.one_to_one(self._with_values(beta * content.astype(np.float64) + weight * self.depth))
+        found, _ = log_posterior(problem, solve(problem, max_steps=_FIT_STEPS))
+        of_partners = (found.data if sparse.issparse(found) else found)[self.is_partner]
+        return float(np.maximum(of_partners, _LEAST).sum())
+
+    def _with_values(self, values: NDArray[np.float64]) -> LogRatio:
+        if not sparse.issparse(self.content):
+            return values
+        return sparse.csr_matrix((values, self.content.indices, self.content.indptr), shape=self.content.shape)
 
 
 def _likelihoods(pairs: _Pairs, depth_weight: float, k: int) -> list[_Likelihood]:
@@ -128,11 +136,12 @@ def _likelihood(pairs: _Pairs, cells: Rows, depth_weight: float, k: int) -> _Lik
     n_cells = len(cells)
     keys = np.union1d(row_of_entries(near) * n_cells + near.indices, np.arange(n_cells) * (n_cells + 1))
     rows, columns = np.divmod(keys, n_cells)
-    content = sparse.csr_matrix(
-        (inner_products(left, right, rows, columns), columns, np.searchsorted(rows, np.arange(n_cells + 1))),
-        shape=(n_cells, n_cells),
-    )
-    return _Likelihood(content, inner_products(left_depth, right_depth, rows, columns), rows == columns)
+    content = inner_products(left, right, rows, columns)
+    depth, is_partner = inner_products(left_depth, right_depth, rows, columns), rows == columns
+    if len(keys) == n_cells**2:
+        return _Likelihood(*(part.reshape(n_cells, n_cells) for part in (content, depth, is_partner)))
+    ends = np.searchsorted(rows, np.arange(n_cells + 1))
+    return _Likelihood(sparse.csr_matrix((content, columns, ends), shape=(n_cells, n_cells)), depth, is_partner)
 
 
 def _mean_loss(groups: list[_Likelihood], beta: float, weight: float) -> float:

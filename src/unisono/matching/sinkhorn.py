@@ -126,15 +126,26 @@ def sinkhorn(
         and `beyond`, that of the rest of the row which is no candidate.
     """
     found = solve(problem, max_steps=max_steps, tolerance=tolerance, start=start)
-    log_weight = _shifted(problem.log_ratio, np.zeros(len(found.left)), found.right)
-    log_stored, log_beyond = _log_sum_of_rows(log_weight), problem.beyond[0] + log_mean(found.right)
-    probabilities = _exp(_shifted(log_weight, -log_stored, np.zeros(len(found.right))))
+    log_probability, log_stored = log_posterior(problem, found)
+    log_beyond = problem.beyond[0] + log_mean(found.right)
     log_total = np.logaddexp(log_stored, log_beyond)
     return MatchPosterior(
-        _as_csr(probabilities),
+        _as_csr(_exp(log_probability)),
         np.asarray(expit(found.right_slack - log_total)),
         beyond=None if problem.left_beyond is None else np.exp(log_beyond - log_total),
     )
+
+
+def log_posterior(problem: MatchingProblem, found: Potentials) -> tuple[LogRatio, Float[np.ndarray, " left"]]:
+    """The log probability of each candidate of a left cell, its partner being one, and the log of what rows sum to.
+
+    Args:
+        problem: log ratios, in whose form the probabilities are.
+        found: its scalings.
+    """
+    log_weight = _shifted(problem.log_ratio, np.zeros(len(found.left)), found.right)
+    log_stored = _log_sum_of_rows(log_weight)
+    return _shifted(log_weight, -log_stored, np.zeros(len(found.right))), log_stored
 
 
 def solve(
