@@ -89,20 +89,33 @@ LIMITS = (
     "values are CLR over the union of the panels: their order among cells is told better than their level",
     "the four data sets are small (9,517 cells), from few healthy donors, and filtered to some genes",
     "matching single cells across laboratories is right for about one in a hundred; cell types are matched far better",
-    "figures are of models of four of five sets asked about the fifth, preset fast, one seed, with intervals that were "
-    "not fitted across data sets, as those of this model are; bremsc was never trained on",
+    "figures are of models of four of five sets asked about the fifth, preset fast, three seeds, with intervals that "
+    "were not fitted across data sets, as those of this model are; bremsc was never trained on",
 )
 
 
 def main() -> None:
-    """Read, fit, describe, save."""
+    """Read, fit, describe, save; without data, describe the model that is there anew."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder of the data sets")
+    parser.add_argument(
+        "data", type=Path, nargs="?", help="folder of the data sets; none renews figures and limits alone"
+    )
     parser.add_argument("--figures", type=Path, help="rows of `unisono-bench study left-out`, default preset")
     parser.add_argument("-o", "--out", type=Path, default=HERE / "src" / "unisono" / "pretrained" / NAME)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    data = [with_seen_genes(un.read(arguments.data / source.file)) for source in SOURCES]
+    figures = figures_of(arguments.figures) if arguments.figures else ()
+    model, card = fitted(arguments.data) if arguments.data else stored(arguments.out)
+    record = model.record.model_copy(update={"card": card.model_copy(update={"figures": figures, "limits": LIMITS})})
+    un.Unisono(replace(model.fitted, record=record)).save(arguments.out, compact=True, force=True)
+    size = sum(file.stat().st_size for file in arguments.out.iterdir()) / 1e6
+    print(un.load(arguments.out))
+    print(f"{size:.1f} MB in {arguments.out}")
+
+
+def fitted(folder: Path) -> tuple[un.Unisono, Card]:
+    """The model of the data sets in a folder, its intervals at fewer levels, and what it is made of."""
+    data = [with_seen_genes(un.read(folder / source.file)) for source in SOURCES]
     names = [source.name for source in SOURCES]
     config = un.FitConfig.preset("default", seed=0, uncertainty={"across_data_sets": True})
     model = un.fit(data, names=names, batch_key="batch", config=config)
@@ -111,17 +124,17 @@ def main() -> None:
         title="Proteins from RNA, and RNA from proteins, of human blood and bone marrow",
         command=f"python tools/{Path(__file__).name} DATA",
         licence="CC BY 4.0; cite the data sets",
-        data=tuple(
-            described(source, mdata, arguments.data / source.file) for source, mdata in zip(SOURCES, data, strict=True)
-        ),
-        figures=figures_of(arguments.figures) if arguments.figures else (),
-        limits=LIMITS,
+        data=tuple(described(source, mdata, folder / source.file) for source, mdata in zip(SOURCES, data, strict=True)),
     )
-    record = model.record.model_copy(update={"card": card})
-    un.Unisono(replace(model.fitted, record=record, intervals=intervals)).save(arguments.out, compact=True, force=True)
-    size = sum(file.stat().st_size for file in arguments.out.iterdir()) / 1e6
-    print(un.load(arguments.out))
-    print(f"{size:.1f} MB in {arguments.out}")
+    return un.Unisono(replace(model.fitted, intervals=intervals)), card
+
+
+def stored(folder: Path) -> tuple[un.Unisono, Card]:
+    """The model in a folder, and its card."""
+    model = un.load(folder)
+    if model.record.card is None:
+        raise SystemExit(f"{folder} has no card: give the folder of the data sets")
+    return model, model.record.card
 
 
 def with_seen_genes(mdata: MuData) -> MuData:
