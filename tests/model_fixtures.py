@@ -64,9 +64,10 @@ TINY = {
     "preprocessing": {"codings": {"rna": ("blend",)}, "offset_shares": (0.0, 0.5, 1.0), "scale_powers": (0.0, 1.0)},
     "linear_path": {"max_repeats": 2},
     "kernel": {"sharpnesses": (1.0,), "shrinkage_strengths": (0.0, 0.5), "shrinkage_priors": (4.0,)},
-    "matching": {"depth_weights": (0.5, 1.5), "beta_range": (1.0, 100.0)},
+    "matching": {"depth_weights": (1.0,), "beta_range": (1.0, 100.0)},
+    "refit_below": 0,
 }
-"""Small sizes, and of what a fit selects from no more than three; selection among all has tests of its own."""
+"""Small sizes, of what a fit selects from no more than three, and no second fit; these have tests of their own."""
 
 
 def tiny(**changes: Any) -> FitConfig:

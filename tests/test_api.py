@@ -326,7 +326,7 @@ def test_the_curve_holds_each_evaluated_epoch_and_the_best_is_marked():
 
 def test_on_epoch_sees_every_epoch_as_it_ends():
     seen = []
-    fitted(pair_of(), options={"on_epoch": seen.append}, max_epochs=3, epochs_per_evaluation=2, refit_below=0, **JUDGED)
+    fitted(pair_of(), options={"on_epoch": seen.append}, max_epochs=3, epochs_per_evaluation=2, **JUDGED)
     assert [epoch.number for epoch in seen[:4]] == [0, 1, 2, 3]
     assert [epoch.scores is None for epoch in seen[:3]] == [False, True, False]
     assert len(seen) == 5
@@ -357,7 +357,7 @@ def checkpoint(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("stopped_at", "fraction"), [(1, 0), (4, 0.1)])
 def test_a_fit_taken_up_again_ends_with_the_bits_of_one_that_ran_through(checkpoint, stopped_at, fraction):
-    changes = {"max_epochs": 5, "epochs_per_evaluation": 2, "validation": {"fraction": fraction}}
+    changes = {"max_epochs": 5, "epochs_per_evaluation": 2, "validation": {"fraction": fraction}, "refit_below": 3000}
     with pytest.raises(StopError):
         fitted(pair_of(), options={"checkpoint": checkpoint, "on_epoch": stop_at(stopped_at)}, **changes)
     seen = []
@@ -447,7 +447,7 @@ def test_the_embedding_is_aligned_on_validation_cells_if_there_are_enough(monkey
 def test_the_last_figure_of_the_progress_bar_is_the_correlation_of_predict_on_the_validation_cells():
     """In the style of predict, over the features with the most counts, whatever was selected after training."""
     seen, mdata = [], pair_of()
-    model = fitted(mdata, options={"on_epoch": seen.append}, refit_below=0, **JUDGED)
+    model = fitted(mdata, options={"on_epoch": seen.append}, **JUDGED)
     cells, _ = cells_from_mudata(mdata, batch_key="batch")
     kept_aside = split(cells, model.config)[1]
     query = mdata[kept_aside.names].copy()

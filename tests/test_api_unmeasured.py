@@ -40,7 +40,7 @@ def lost(modality):
 @cache
 def fitted(with_holes: bool):
     whole = take(simulated(), slice(0, N_TRAINING))
-    config = tiny(n_members=1, max_epochs=8, refit_below=0)
+    config = tiny(n_members=1, max_epochs=8)
     if not with_holes:
         return un.fit(whole, batch_key="batch", config=config)
     second = np.flatnonzero(whole["rna"].obs["batch"] == "b2")

@@ -80,7 +80,7 @@ ALLOWED = {
         ("_SAME_SET", 0.95), ("N_LEVELS", 200), ("MIN_REFERENCES", 100_000), ("_PROBES", 64), ("_SAMPLED_PER_LIST", 64),
     },
     "names in a message, digits, axes": {
-        ("fingerprint", 12), ("model_rows", 12), ("load_checkpoint", 12), ("_MAX_TOLD", 5),
+        ("fingerprint", 12), ("model_rows", 12), ("state_of_run", 12), ("_MAX_TOLD", 5),
         ("style_named", 10), ("adapted", 5), ("fit_cells", 3), ("drawn_contents", 3),
     },
     "the exponent of Anscombe's residuals, 2 / 3": {("RNA", 3)},

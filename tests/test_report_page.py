@@ -335,6 +335,7 @@ def test_what_is_missing_is_named_with_how_to_install_it(monkeypatch):
     assert "jinja2 is not installed" in str(page.missing())
 
 
+@pytest.mark.slow  # numba compiles UMAP
 @pytest.mark.parametrize("n_points", [1, 2, 11, 12, 37])
 def test_any_number_of_points_has_a_plane(n_points):
     vectors = np.random.default_rng(1).normal(size=(n_points, 5)).astype(np.float32)
@@ -344,12 +345,14 @@ def test_any_number_of_points_has_a_plane(n_points):
     np.testing.assert_array_equal(found, plane(vectors))
 
 
+@pytest.mark.slow
 def test_a_plane_leaves_the_threads_of_torch_as_they_were():
     before = torch.get_num_threads()
     plane(np.random.default_rng(1).normal(size=(37, 5)).astype(np.float32))
     assert torch.get_num_threads() == before == 1
 
 
+@pytest.mark.slow
 def test_near_cells_are_near_in_the_plane():
     rng = np.random.default_rng(4)
     centres = rng.normal(size=(3, 9))

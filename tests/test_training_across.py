@@ -32,7 +32,7 @@ def laboratories(n_cells=70):
 
 @pytest.fixture(scope="module")
 def models():
-    config = tiny(max_epochs=2, refit_below=0)
+    config = tiny(max_epochs=2)
     across = config.model_copy(update={"uncertainty": config.uncertainty.model_copy(update={"across_data_sets": True})})
     return [un.fit(laboratories(), names=NAMES, config=each) for each in (config, across)]
 

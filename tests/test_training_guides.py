@@ -38,9 +38,7 @@ def rows(start, stop):
 def earlier():
     """Of 400 cells, with half of the proteins."""
     mdata = rows(0, 400)
-    return un.fit(
-        MuData({"rna": mdata["rna"], "adt": mdata["adt"][:, :6].copy()}), config=tiny(max_epochs=4, refit_below=0)
-    )
+    return un.fit(MuData({"rna": mdata["rna"], "adt": mdata["adt"][:, :6].copy()}), config=tiny(max_epochs=4))
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def part(start, stop):
 @cache
 def model() -> Unisono:
     """1100 cells, of which 220 are validation cells; not refitted on them."""
-    config = tiny(validation={"fraction": 0.2}, refit_below=0)
+    config = tiny(validation={"fraction": 0.2})
     return fit(part(0, N_TRAINING), batch_key="batch", config=config, device="cpu")
 
 

@@ -179,7 +179,7 @@ def test_what_was_not_matched_is_said():
 def test_a_fit_interrupted_in_either_half_resumes_to_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr("unisono.training.fit._SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     query, folder = typed("b2", slice(60)), tmp_path / "checkpoint"
-    config = tiny(max_epochs=2, refit_below=0)
+    config = tiny(max_epochs=2)
 
     def stop_at(n):
         seen = []

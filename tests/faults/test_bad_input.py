@@ -1375,12 +1375,15 @@ ROWS = (*PATHS, *FORMATS, *MODALITIES, *SIZES, *PLACES, *VALUES, *NAMES, *PAIRS,
 
 
 def first_of_each(rows: Sequence[Row]) -> list[Row]:
-    """The first row of each code by each command, but those that take long: the quick part of all."""
-    found: dict[tuple[str, str], Row] = {}
+    """The rows by which a code is first said, or a command first given, but those that take long: the quick part."""
+    seen: set[str] = set()
+    found = []
     for row in rows:
-        if not row.is_long:
-            found.setdefault((row.codes, row.line.split()[0]), row)
-    return list(found.values())
+        tells = {*row.codes.split(), row.line.split()[0]}
+        if not row.is_long and not tells <= seen:
+            seen |= tells
+            found.append(row)
+    return found
 
 
 def pytest_generate_tests(metafunc):

@@ -230,7 +230,7 @@ KILLED = {
     "between two renames": without_exchange,
     "after training": at_call(fit_module, "fit_anchors", 1, sends(signal.SIGKILL)),
 }
-QUICKLY_KILLED = ("while a checkpoint is written", "between two renames")
+QUICKLY_KILLED = ("while a checkpoint is written",)
 
 
 @pytest.fixture
@@ -348,7 +348,7 @@ LONG = {
 
 @pytest.mark.parametrize(("command", "name"), [(c, n) for c in LONG for n in ("SIGINT", "SIGTERM")])
 def test_an_interrupted_command_leaves_no_file(store, whole, folder, record, all_or, command, name):
-    all_or((command, name) in {("predict", "SIGINT"), ("convert", "SIGTERM")})
+    all_or((command, name) == ("predict", "SIGINT"))
     ended = run(store, folder, LONG[command], at_call(write_module, "_sync_tree", 1, sends(getattr(signal, name))))
     is_right = ended.code == SIGNALS[name] and list(folder.iterdir()) == []
     record("fault", f"{name} in {command}", f"exit {ended.code}: {' '.join(ended.lines)}", is_right)
@@ -573,7 +573,8 @@ DIVERGED = {
 
 
 @pytest.mark.parametrize("case", DIVERGED)
-def test_a_loss_that_is_not_finite_never_ends_in_a_model_with_nan(store, folder, record, case):
+def test_a_loss_that_is_not_finite_never_ends_in_a_model_with_nan(store, folder, record, all_or, case):
+    all_or(case != "a gene with 1e15 counts")
     line, code, words = DIVERGED[case]
     ended = run(store, folder, line, lambda _: checkpoints_after_every_step())
     said = [line for line in ended.lines if line.startswith(words)]
@@ -612,7 +613,7 @@ def loses(*numbers):
 def test_steps_that_are_not_finite_are_skipped_counted_and_told(
     store, whole, folder, record, all_or, numbers, code, n_skipped
 ):
-    all_or(n_skipped != 2)
+    all_or(n_skipped == 1 or len(numbers) == 5)
     ended = run(store, folder, FIT, loses(*numbers))
     is_right = ended.code == code
     record("fault", f"NaN in {len(numbers)} steps in a row", f"exit {ended.code}: {ended.lines[0]}", is_right)

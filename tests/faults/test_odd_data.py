@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from odd_data import Case, cases
 from odd_road import travelled
 
-QUICK, PARTS, OF_A_PART = 10, 21, 100
+QUICK, PARTS, OF_A_PART = 6, 21, 100
 
 
 def drawn(number: int) -> Case:

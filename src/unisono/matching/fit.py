@@ -20,8 +20,7 @@ _POINTS_PER_DECADE = 3
 _LOG_PRECISION = 0.05
 _FIT_STEPS = 100
 """Scaling steps of a fit: where more are needed, the likelihood hardly depends on them."""
-_LEAST = float(np.log(1e-300))
-"""Of a log probability."""
+_SMALLEST = 1e-300
 
 
 def fit_beta(
@@ -114,7 +113,7 @@ class _Likelihood:
         problem = MatchingProblem.one_to_one(self._with_values(beta * content.astype(np.float64) + weight * self.depth))
         found, _ = log_posterior(problem, solve(problem, max_steps=_FIT_STEPS))
         of_partners = (found.data if sparse.issparse(found) else found)[self.is_partner]
-        return float(np.maximum(of_partners, _LEAST).sum())
+        return float(np.maximum(of_partners, np.log(_SMALLEST)).sum())
 
     def _with_values(self, values: NDArray[np.float64]) -> LogRatio:
         if not sparse.issparse(self.content):
