@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from unisono_bench.studies import made_cells, scale
+from unisono_bench.studies import made_cells, scale, scale_matching
 from unisono_bench.studies.report import Settings
 
 
@@ -65,3 +65,13 @@ def test_every_command_is_run_and_its_cost_told(tmp_path):
     assert second == ["fit", "embed"]
     assert [row["stage"].split(" ")[0] for row in found] == ["fit", "embed", *["predict"] * 3, "match"]
     assert all(row["cpu_seconds"] > 0 and row["peak_gb"] > 0 for row in found)
+
+
+def test_the_partners_of_made_contents_are_matched_and_told(tmp_path):
+    (row,) = scale_matching.of_size(701, tmp_path)
+    assert row["n_cells"] == 701
+    assert 0.5 < row["right"] <= row["is_listed"]
+    assert abs(row["stated"] - row["right"]) < 0.15
+    assert row["cpu_seconds"] > 0
+    text = scale_matching.tell({"rows": [row]}, Settings(("10k",), 1, "fast"))
+    assert f"| 701 | {row['cpu_seconds']:,.0f} s |" in text
