@@ -16,6 +16,7 @@ from mudata import MuData
 from scipy import sparse
 
 import unisono as un
+from unisono import cli
 from unisono.datasets import catalogue, fetch
 from unisono.datasets.catalogue import ENTRIES, RemoteFile, entry_of
 from unisono.messages import BadInput, InputWarning, typed_in_shell
@@ -266,6 +267,7 @@ def test_the_table_says_what_is_checked_and_what_is_at_hand(tmp_path, monkeypatc
     assert table.loc["snareseq_cortex", "checked by"] == "MD5 published by gao-lab/GLUE"
     assert table.loc["pbmc10k_cite", "checked by"] == "counts of some of its cells"
     assert table.loc["bmmc_multiome", "checked by"] == "nothing at first, then the first download"
+    assert set(un.datasets.available(mirror=tmp_path / "nowhere", cache=tmp_path)["at hand"]) == {""}
     (tmp_path / "teaseq_cite.h5mu").write_bytes(b"")
     (tmp_path / "pbmc_granulocyte_sorted_3k_filtered_feature_bc_matrix.h5").write_bytes(b"")
     at_hand = un.datasets.available(mirror=tmp_path, cache=tmp_path)["at hand"]
@@ -284,3 +286,36 @@ def test_checksums_are_whole_and_come_with_who_published_them():
         RemoteFile("https://a.b/c", "c", "md5:0")
     with pytest.raises(ValueError, match="either files and what reads them, or the reason"):
         replace(ENTRIES[0], files=())
+
+
+def test_the_command_lists_describes_and_writes(tmp_path, monkeypatch, source, capsys):
+    offered(monkeypatch, source, sha256(source))
+    monkeypatch.setenv("UNISONO_CACHE", str(tmp_path / "cache"))
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["unisono", "datasets", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    code, out, _ = run()
+    assert code == 0
+    assert "pbmc5k_cite" in out
+    code, out, _ = run("pbmc5k_cite")
+    assert code == 0
+    assert source.url in out
+    assert source.asked == 0
+    file = tmp_path / "a.h5mu"
+    code, _, said = run("pbmc5k_cite", "-o", str(file), "--offline")
+    assert (code, file.exists(), said.count("\n")) == (2, False, 1)
+    assert said.startswith("E090 pbmc5k_cite: ")
+    code, _, said = run("pbmc5k_cite", "-o", str(file))
+    assert code == 0
+    assert "7 cells from https://www.10xgenomics.com" in said
+    assert "(checked by SHA-256 published by this test)" in said
+    assert un.read(file)["rna"].shape == (7, 11)
+    code, _, said = run("pbmc5k_cite", "-o", str(file))
+    assert (code, said[:5]) == (2, "E055 ")
+    code, _, said = run("pbmc6k_cite")
+    assert (code, said[:5]) == (2, "E053 ")
+    assert source.asked == 1

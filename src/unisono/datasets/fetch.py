@@ -1,6 +1,6 @@
 """The files of a source, from the cache or downloaded into it, each held to its checksum; a wrong one is never kept.
 
-A file without a published checksum is held to that of its first download, which `pin` writes beside it.
+A file without a published checksum is held to that of its first download, which `pin` writes next to it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def pinned(place: Path) -> str:
 
 
 def pin(place: Path) -> str:
-    """Keep the SHA-256 of a file beside it; returns it in hexadecimal."""
+    """Keep the SHA-256 of a file next to it; returns it in hexadecimal."""
     import pooch
 
     digest = str(pooch.file_hash(str(place), alg="sha256"))

@@ -132,7 +132,9 @@ def described(name: str) -> list[tuple[str, str]]:
 
 
 def _at_hand(entry: Entry, mirror: str | Path | None, folder: Path) -> str:
-    if _mirrored(entry, mirror) is not None:
+    """Where a data set is; a mirror that is no folder holds none, and is refused when something is loaded."""
+    given = mirror or os.environ.get(MIRROR)
+    if given and (Path(given) / f"{entry.name}.h5mu").is_file():
         return "mirror"
     return "cache" if entry.files and all((folder / file.name).is_file() for file in entry.files) else ""
 
@@ -151,12 +153,15 @@ def _mirrored(entry: Entry, mirror: str | Path | None) -> Path | None:
 
 def _from_mirror(entry: Entry, file: Path) -> MuData:
     mdata, findings = open_data(file)
-    lacking = [kind for kind in entry.modalities if kind not in mdata.mod]
-    if lacking:
-        what = f"holds {', '.join(mdata.mod)}; {entry.name} has {' and '.join(entry.modalities)}."
-        raise bad_input("E007", str(file), what, f"put the right file there, or unset {MIRROR} to download")
+    _require_modalities(mdata, entry, str(file), f"put the right file there, or unset {MIRROR} to download")
     warn(findings)
     return mdata
+
+
+def _require_modalities(mdata: MuData, entry: Entry, where: str, remedy: str) -> None:
+    if not set(entry.modalities) <= set(mdata.mod):
+        what = f"holds {', '.join(mdata.mod)}; {entry.name} has {' and '.join(entry.modalities)}."
+        raise bad_input("E007", where, what, remedy)
 
 
 def _from_source(entry: Entry, read: Reader, folder: Path, offline: bool) -> tuple[MuData, str]:
@@ -167,6 +172,7 @@ def _from_source(entry: Entry, read: Reader, folder: Path, offline: bool) -> tup
     is_first = [not file.checksum and not pinned(place) for file, place in zip(entry.files, places, strict=True)]
     try:
         mdata = read(places, entry.name)
+        _require_modalities(mdata, entry, places[0].name, "download it again later")
         checked = require_panel(mdata, entry.name, places[0].name) if entry.has_panel else ""
     except BadInput:
         for place, is_new in zip(places, is_first, strict=True):
