@@ -121,8 +121,8 @@ def _reason(error: Exception) -> str:
     from requests.exceptions import HTTPError, Timeout
 
     match error:
-        case HTTPError():
-            return f"HTTP {error.response.status_code}"
+        case HTTPError(response=response) if response is not None:
+            return f"HTTP {response.status_code}"
         case Timeout():
             return f"no answer in {_PATIENCE} s"
         case NoConnection():

@@ -60,7 +60,7 @@ def _part(counts: Path, features: Path, barcodes: Path) -> AnnData:
 
 def _matrix(path: Path) -> sparse.coo_matrix:
     try:
-        return io.mmread(path)
+        return sparse.coo_matrix(io.mmread(path))
     except (EOFError, ValueError, OSError, zlib.error, gzip.BadGzipFile) as error:
         what = f"is no whole Matrix Market file ({str(error).splitlines()[0] if str(error) else type(error).__name__})."
         raise bad_input("E003", path.name, what, "download it again") from error
