@@ -22,7 +22,7 @@ from unisono.messages import MESSAGES, REGISTER, BadInput, Finding, InputWarning
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SOURCES = (Path(unisono.__file__).parent, _ROOT / "bench" / "src")
-_CODE = re.compile(r"[EWI]\d{3}")
+_CODE = re.compile(r"\b[EWI]\d{3}\b")
 _MAKERS = {"Finding", "bad_input", "finding"}
 
 

@@ -157,6 +157,10 @@ MESSAGES = (
     Message("W081", "Cells or features have no name, or features have default names 0..n.", "name them, or drop them"),
     Message("W082", "Features are of two genomes.", "keep those of one"),
     Message("E083", "A matrix is transposed: features are its rows.", "transpose it: adata = adata.T.copy()"),
+    Message("E090", "A public data set is not at hand, and cannot be downloaded.", "set UNISONO_DATA to a mirror"),
+    Message("E091", "A download broke off; nothing of it was kept.", "try again"),
+    Message("E092", "A download is not what it should be; it is not used.", "download it again later"),
+    Message("W092", "A first download could not be checked.", "compare its SHA-256 with somebody else's"),
     Message("E099", "Something unexpected happened; exit code 1.", "report it; UNISONO_DEBUG=1 shows where"),
 )
 """Every message there is, by number; the digits of one subject are shared by its error, warning and information."""

@@ -12,6 +12,7 @@ from unisono.cli.commands.answers import embed, match, pair, predict
 from unisono.cli.commands.files import convert
 from unisono.cli.commands.inspect import check, evaluate, feature_effects, info
 from unisono.cli.commands.models import adapt, calibrate, demo, fit
+from unisono.cli.commands.public import datasets
 from unisono.cli.commands.search import index, search
 from unisono.cli.console import one_line, say, warnings_said_once
 from unisono.cli.endings import drop_unwritten, ending_of, show_traceback
@@ -39,6 +40,7 @@ for command in (
     calibrate,
     feature_effects,
     evaluate,
+    datasets,
     demo,
 ):
     app.command()(command)
