@@ -8,6 +8,7 @@ import pytest
 from io_fixtures import refusal
 from scipy import sparse
 
+from unisono.reading import read
 from unisono.splits import Split, by_groups, leave_one_out, random_split
 
 BATCH = np.array(["s2", "s1", "s3", "s2", "s1"])[np.arange(23) % 5]
@@ -74,6 +75,25 @@ def test_taking_a_split_gives_the_cells_named():
     assert sorted(training.obs_names) == sorted(found.training)
     assert sorted(test.mod["rna"].obs_names) == sorted(test.mod["prot"].obs_names) == sorted(found.test)
     assert not test.is_view
+
+
+def test_cells_are_taken_from_files_whose_index_has_a_name_in_the_modalities_alone(tmp_path):
+    mdata = partly_paired()
+    for each in mdata.mod.values():
+        each.obs_names.name = "barcode"
+    mdata.obs = pd.DataFrame({"age": np.arange(23)}, index=mdata.obs_names)
+    mdata.obsm["space"] = np.arange(46).reshape(23, 2)
+    mdata.uns["made"] = {"by": "hand"}
+    mdata.write_h5mu(tmp_path / "named.h5mu")
+    found = random_split(partly_paired(), seed=3)
+    training, test = found.take(read(tmp_path / "named.h5mu"))
+    assert set(test.obs_names) == set(found.test)
+    assert set(training.obs_names) == set(found.training)
+    places = [int(name[1:]) for name in training.obs_names]
+    assert training.obs["age"].tolist() == places
+    assert training.obsm["space"][:, 0].tolist() == [2 * place for place in places]
+    assert training["adt"].obs_names.tolist() == [name for name in NAMES[4:] if name in set(found.training)]
+    assert test.uns["made"] == {"by": "hand"}
 
 
 def test_each_batch_is_left_out_once_whole():
