@@ -33,6 +33,7 @@ LEVELS = {
     "io": 3,
     "progress": 5,
     "inference": 3,
+    "hub": 4,
     "interpretation": 4,
     "training": 4,
     "model": 5,
