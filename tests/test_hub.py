@@ -194,7 +194,7 @@ def test_files_that_are_too_large_are_refused_before_anything_is_fetched(hub, fo
 
 
 def test_a_model_that_is_too_large_is_not_pushed(hub, monkeypatch):
-    monkeypatch.setattr(exchange, "MOST_BYTES", 1000)
+    monkeypatch.setattr(exchange, "MAX_BYTES", 1000)
     found = refusal(small_model().push_to_hub, "my-lab/marrow")
     assert (found.code, hub.requests) == ("E094", [])
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 """What the hub shows of a model; no file of a model folder, and never read."""
-MOST_BYTES = 2**33
+MAX_BYTES = 2**33
 """Of all files of a model."""
 _OF_THE_ORIGIN = {"E047", "E049", "E054"}
 """Codes whose remedy for a folder is to copy it again."""
@@ -91,7 +91,7 @@ def push(
     """Commit the files of a folder to a model on the hub, which is made where there is none; the address of the commit.
 
     Args:
-        folder: a model folder with a card beside its files.
+        folder: a model folder with a card next to its files.
         address: its revision is a branch, made from `main` where there is none.
         commit_message: first line of the commit's message.
         private: whether a model that is made is shown to its owner alone; None as the owner's account has it.
@@ -101,7 +101,7 @@ def push(
         BadInput: E063, E091 to E093, see `fetched`; E094 the files are too large.
     """
     size = sum(file.stat().st_size for file in folder.iterdir())
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise _too_large(address, size)
     api = _api(_package(), token)
     with _told(address):
@@ -148,12 +148,12 @@ def _require_files(address: HubAddress, info: ModelInfo, names: Sequence[str]) -
         what = f"has no {missing[0]}: no model of Unisono."
         raise bad_input("E049", str(address), what, "name a model that push_to_hub() wrote")
     size = sum(sizes[name] or 0 for name in names)
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise _too_large(address, size)
 
 
 def _too_large(address: HubAddress, size: int) -> BadInput:
-    what = f"files of {size / 2**30:,.1f} GiB, allowed {MOST_BYTES / 2**30:,.0f} GiB."
+    what = f"files of {size / 2**30:,.1f} GiB, allowed {MAX_BYTES / 2**30:,.0f} GiB."
     return bad_input("E094", str(address), what, "have the model pushed with compact=True, or with fewer features")
 
 
