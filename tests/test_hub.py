@@ -77,13 +77,13 @@ def test_an_address_names_owner_model_and_revision(text, wanted):
 )
 def test_a_name_that_is_none_is_refused_with_the_form_it_has(text):
     found = refusal(address_in, text)
-    assert (found.code, found.where) == ("E090", text)
+    assert (found.code, found.where) == ("E093", text)
     assert "hf://owner/name@revision" in found.remedy
 
 
 @pytest.mark.parametrize("revision", ["", "a..b", "-x", "a b"])
 def test_a_revision_that_is_none_is_refused(revision):
-    assert refusal(address_in, f"hf://a/b@{revision}").code == "E090"
+    assert refusal(address_in, f"hf://a/b@{revision}").code == "E093"
 
 
 def test_folders_and_names_are_no_addresses():
@@ -188,7 +188,7 @@ def test_files_that_are_too_large_are_refused_before_anything_is_fetched(hub, fo
     put(hub, folder)
     hub.sizes["weights.safetensors"] = 9 * 2**30
     found = refusal(load, ADDRESS)
-    assert found.code == "E094"
+    assert found.code == "E097"
     assert found.what.startswith("files of 9.0 GiB, allowed 8")
     assert [line for line in hub.requests if "/resolve/" in line] == []
 
@@ -196,13 +196,13 @@ def test_files_that_are_too_large_are_refused_before_anything_is_fetched(hub, fo
 def test_a_model_that_is_too_large_is_not_pushed(hub, monkeypatch):
     monkeypatch.setattr(exchange, "MAX_BYTES", 1000)
     found = refusal(small_model().push_to_hub, "my-lab/marrow")
-    assert (found.code, hub.requests) == ("E094", [])
+    assert (found.code, hub.requests) == ("E097", [])
 
 
 def test_a_model_that_is_not_there_is_told_from_a_revision_that_is_not(hub, folder):
     put(hub, folder)
     absent, revision = refusal(load, "hf://my-lab/none"), refusal(load, f"{ADDRESS}@v9")
-    assert (absent.code, revision.code) == ("E091", "E091")
+    assert (absent.code, revision.code) == ("E094", "E094")
     assert "hf auth login" in absent.remedy
     assert revision.what == "has no revision v9."
     assert revision.remedy.endswith(ADDRESS)
@@ -212,7 +212,7 @@ def test_a_private_model_is_shown_to_its_owner_alone(hub, folder, monkeypatch):
     put(hub, folder)
     hub.repositories["my-lab/marrow"].is_private = True
     monkeypatch.setenv("HF_TOKEN", "hf_of_another")
-    assert refusal(load, ADDRESS).code == "E091"
+    assert refusal(load, ADDRESS).code == "E094"
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert load(ADDRESS, device="cpu").modalities == small_model().modalities
 
@@ -220,7 +220,7 @@ def test_a_private_model_is_shown_to_its_owner_alone(hub, folder, monkeypatch):
 @pytest.mark.parametrize(("owner", "token"), [("of-others", None), ("my-lab", "hf_wrong")])
 def test_who_may_not_write_is_told_to_log_in(hub, owner, token):
     found = refusal(small_model().push_to_hub, f"{owner}/marrow", token=token)
-    assert found.code == "E093"
+    assert found.code == "E096"
     assert "hf auth login" in found.remedy
     assert hub.repositories == {}
 
@@ -230,18 +230,18 @@ def test_without_a_network_one_line_says_so_and_names_what_is_here(hub, folder, 
     load(ADDRESS, device="cpu")
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     found = refusal(load, ADDRESS)
-    assert found.code == "E092"
+    assert found.code == "E095"
     assert found.remedy.endswith(f"{ADDRESS}@{commit}")
     assert load(f"{ADDRESS}@{commit}", device="cpu").record.origin == f"{ADDRESS}@{commit}"
     assert refusal(load, "hf://my-lab/none").remedy == "check the network"
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    assert refusal(load, ADDRESS).code == "E092"
+    assert refusal(load, ADDRESS).code == "E095"
 
 
 def test_a_hub_that_fails_is_told_from_one_that_is_not_there(hub):
     hub.is_down = True
     found = refusal(load, ADDRESS)
-    assert found.code == "E093"
+    assert found.code == "E096"
     assert found.what.startswith("the hub answered 503")
 
 
@@ -313,6 +313,6 @@ def test_the_command_line_takes_an_address_wherever_it_takes_a_model(hub, folder
     assert run("check", "cells.h5mu", "--model", pinned).returncode == 0
     absent = run("embed", "hf://my-lab/none", "cells.h5mu", "-o", "e.h5mu")
     assert absent.returncode == 2
-    assert absent.stderr.startswith("E091 hf://my-lab/none: ")
+    assert absent.stderr.startswith("E094 hf://my-lab/none: ")
     assert not (tmp_path / "e.h5mu").exists()
     assert set(snapshot(tmp_path)) >= {"p.h5ad"}

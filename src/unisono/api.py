@@ -209,8 +209,8 @@ def load(path: str | Path, *, device: str = "auto") -> Unisono:
         device: auto, cpu, cuda, cuda:1, mps.
 
     Raises:
-        BadInput: E001, E047, E048, E049 or E054, see `unisono.model.store.load`; E052 no such device; E063 or E090 to
-            E094, see `unisono.hub`.
+        BadInput: E001, E047, E048, E049 or E054, see `unisono.model.store.load`; E052 no such device; E063 or E093 to
+            E097, see `unisono.hub`.
 
     Examples:
         >>> import unisono as un

@@ -158,12 +158,12 @@ MESSAGES = (
     Message("W082", "Features are of two genomes.", "keep those of one"),
     Message("E083", "A matrix is transposed: features are its rows.", "transpose it: adata = adata.T.copy()"),
     Message(
-        "E090", "An address of a model on the hub is none.", "give it as hf://owner/name or hf://owner/name@revision"
+        "E093", "An address of a model on the hub is none.", "give it as hf://owner/name or hf://owner/name@revision"
     ),
-    Message("E091", "The hub has no such model or revision, or does not show it to you.", "check the address; log in"),
-    Message("E092", "The hub cannot be reached.", "check the network, or name a commit that was fetched before"),
-    Message("E093", "The hub refused, or failed.", "log in with a token that may, or try again later"),
-    Message("E094", "The files of a model on the hub are too large.", "have it pushed with compact=True"),
+    Message("E094", "The hub has no such model or revision, or does not show it to you.", "check the address; log in"),
+    Message("E095", "The hub cannot be reached.", "check the network, or name a commit that was fetched before"),
+    Message("E096", "The hub refused, or failed.", "log in with a token that may, or try again later"),
+    Message("E097", "The files of a model on the hub are too large.", "have it pushed with compact=True"),
     Message("E099", "Something unexpected happened; exit code 1.", "report it; UNISONO_DEBUG=1 shows where"),
 )
 """Every message there is, by number; the digits of one subject are shared by its error, warning and information."""

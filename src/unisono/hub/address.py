@@ -56,7 +56,7 @@ def address_in(text: str | Path) -> HubAddress:
     """The address in `hf://owner/name`, `hf://owner/name@revision`, or the same without `hf://`.
 
     Raises:
-        BadInput: E090, it is neither.
+        BadInput: E093, it is neither.
 
     Examples:
         >>> address_in("hf://my-lab/marrow@v1").repository
@@ -67,8 +67,8 @@ def address_in(text: str | Path) -> HubAddress:
     names = _NAMES.fullmatch(named)
     if names is None:
         what = "does not name owner and model: letters, digits and . _ - between them, with one stroke between the two."
-        raise bad_input("E090", where, what, "give it as hf://owner/name or hf://owner/name@revision")
+        raise bad_input("E093", where, what, "give it as hf://owner/name or hf://owner/name@revision")
     if at and _REVISION.fullmatch(revision) is None:
         remedy = f"give a branch, a tag or a commit: hf://{named}@main"
-        raise bad_input("E090", where, f"{revision!r} is no name of a revision.", remedy)
+        raise bad_input("E093", where, f"{revision!r} is no name of a revision.", remedy)
     return HubAddress(names[1], names[2], revision or None)

@@ -57,8 +57,8 @@ def fetched(address: HubAddress, files: Sequence[str]) -> Iterator[Fetched]:
         files: names of a model folder's files but the manifest; no other file is fetched.
 
     Raises:
-        BadInput: E063 huggingface_hub is not installed, E091 no such model or revision, or a private one, E092 the hub
-            cannot be reached, E093 it refused, E094 the files are too large, E049 a file is missing or damaged.
+        BadInput: E063 huggingface_hub is not installed, E094 no such model or revision, or a private one, E095 the hub
+            cannot be reached, E096 it refused, E097 the files are too large, E049 a file is missing or damaged.
     """
     hub = _package()
     kept = hub.cached_assets_path("unisono", namespace="models", subfolder=address.repository)
@@ -98,7 +98,7 @@ def push(
         token: of the hub; None for the one that is logged in.
 
     Raises:
-        BadInput: E063, E091 to E093, see `fetched`; E094 the files are too large.
+        BadInput: E063, E094 to E096, see `fetched`; E097 the files are too large.
     """
     size = sum(file.stat().st_size for file in folder.iterdir())
     if size > MAX_BYTES:
@@ -154,7 +154,7 @@ def _require_files(address: HubAddress, info: ModelInfo, names: Sequence[str]) -
 
 def _too_large(address: HubAddress, size: int) -> BadInput:
     what = f"files of {size / 2**30:,.1f} GiB, allowed {MAX_BYTES / 2**30:,.0f} GiB."
-    return bad_input("E094", str(address), what, "have the model pushed with compact=True, or with fewer features")
+    return bad_input("E097", str(address), what, "have the model pushed with compact=True, or with fewer features")
 
 
 def _way_out(kept: Path, address: HubAddress) -> str:
@@ -175,29 +175,29 @@ def _told(address: HubAddress, way_out: str = "check the network") -> Iterator[N
         yield
     except errors.RevisionNotFoundError as error:
         remedy = f"name one that is there, or none for the newest: hf://{address.repository}"
-        raise bad_input("E091", where, f"has no revision {address.revision or 'main'}.", remedy) from error
+        raise bad_input("E094", where, f"has no revision {address.revision or 'main'}.", remedy) from error
     except errors.GatedRepoError as error:
         what = "is shown to those alone who accepted its terms on the hub."
-        raise bad_input("E091", where, what, f"accept them on its page, then {_LOG_IN}") from error
+        raise bad_input("E094", where, what, f"accept them on its page, then {_LOG_IN}") from error
     except errors.RepositoryNotFoundError as error:
         what = "no such model, or one that is not shown to you."
-        raise bad_input("E091", where, what, f"check owner and name; of a private one {_LOG_IN}") from error
+        raise bad_input("E094", where, what, f"check owner and name; of a private one {_LOG_IN}") from error
     except errors.OfflineModeIsEnabled as error:
-        raise bad_input("E092", where, "HF_HUB_OFFLINE is set.", f"unset it; {way_out}") from error
+        raise bad_input("E095", where, "HF_HUB_OFFLINE is set.", f"unset it; {way_out}") from error
     except errors.HfHubHTTPError as error:
         raise _refused(where, error) from error
     except (any_of_client, errors.LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
         what = f"the hub cannot be reached ({type(error).__name__})."
-        raise bad_input("E092", where, what, way_out) from error
+        raise bad_input("E095", where, what, way_out) from error
 
 
 def _refused(where: str, error: HfHubHTTPError) -> BadInput:
     """What the hub answered instead of what was asked for."""
     status = error.response.status_code
     if status in (401, 403):
-        return bad_input("E093", where, f"you may not do that there ({status}).", f"with a token that may, {_LOG_IN}")
+        return bad_input("E096", where, f"you may not do that there ({status}).", f"with a token that may, {_LOG_IN}")
     said = shown_text(str(error.server_message or "no reason given"))
-    return bad_input("E093", where, f"the hub answered {status}: {said}.", "try again later")
+    return bad_input("E096", where, f"the hub answered {status}: {said}.", "try again later")
 
 
 def _of_address(finding: Finding, address: HubAddress) -> Finding:

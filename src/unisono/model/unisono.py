@@ -643,8 +643,8 @@ class Unisono:
             The address with the commit, hf://owner/name@commit, as `load` takes it.
 
         Raises:
-            BadInput: E063 huggingface_hub is not installed, E090 no such name, E091 to E093 the hub has no such owner,
-                cannot be reached or refuses, E094 the files are too large.
+            BadInput: E063 huggingface_hub is not installed, E093 no such name, E094 to E096 the hub has no such owner,
+                cannot be reached or refuses, E097 the files are too large.
         """
         address = address_in(name)
         address = replace(address, revision=revision or address.revision)
