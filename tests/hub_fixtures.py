@@ -53,6 +53,8 @@ class StandIn:
     sizes: dict[str, int] = field(default_factory=dict)
     """Of files, where they are said to be others than they are."""
     url: str = ""
+    store: str = ""
+    """Where large files lie, which is another host for the client."""
     is_down: bool = False
 
 
@@ -117,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif name in self.hub.repositories:
             self._send(409, {"error": "You already created this model repo"})
         else:
-            self.hub.repositories[name] = Repository(bool(asked.get("private")))
+            self.hub.repositories[name] = Repository(asked.get("visibility") == "private" or bool(asked.get("private")))
             self._send(200, {"url": f"{self.hub.url}/{name}", "name": name, "id": name})
 
     def branch(self, body: bytes, name: str, branch: str) -> None:
@@ -192,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         if _mode(path) == "lfs":
             self.hub.objects[digest] = content
             linked = {"X_Linked_ETag": f'"{digest}"', "X_Linked_Size": str(len(content))}
-            self._send(302, b"", Location=f"{self.hub.url}/objects/{digest}", **headers, **linked)
+            self._send(302, b"", Location=f"{self.hub.store}/objects/{digest}", **headers, **linked)
         else:
             self._send(200, content, **headers)
 
@@ -225,7 +227,7 @@ def served() -> Iterator[StandIn]:
     """A stand-in that listens on a free port of this machine."""
     hub = StandIn()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
-    hub.url = f"http://127.0.0.1:{server.server_port}"
+    hub.url, hub.store = (f"http://{host}:{server.server_port}" for host in ("127.0.0.1", "localhost"))
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
         yield hub

@@ -103,8 +103,9 @@ def push(
     size = sum(file.stat().st_size for file in folder.iterdir())
     if size > MAX_BYTES:
         raise _too_large(address, size)
-    api = _api(_package(), token)
-    with _told(address):
+    hub = _package()
+    api = _api(hub, token)
+    with _told(address), _without_bars(hub):
         api.create_repo(address.repository, private=private, exist_ok=True)
         if address.revision is not None:
             api.create_branch(address.repository, branch=address.revision, exist_ok=True)
@@ -131,11 +132,25 @@ def _api(hub: ModuleType, token: str | None = None) -> HfApi:
     return api
 
 
+@contextmanager
+def _without_bars(hub: ModuleType) -> Iterator[None]:
+    """Within this, no bar of the client is drawn, which it does where nobody looks, too."""
+    is_drawn = not hub.utils.are_progress_bars_disabled()
+    if is_drawn:
+        hub.utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if is_drawn:
+            hub.utils.enable_progress_bars()
+
+
 def _fetch(hub: ModuleType, address: HubAddress, names: Sequence[str], place: Path) -> None:
     """Fetch the files of a commit into a folder, and verify them."""
     api = _api(hub)
-    for name in names:
-        api.hf_hub_download(address.repository, name, revision=address.revision, local_dir=place)
+    with _without_bars(hub):
+        for name in names:
+            api.hf_hub_download(address.repository, name, revision=address.revision, local_dir=place)
     shutil.rmtree(place / ".cache", ignore_errors=True)
     verify_manifest(place)
 
