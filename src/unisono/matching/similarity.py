@@ -8,7 +8,6 @@ from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Float32
-from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.config import MatchingConfig
@@ -17,7 +16,7 @@ from unisono.matching.anchors import Anchors
 from unisono.matching.candidates import DEFAULT_K, Labels, Rows, Vectors, nearest
 from unisono.matching.inverted_lists import MIN_REFERENCES, candidates_in_lists, is_installed
 
-Depth = Float[NDArray[np.floating], " _"]
+Depth = Float[np.ndarray, " _"]
 """Log total counts of cells."""
 
 _DEFAULTS = MatchingConfig()
