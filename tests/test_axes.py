@@ -95,7 +95,7 @@ def test_fields_of_a_dataclass_are_held_to_one_set_of_axes():
 
 
 def test_axes_are_written_on_the_array_itself_since_numpy_may_define_ndarray_of_a_type_as_an_alias():
-    """From numpy 2.5, on Python 3.12, `NDArray[np.float32]` is no class, and jaxtyping refuses it when it is imported."""
+    """From numpy 2.5, on Python 3.12, `NDArray[np.float32]` is no class, and jaxtyping refuses it at the import."""
     axes = re.compile(r"\b(?:Float|Int|UInt|Bool|Shaped|Num)\d*\[\s*NDArray\b")
     assert axes.search('Float32[NDArray[np.float32], "cell"]')
     sources = sorted(Path(unisono.__file__).parent.rglob("*.py"))

@@ -37,6 +37,11 @@ TASKS = ("predict_modality", "match_modality")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODULE = PIPELINES / "nextflow" / "unisono" / "predict"
 RECIPE = yaml.safe_load((PIPELINES / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+_as_they_are = pytest.mark.filterwarnings(
+    "ignore::unisono.messages.InputWarning",  # of small samples and new batches
+    "ignore:var_names are not unique:UserWarning",  # mudata, of a gene and a protein of one name
+    "ignore:Cannot join columns:UserWarning",
+)
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
 
 
@@ -78,7 +83,7 @@ def test_a_prediction_is_brought_to_the_scale_of_the_task_by_a_line_for_each_fea
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::unisono.messages.InputWarning")
+@_as_they_are
 @pytest.mark.parametrize(("name", "source", "target"), [("bmmc_cite", "rna", "adt"), ("bmmc_multiome", "atac", "rna")])
 def test_predict_modality_passes_the_format_and_scores_as_evaluate_does(tmp_path, name, source, target):
     name = f"{name}.h5mu"
@@ -103,7 +108,7 @@ def test_predict_modality_passes_the_format_and_scores_as_evaluate_does(tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::unisono.messages.InputWarning")
+@_as_they_are
 @pytest.mark.parametrize(("name", "left", "right"), [("bmmc_cite", "rna", "adt"), ("bmmc_multiome", "atac", "rna")])
 def test_match_modality_passes_the_format_and_scores_as_evaluate_does(tmp_path, name, left, right):
     name = f"{name}.h5mu"
