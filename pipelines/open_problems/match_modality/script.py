@@ -60,7 +60,7 @@ model = un.fit(training, batch_key="batch", **how)
 print(f"Match {test_1.n_obs} {left} cells to {test_2.n_obs} {right} cells", flush=True)
 sides = [counts_of(table, [f"{i}" for i in range(table.n_obs)]) for table in (test_1, test_2)]
 sides[0].obs["batch"] = np.asarray(test_1.obs["batch"], dtype=str)
-links = model.match(*sides, between=(left, right), top=1000, depth=bool(par["depth"]))
+links = model.match(*sides, between=(left, right), depth=bool(par["depth"]))
 
 print("Write the pairing matrix, of rows that sum to 1", flush=True)
 probability = sparse.csr_matrix(links.to_anndata().X, dtype=np.float64)
