@@ -162,7 +162,7 @@ class Similarity:
     def log_ratio(self) -> Float[np.ndarray, "left right"]:
         """Log r of every pair, left x right."""
         left, right = self.vectors
-        return self.beta * (left @ right.T).astype(np.float64)
+        return np.asarray(self.beta * (left @ right.T).astype(np.float64))
 
     def candidates(self, k: int | None = None) -> sparse.csr_matrix:
         """Log r of the candidates, left x right; see `nearest`, and of very many cells `candidates_in_lists`."""
