@@ -33,6 +33,7 @@ LEVELS = {
     "progress": 5,
     "inference": 3,
     "datasets": 4,
+    "hub": 4,
     "interpretation": 4,
     "training": 4,
     "model": 5,

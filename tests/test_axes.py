@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from beartype.roar import BeartypeCallHintParamViolation, BeartypeCallHintReturn
 from jaxtyping import Float
 from scipy import sparse
 
+import unisono
 from unisono.config import FitConfig
 from unisono.metrics import foscttm, pearson_per_feature
 from unisono.metrics.ranking import areas_by_column
@@ -89,3 +92,11 @@ def test_fields_of_a_dataclass_are_held_to_one_set_of_axes():
     assert replace(found, scale=2 * found.scale) is not None
     with pytest.raises(BeartypeCallHintParamViolation):
         replace(found, scale=found.scale[:2])
+
+
+def test_axes_are_written_on_the_array_itself_since_numpy_may_define_ndarray_of_a_type_as_an_alias():
+    """From numpy 2.5, on Python 3.12, `NDArray[np.float32]` is no class, and jaxtyping refuses it at the import."""
+    axes = re.compile(r"\b(?:Float|Int|UInt|Bool|Shaped|Num)\d*\[\s*NDArray\b")
+    assert axes.search('Float32[NDArray[np.float32], "cell"]')
+    sources = sorted(Path(unisono.__file__).parent.rglob("*.py"))
+    assert [path.name for path in sources if axes.search(path.read_text(encoding="utf-8"))] == []

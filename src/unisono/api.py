@@ -14,6 +14,8 @@ import numpy as np
 from unisono import pretrained
 from unisono.config import FitConfig, Preset
 from unisono.device import choose_device
+from unisono.hub.address import address_in, is_address
+from unisono.hub.exchange import fetched
 from unisono.inference.fitted_model import FittedModel
 from unisono.inference.record import Unlabelled
 from unisono.io.fingerprint import fingerprint
@@ -198,18 +200,27 @@ def _decided(given: TrainingCells, config: FitConfig, device: str, ranks: Ranks)
 
 
 def load(path: str | Path, *, device: str = "auto") -> Unisono:
-    """Read a model that comes with the package or was saved; every file is verified first, nothing is ever unpickled.
+    """Read a model that comes with the package, was saved, or is on the hub; each file is verified, none unpickled.
 
     Args:
-        path: a name of `models`, or the folder that `Unisono.save` wrote.
+        path: a name of `models`, the folder that `Unisono.save` wrote, or an address on the Hugging Face hub,
+            `hf://owner/name` or `hf://owner/name@revision`: of that, which needs the extra `hub`, only the files of a
+            model folder are fetched, once for each commit. The commit stands in the model's record.
         device: auto, cpu, cuda, cuda:1, mps.
 
     Raises:
-        BadInput: E001, E047, E048, E049 or E054, see `unisono.model.store.load`; E052 no such device.
+        BadInput: E001, E047, E048, E049 or E054, see `unisono.model.store.load`; E052 no such device; E063 or E093 to
+            E097, see `unisono.hub`.
 
     Examples:
         >>> import unisono as un
         >>> un.load("human-blood-cite").modalities
         ('rna', 'adt')
     """
-    return Unisono(store.load(pretrained.folder_of(path), choose_device(device)))
+    chosen = choose_device(device)
+    if not is_address(path):
+        return Unisono(store.load(pretrained.folder_of(path), chosen))
+    with fetched(address_in(path), store.FILES) as found:
+        fitted = store.load(found.folder, chosen)
+    record = fitted.record.model_copy(update={"origin": str(found.address)})
+    return Unisono(replace(fitted, record=record))

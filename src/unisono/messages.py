@@ -161,6 +161,13 @@ MESSAGES = (
     Message("E091", "A download broke off; nothing of it was kept.", "try again"),
     Message("E092", "A download is not what it should be; it is not used.", "download it again later"),
     Message("W092", "A first download could not be checked.", "compare its SHA-256 with somebody else's"),
+    Message(
+        "E093", "An address of a model on the hub is none.", "give it as hf://owner/name or hf://owner/name@revision"
+    ),
+    Message("E094", "The hub has no such model or revision, or does not show it to you.", "check the address; log in"),
+    Message("E095", "The hub cannot be reached.", "check the network, or name a commit that was fetched before"),
+    Message("E096", "The hub refused, or failed.", "log in with a token that may, or try again later"),
+    Message("E097", "The files of a model on the hub are too large.", "have it pushed with compact=True"),
     Message("E099", "Something unexpected happened; exit code 1.", "report it; UNISONO_DEBUG=1 shows where"),
 )
 """Every message there is, by number; the digits of one subject are shared by its error, warning and information."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unisono.cli.console import say
 from unisono.messages import bad_input
 
 if TYPE_CHECKING:
@@ -24,10 +25,8 @@ DataSets = Annotated[
     list[str], typer.Argument(metavar="DATA...", help=f"Raw counts: {_FORMATS} {_SEVERAL}", show_default=False)
 ]
 Data = Annotated[list[str], typer.Argument(metavar="DATA", help=f"Raw counts: {_FORMATS}", show_default=False)]
-Model = Annotated[
-    Path,
-    typer.Argument(metavar="MODEL", help="Folder written by unisono fit, or the name of a model that comes with it."),
-]
+_MODEL = "Folder written by unisono fit, name of a model that comes with it, or hf://owner/name[@revision] on the hub."
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL)]
 Query = Annotated[list[str], typer.Argument(metavar="QUERY", help=f"Raw counts of the query cells: {_FORMATS}")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write the result.")]
 Force = Annotated[bool, typer.Option("--force", metavar="", help="Replace what is there.")]
@@ -226,26 +225,36 @@ def known_as(model: Any, path: Path | None) -> Any:
     return model.with_aliases(dict(rows))
 
 
+def model_named(model: str, device: str, aliases: Path | None = None) -> Unisono:
+    """The model of a folder, a name or an address, with the aliases of a file if one is given.
+
+    The commit of an address that names none is said.
+    """
+    from unisono.api import load
+    from unisono.hub.address import address_in, is_address
+
+    found: Unisono = known_as(load(model, device=device), aliases)
+    if is_address(model) and not address_in(model).is_pinned:
+        say(f"model {found.record.origin}")
+    return found
+
+
 def model_and_cells(
-    model: Path, cells: list[str], device: str, aliases: Path | None = None, modality: str | None = None
+    model: str, cells: list[str], device: str, aliases: Path | None = None, modality: str | None = None
 ) -> tuple[Unisono, MuData]:
-    """The model of a folder, with the aliases of a file if one is given, and the cells of files.
+    """A model as of `model_named`, and the cells of files.
 
     Of a file of several modalities only that one is read, if one is named.
     """
-    from unisono.api import load
-
-    fitted = known_as(load(model, device=device), aliases)
+    fitted = model_named(model, device, aliases)
     return fitted, query_in(fitted, cells, modality)
 
 
 def model_and_query(
-    model: Path, cells: list[str], device: str, aliases: Path | None = None, modality: str | None = None
+    model: str, cells: list[str], device: str, aliases: Path | None = None, modality: str | None = None
 ) -> tuple[Unisono, MuData | Store]:
     """As `model_and_cells`, of more cells than the model holds by rows."""
-    from unisono.api import load
-
-    fitted = known_as(load(model, device=device), aliases)
+    fitted = model_named(model, device, aliases)
     return fitted, queried_cells_in(fitted, cells, modality)
 
 

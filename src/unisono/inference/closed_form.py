@@ -128,6 +128,6 @@ class LinearRidge:
         weights = axes @ (cross / (strength + min(penalties, key=error))[:, None])
         return cls(weights.astype(np.float32), (target_centre - centre @ weights).astype(np.float32))
 
-    def predict(self, x: Float32[np.ndarray, "cell source"]) -> Float32[NDArray[np.float32], "cell target"]:
+    def predict(self, x: Float32[np.ndarray, "cell source"]) -> Float32[np.ndarray, "cell target"]:
         """Codes of the target, cell x code."""
         return np.asarray(x @ self.weights + self.intercept, dtype=np.float32)

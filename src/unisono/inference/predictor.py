@@ -193,7 +193,8 @@ class Predictor:
         if terms.kernel is None:
             return networks
         weight = np.float32(terms.kernel_weight)
-        return (1.0 - weight) * networks + weight * terms.kernel.mean_jacobian(codes.x)
+        mixed = (1.0 - weight) * networks + weight * terms.kernel.mean_jacobian(codes.x)
+        return np.asarray(mixed, dtype=np.float32)
 
     def loadings(self, source: Modality, target: Modality) -> tuple[Array, Array]:
         """a_g W_g, feature x code, and b_g, of a prediction from `source`."""

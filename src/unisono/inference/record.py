@@ -160,6 +160,7 @@ class Record(BaseModel):
         init: fingerprint of the model that it was started from.
         card: of a model that is given to others.
         findings: what predictions and matchings by this model are to be read with.
+        origin: address and commit on the hub of a model from there, and of what `adapt` or `calibrate` made of it.
         n_skipped_steps: steps of training that were none, as their loss was not finite.
     """
 
@@ -184,6 +185,7 @@ class Record(BaseModel):
     card: Card | None = None
     findings: Annotated[tuple[RecordedFinding, ...], MANY_ENTRIES] = ()
     n_held: dict[Text, Amount] | None = None
+    origin: Text | None = None
     n_skipped_steps: Amount = 0
 
     def repeated(self, where: str) -> list[Finding]:

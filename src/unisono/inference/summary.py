@@ -24,10 +24,11 @@ def model_rows(fitted: FittedModel) -> Rows:
         ("training cells", f"{cells}; {record.n_validation:,} of them for validation"),
         *([("data sets", ", ".join(record.data_sets))] if record.data_sets else []),
         *([("started from", f"model {record.init}")] if record.init else []),
+        *([("origin", record.origin)] if record.origin else []),
         ("batches", f"{len(batches)} ({some(batches)}) by {record.batch_key}" if record.batch_key else "none named"),
         ("counts in", ", ".join(f"{m}: {place}" for m, place in record.layers.items()) or "X"),
         ("codings", ", ".join(f"{m}: {fitted.preprocessors[m].projection.coding}" for m in fitted.modalities)),
-        ("validation", _validation(fitted)),
+        ("validation", validation_row(fitted)),
         ("members", f"{config.n_members}, seed {config.seed}, {record.seconds:.0f} s on {record.device}"),
         ("version", f"{record.versions['unisono']}, model {fitted.fingerprint}, data {record.fingerprint[:12]}"),
     ]
@@ -53,7 +54,8 @@ def _card_rows(card: Card | None) -> Rows:
     ]
 
 
-def _validation(fitted: FittedModel) -> str:
+def validation_row(fitted: FittedModel) -> str:
+    """The scores of the validation cells, in words."""
     scores = fitted.record.validation
     if scores is None:
         return "none"

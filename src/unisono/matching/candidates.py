@@ -12,12 +12,12 @@ from scipy import sparse
 from unisono.config import MatchingConfig
 from unisono.messages import BadInput, bad_input
 
-Vectors = Float[NDArray[np.float32], "_ _"]
+Vectors = Float[np.ndarray, "_ _"]
 """cell x dimension."""
 
-Labels = Shaped[NDArray[np.str_], " _"]
+Labels = Shaped[np.ndarray, " _"]
 """Group of each cell."""
-Rows = Int[NDArray[np.intp], " _"]
+Rows = Int[np.ndarray, " _"]
 Counts = Int[np.ndarray, " row"]
 Floats = Float[np.ndarray, " _"]
 
@@ -228,7 +228,7 @@ def _best(query: Vectors, reference: Vectors, k: int, block_entries: int) -> NDA
 
 def most_similar(
     query: Vectors, reference: Vectors, k: int, *, block_entries: int = _BLOCK_ENTRIES
-) -> tuple[Int[NDArray[np.intp], "cell rank"], Float[NDArray[np.float32], "cell rank"]]:
+) -> tuple[Int[np.ndarray, "cell rank"], Float[np.ndarray, "cell rank"]]:
     """The k references with the largest inner product with each query cell, exact.
 
     Args:
@@ -252,7 +252,7 @@ def most_similar(
 
 def ranked(
     query: Vectors, reference: Vectors, positions: Int[np.ndarray, "cell rank"]
-) -> tuple[Int[NDArray[np.intp], "cell rank"], Float[NDArray[np.float32], "cell rank"]]:
+) -> tuple[Int[np.ndarray, "cell rank"], Float[np.ndarray, "cell rank"]]:
     """Positions of references in the order of their scores, with these: the largest first, of equal ones the first."""
     rows = np.repeat(np.arange(len(query)), positions.shape[1])
     scores = inner_products(query, reference, rows, positions.ravel()).reshape(positions.shape)

@@ -68,14 +68,14 @@ class InvertedLists:
 
     def most_similar(
         self, query: Vectors, k: int
-    ) -> tuple[Int[NDArray[np.intp], "cell rank"], Float[NDArray[np.float32], "cell rank"]]:
+    ) -> tuple[Int[np.ndarray, "cell rank"], Float[np.ndarray, "cell rank"]]:
         """As `most_similar` of `candidates`, among the lists of the centres nearest to each query cell.
 
         Exact where these hold fewer than k, and in any case in the scores.
         """
         return ranked(query, self.references, self.positions(query, min(k, len(self.references))))
 
-    def positions(self, query: Vectors, k: int) -> Int[NDArray[np.int32], "cell rank"]:
+    def positions(self, query: Vectors, k: int) -> Int[np.ndarray, "cell rank"]:
         """Of the k references, of as many or more, that `most_similar` finds, in no order."""
         found: NDArray[np.int32] = np.empty((len(query), k), dtype=np.int32)
         for start in range(0, len(query), _QUERIES_AT_A_TIME):

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Float32
-from numpy.typing import NDArray
 from scipy import sparse
 
 from unisono.config import MatchingConfig
@@ -17,7 +16,7 @@ from unisono.matching.anchors import Anchors
 from unisono.matching.candidates import DEFAULT_K, Labels, Rows, Vectors, nearest
 from unisono.matching.inverted_lists import MIN_REFERENCES, candidates_in_lists, is_installed
 
-Depth = Float[NDArray[np.floating], " _"]
+Depth = Float[np.ndarray, " _"]
 """Log total counts of cells."""
 
 _DEFAULTS = MatchingConfig()
@@ -163,7 +162,7 @@ class Similarity:
     def log_ratio(self) -> Float[np.ndarray, "left right"]:
         """Log r of every pair, left x right."""
         left, right = self.vectors
-        return self.beta * (left @ right.T).astype(np.float64)
+        return np.asarray(self.beta * (left @ right.T).astype(np.float64))
 
     def candidates(self, k: int | None = None) -> sparse.csr_matrix:
         """Log r of the candidates, left x right; see `nearest`, and of very many cells `candidates_in_lists`."""

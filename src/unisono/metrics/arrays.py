@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Shaped
-from numpy.typing import NDArray
 from scipy import sparse
 
-Values = Shaped[NDArray[np.floating], "_ _"]
+Values = Shaped[np.ndarray, "_ _"]
 """cell x feature."""
 
 Sparse = sparse.csr_matrix | sparse.csc_matrix
 Truth = Values | Sparse
 """Measured values, cell x feature; sparse ones are made dense a block at a time."""
 
-Vectors = Float[NDArray[np.floating], "_ _"]
+Vectors = Float[np.ndarray, "_ _"]
 """cell x dimension; the inner product of two cells is their similarity."""
 
-Floats = Float64[NDArray[np.float64], "..."]
-Rows = Int[NDArray[np.intp], " _"]
-Flags = Bool[NDArray[np.bool_], "..."]
-Labels = Shaped[NDArray[np.str_], " _"]
+Floats = Float64[np.ndarray, "..."]
+Rows = Int[np.ndarray, " _"]
+Flags = Bool[np.ndarray, "..."]
+Labels = Shaped[np.ndarray, " _"]
 
 Groups = tuple[Labels, Labels]
 """The group of each left cell, and of each right cell."""

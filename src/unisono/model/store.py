@@ -30,6 +30,8 @@ from unisono.nn.model import Network
 
 _CONFIG, _RECORD, _MODEL = "config.json", "record.json", "model.json"
 _ARRAYS, _WEIGHTS = "arrays.safetensors", "weights.safetensors"
+FILES = (_CONFIG, _RECORD, _MODEL, _ARRAYS, _WEIGHTS)
+"""All files of a model folder but the manifest."""
 _DOCUMENTS = {"config", "record"}
 _Tree = dict[str, Any]
 
@@ -49,7 +51,7 @@ def load(path: str | Path, device: torch.device) -> FittedModel:
     """
     folder = Path(path)
     verify_manifest(folder)
-    require_files(folder, (_CONFIG, _RECORD, _MODEL, _ARRAYS, _WEIGHTS), "a model folder")
+    require_files(folder, FILES, "a model folder")
     try:
         return _read(folder, device)
     except BadInput as error:

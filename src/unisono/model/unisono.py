@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 from unisono.config import FitConfig
 from unisono.display import as_html, as_text
+from unisono.hub.address import address_in
+from unisono.hub.card import model_card
+from unisono.hub.exchange import CARD, push
 from unisono.inference.fitted_model import FittedModel
 from unisono.inference.predictor import Style
 from unisono.inference.record import Record
@@ -610,6 +614,45 @@ class Unisono:
             BadInput: the folder exists and `force` is not set, or cannot be written.
         """
         store.save(self.fitted, path, compact=compact, force=force)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        revision: str | None = None,
+        commit_message: str = "Add a model of Unisono",
+        private: bool | None = None,
+        token: str | None = None,
+        licence: str | None = None,
+        compact: bool = False,
+    ) -> str:
+        """Commit the model's folder to the Hugging Face hub, with a card made from its record; needs the extra `hub`.
+
+        What is saved goes along: names of features and batches, figures of the fit, and a hash of each training cell.
+
+        Args:
+            name: `owner/name`; the model is made on the hub where there is none.
+            revision: branch to commit to, made where there is none; `main` by default.
+            commit_message: first line of the commit's message.
+            private: whether a model that is made there is shown to its owner alone; None as the owner's account has it.
+            token: of the hub, with the right to write; None for the one that is logged in (`hf auth login`).
+            licence: of the model, as `cc-by-4.0`; that of its card by default.
+            compact: as for `save`.
+
+        Returns:
+            The address with the commit, hf://owner/name@commit, as `load` takes it.
+
+        Raises:
+            BadInput: E063 huggingface_hub is not installed, E093 no such name, E094 to E096 the hub has no such owner,
+                cannot be reached or refuses, E097 the files are too large.
+        """
+        address = address_in(name)
+        address = replace(address, revision=revision or address.revision)
+        with TemporaryDirectory() as place:
+            folder = Path(place) / "model"
+            store.save(self.fitted, folder, compact=compact)
+            (folder / CARD).write_text(model_card(self.fitted, address, licence), encoding="utf-8")
+            return str(push(folder, address, commit_message=commit_message, private=private, token=token))
 
 
 def _write_embedding(

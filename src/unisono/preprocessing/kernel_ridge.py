@@ -7,7 +7,6 @@ from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float32, Float64
-from numpy.typing import NDArray
 
 from unisono.config import KernelConfig
 from unisono.limits import LARGE, Limits
@@ -67,7 +66,7 @@ class KernelRidge:
             weights = np.linalg.solve(normal, cross.T @ (y - centre))
         return cls(landmarks, weights.astype(np.float32), centre.astype(np.float32), sharpness)
 
-    def predict(self, x: Float32[np.ndarray, "cell source"]) -> Float32[NDArray[np.float32], "cell target"]:
+    def predict(self, x: Float32[np.ndarray, "cell source"]) -> Float32[np.ndarray, "cell target"]:
         """Codes of the target, cell x code."""
         result = np.empty((len(x), self.weights.shape[1]), dtype=np.float32)
         for start in range(0, len(x), _ROWS_AT_A_TIME):
@@ -75,7 +74,7 @@ class KernelRidge:
             result[rows] = _kernel(_z_scored(x[rows])[0], self.landmarks, self.sharpness) @ self.weights + self.centre
         return result
 
-    def mean_jacobian(self, x: Float32[np.ndarray, "cell source"]) -> Float32[NDArray[np.float32], "target source"]:
+    def mean_jacobian(self, x: Float32[np.ndarray, "cell source"]) -> Float32[np.ndarray, "target source"]:
         """∂ target code / ∂ source code, mean over cells.
 
         With z the z-scored code of n entries and σ its deviation, ∂z/∂x = (I − 1 1ᵀ/n − z zᵀ/n) / σ, and a landmark l

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -23,18 +23,15 @@ from unisono.cli.options import (
     file_by_rows,
     files_in,
     kind_named,
-    known_as,
     label_of,
     layer_in,
+    model_named,
     paths_in,
     queried_cells_in,
     store_of_more,
 )
 from unisono.io.write import ZARR_SUFFIX, refuse_existing, refuse_inputs, write_atomically
 from unisono.messages import bad_input
-
-if TYPE_CHECKING:
-    from unisono.model.unisono import Unisono
 
 
 def predict(
@@ -72,7 +69,7 @@ def predict(
     from unisono.io.tables import write_factored, write_prediction
 
     sides, through = (kind_named(source), kind_named(target)), None if via is None else kind_named(via)
-    fitted = _model(model, device, aliases)
+    fitted = model_named(model, device, aliases)
     chosen: Any = style
     if style not in fitted.batches and style != "average" and (Path(style).exists() or Path(style).suffix):
         chosen = cells_in([style], sides[1])
@@ -130,7 +127,7 @@ def match(
     sides = _two(between)
     if rule not in RULES:
         raise bad_input("E053", "--rule", f"{rule!r} is unknown.", f"one of {', '.join(RULES)}")
-    fitted = _model(model, device, aliases)
+    fitted = model_named(model, device, aliases)
     found = fitted.match(
         *_sides(query, sides, fitted.config.max_held_cells),
         within=within,
@@ -177,7 +174,7 @@ def pair(
     from unisono.io.hdf5 import write_mudata
 
     sides = _two(between)
-    fitted = _model(model, device, aliases)
+    fitted = model_named(model, device, aliases)
     mdata = fitted.pair(
         *_sides(query, sides),
         within=within,
@@ -200,13 +197,6 @@ def _two(between: str) -> tuple[str, str]:
     if len(sides) != 2 or sides[0] == sides[1]:
         raise bad_input("E053", "--between", f"{between!r} does not name two modalities.", "as in --between rna,adt")
     return sides[0], sides[1]
-
-
-def _model(model: Path, device: str, aliases: Path | None) -> Unisono:
-    from unisono.api import load
-
-    loaded: Unisono = known_as(load(model, device=device), aliases)
-    return loaded
 
 
 def _sides(words: list[str], sides: tuple[str, str], at_most: int | None = None) -> tuple[Any, Any]:
@@ -257,7 +247,7 @@ def embed(
     from unisono.model.embedding import write_embedding_by_rows
     from unisono.model.query import QueryOptions
 
-    fitted = _model(model, device, aliases)
+    fitted = model_named(model, device, aliases)
     reading: Any = {"force": force, "layer": layer_in(layer), "round_counts": round_counts or None}
     if scheduler is not None or workers is not None:
         from unisono.cluster import connected

@@ -26,11 +26,11 @@ from unisono.cli.options import (
     RoundCounts,
     files_in,
     kind_named,
-    known_as,
     label_of,
     layer_in,
     mapping_in,
     model_and_cells,
+    model_named,
     paths_in,
 )
 from unisono.io.write import refuse_existing, refuse_inputs, require_name, write_atomically
@@ -44,7 +44,9 @@ _MAX_MAPPED = 250
 
 def check(
     data: Data,
-    model: Annotated[Path | None, typer.Option(help="Also compare the features with this model's.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Also compare the features with this model's.")
+    ] = None,
     batch_key: BatchKey = None,
     modalities: Modalities = None,
     layer: Layer = None,
@@ -58,11 +60,7 @@ def check(
     from unisono.io.open import open_data
     from unisono.reading import check as look
 
-    known = None
-    if model is not None:
-        from unisono.api import load
-
-        known = known_as(load(model, device="cpu"), aliases)
+    known = None if model is None else model_named(model, "cpu", aliases)
     try:
         mdata, noticed = open_data(files_in(data))
     except BadInput as refused:
@@ -107,9 +105,7 @@ def _say_findings(report: CheckReport, source_name: str) -> None:
 
 def info(model: Model) -> None:
     """Say what a model knows, how it was fitted, and what is to be read with its predictions."""
-    from unisono.api import load
-
-    print(load(model, device="cpu"))  # noqa: T201
+    print(model_named(model, "cpu"))  # noqa: T201
 
 
 def feature_effects(

@@ -36,6 +36,7 @@ from unisono.cli.options import (
     layer_in,
     mapping_in,
     model_and_cells,
+    model_named,
     paths_in,
     training_cells_in,
 )
@@ -58,7 +59,7 @@ def fit(
         typer.Option(metavar="QUERY", help="Cells without labels to learn from too; two modalities are matched."),
     ] = None,
     init: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="A model to start from; a folder, or the name of one.")
+        str | None, typer.Option(metavar="MODEL", help="A model to start from; a folder, a name, or hf://owner/name.")
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -74,7 +75,6 @@ def fit(
             sys.exit(run_ranks(devices))
 
         from unisono.api import fit as learn
-        from unisono.api import load
         from unisono.training.checkpoint import discard_checkpoint
         from unisono.training.ranks import together
 
@@ -97,7 +97,7 @@ def fit(
                 resume=resume,
                 source_name=" ".join(several) or label_of(data),
                 unlabelled=None if unlabelled is None else cells_in([str(unlabelled)]),
-                init=None if init is None else load(init, device=ranks.device_of(device)),
+                init=None if init is None else model_named(init, ranks.device_of(device)),
             )
         if not ranks.is_first:
             return

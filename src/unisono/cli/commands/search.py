@@ -20,10 +20,10 @@ from unisono.cli.options import (
     Workers,
     file_by_rows,
     kind_named,
-    known_as,
     label_of,
     layer_in,
     model_and_query,
+    model_named,
     paths_in,
     queried_cells_in,
 )
@@ -75,10 +75,8 @@ def search(
     """Find the indexed cells that are most similar to each query cell, of any modality; writes a table."""
     refuse_inputs(out, paths_in(model, index, query, aliases))
     refuse_existing(out, force)
-    from unisono.api import load
-
     kind = _kind(modality)
-    fitted = known_as(load(model, device=device), aliases)
+    fitted = model_named(model, device, aliases)
     reading: Any = {"force": force, "layer": layer_in(layer), "round_counts": round_counts or None}
     if scheduler is not None or workers is not None:
         from unisono.cluster import connected
