@@ -1,0 +1,47 @@
+"""The small files that blocks of the pages read, written into the folder in which a page runs."""
+
+from __future__ import annotations
+
+import warnings
+
+import h5py
+import numpy as np
+from scipy import sparse
+
+
+def write() -> None:
+    """10x files of RNA, and of RNA and proteins, two .h5ad of other cells, and a MuData of three modalities."""
+    import unisono as un
+
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of libraries among themselves
+    known = un.load("human-blood-cite").fitted.preprocessors["rna"].projection
+    blood = np.random.default_rng(0).poisson(3000 * known.fraction, size=(60, len(known.features)))
+    cells = [f"AAAC{i}-1" for i in range(len(blood))]
+    genes = list(known.features)
+    _write_tenx("filtered_feature_bc_matrix.h5", blood, cells, genes, ["Gene Expression"] * len(genes))
+    mdata = un.datasets.simulate(n_cells=300, n_genes=120, n_peaks=200, n_proteins=10, seed=2)
+    both = [mdata[name][:200] for name in ("rna", "adt")]
+    types = ["Gene Expression"] * 120 + ["Antibody Capture"] * 10
+    counts = sparse.hstack([part.X for part in both]).toarray()
+    _write_tenx(
+        "my_cite.h5", counts, list(both[0].obs_names), [name for part in both for name in part.var_names], types
+    )
+    for name in ("rna", "adt"):
+        mdata[name][200:].copy().write_h5ad(f"my_{name}.h5ad")
+    mdata[:200].copy().write_h5mu("DATA.h5mu")
+    mdata[200:].copy().write_h5mu("QUERY.h5mu")
+
+
+def _write_tenx(path: str, counts: np.ndarray, cells: list[str], features: list[str], types: list[str]) -> None:
+    """The layout that Cell Ranger writes: features by cells, by columns."""
+    matrix = sparse.csc_matrix(np.asarray(counts).T.astype(np.int32))
+    with h5py.File(path, "w") as file:
+        group = file.create_group("matrix")
+        for name in ("data", "indices", "indptr"):
+            group[name] = getattr(matrix, name)
+        group["shape"] = np.array(matrix.shape)
+        group["barcodes"] = np.array(cells, dtype="S")
+        table = group.create_group("features")
+        for name, values in {"id": features, "name": features, "feature_type": types}.items():
+            table[name] = np.array(values, dtype="S")
+        table["genome"] = np.array(["GRCh38"] * len(features), dtype="S")
