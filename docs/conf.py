@@ -31,9 +31,31 @@ extensions = [
     "repository_pages",
     "annotations",
 ]
+# Of annotations that are spelled out for a reader of the code, the pieces that have no page.
+_PARTS = (
+    "cell",
+    "similarity",
+    "Counts",
+    "FieldInfo",
+    "Float",
+    "Floats",
+    "Ge",
+    "Le",
+    "MaxLen",
+    "jaxtyping.Float",
+    "jaxtyping.Float64",
+    "pydantic.config.ConfigDict",
+    "unisono.inference.predictor.Style",
+    "unisono.preprocessing.composition.Place",
+    "unisono.preprocessing.preprocessor.StandardisedCodes",
+    "unisono.preprocessing.projection.Counts",
+    "unisono.types.MeasuredFeatures",
+)
 exclude_patterns = ["_build", "_ext", "_templates", "inventories"]
 templates_path = ["_templates"]
 nitpicky = True
+nitpick_ignore = [("py:class", name) for name in _PARTS]
+suppress_warnings = ["config.cache", "toc.empty_glob"]
 default_role = "code"  # docstrings write `name` as pages do
 
 html_theme = "furo"

@@ -1,4 +1,4 @@
-"""Pages lead where they say, the site runs the blocks of the README, and every example of a docstring gives what it shows."""
+"""Links lead where they say, the site runs the blocks of the README, and examples of docstrings give what they show."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def test_every_python_block_of_the_readme_is_one_that_the_site_runs():
 
 
 def test_python_and_shell_blocks_become_cells_and_others_are_shown_alone():
-    text = "# A\n\n```python\nx = 1\n```\n\n```sh\nls\n```\n\n```bash\nsbatch a\n```\n"
+    text = "# A\n\n```python\nx = 1\n```\n\n```sh\nunisono info\n```\n\n```bash\nsbatch a\n```\n"
     cells = re.findall(r"^```\{code-cell\} ipython3\n(.*?)^```$", pages["with_cells"](text), flags=re.M | re.S)
-    assert cells[1:] == ["x = 1\n", ":tags: [remove-input]\n%%bash\nset -euo pipefail\nls\n"]
+    assert cells[1:] == ["x = 1\n", ":tags: [remove-input]\nexample_files.shell('unisono info\\\\n')\n"]
     assert "example_files" in cells[0]
     assert pages["with_cells"]("# A\n\n```bash\nsbatch a\n```\n") == "# A\n\n```bash\nsbatch a\n```\n"
 

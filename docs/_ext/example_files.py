@@ -1,8 +1,11 @@
-"""The small files that blocks of the pages read, written into the folder in which a page runs."""
+"""What the blocks of the pages need: small files in the folder in which a page runs, and the command line."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 import warnings
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -30,6 +33,23 @@ def write() -> None:
         mdata[name][200:].copy().write_h5ad(f"my_{name}.h5ad")
     mdata[:200].copy().write_h5mu("DATA.h5mu")
     mdata[200:].copy().write_h5mu("QUERY.h5mu")
+
+
+def shell(lines: str) -> None:
+    """Run the commands of a shell block, each `unisono ...`, in this process, which has imported what they need."""
+    from unisono.cli.application import main
+
+    for line in lines.replace("\\\n", " ").splitlines():
+        if not (words := shlex.split(line, comments=True)):
+            continue
+        if words[0] != "unisono":
+            raise ValueError(f"{line!r} is no command of unisono; mark a block that is only shown as bash or console")
+        with warnings.catch_warnings(), patch.object(sys, "argv", words):
+            try:
+                main()
+            except SystemExit as ended:
+                if ended.code:
+                    raise RuntimeError(f"{line!r} ended with {ended.code}") from None
 
 
 def _write_tenx(path: str, counts: np.ndarray, cells: list[str], features: list[str], types: list[str]) -> None:

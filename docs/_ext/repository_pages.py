@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,20 +23,22 @@ _ELSEWHERE = {
 _BENCHMARKS = "bench/results"
 _COPIED = (".md", ".png", ".svg")
 
-_FRONT_MATTER = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n"
+_FRONT_MATTER = (
+    "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n  language: python\n---\n"
+)
 _SETUP = "```{code-cell} ipython3\n:tags: [remove-cell]\nimport example_files\n\nexample_files.write()\n```\n"
 _FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?P<text>\[[^\]]*\])\((?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
 _COMMANDS = "<!-- commands -->"
+_REST = "\n```{toctree}\n:hidden:\n:glob:\n\n**\n```\n"
 
 
 def mirrored() -> dict[str, str]:
     """File of the repository → file of docs/ that it is copied to."""
     found = {name: f"{MIRROR}/{target}" for name, target in _ELSEWHERE.items()}
-    for path in sorted((ROOT / _BENCHMARKS).rglob("*")):
-        if path.suffix in _COPIED:
-            found[path.relative_to(ROOT).as_posix()] = f"{MIRROR}/benchmarks/{path.relative_to(ROOT / _BENCHMARKS).as_posix()}"
-    return found
+    inside = [path.relative_to(ROOT / _BENCHMARKS).as_posix() for path in sorted((ROOT / _BENCHMARKS).rglob("*"))]
+    copied = [name for name in inside if name.endswith(_COPIED)]
+    return found | {f"{_BENCHMARKS}/{name}": f"{MIRROR}/benchmarks/{name}" for name in copied}
 
 
 def copy_pages() -> None:
@@ -80,7 +83,7 @@ def with_cells(text: str) -> str:
     def cell(match: re.Match[str]) -> str:
         if match[1] == "python":
             return f"```{{code-cell}} ipython3\n{match[2]}```"
-        hidden = f"```{{code-cell}} ipython3\n:tags: [remove-input]\n%%bash\nset -euo pipefail\n{match[2]}```"
+        hidden = f"```{{code-cell}} ipython3\n:tags: [remove-input]\nexample_files.shell({match[2]!r})\n```"
         return f"{match[0]}\n\n{hidden}"
 
     title, _, rest = text.partition("\n")
@@ -91,6 +94,7 @@ def commands() -> str:
     """The commands, arguments and options, in Markdown, as typer itself writes them."""
     import typer
     from typer.cli import get_docs_for_click
+
     from unisono.cli import app
 
     group = typer.main.get_command(app)
@@ -98,15 +102,31 @@ def commands() -> str:
     return text.partition("\n")[2].replace("<str>", "TEXT").replace("<path>", "PATH").replace("```console", "```text")
 
 
+def _check_names(_app: Any, env: Any) -> None:
+    """Refuse a site that lacks the page of a public name."""
+    import unisono as un
+
+    rooms = [name for name in un.__all__ if isinstance(getattr(un, name), ModuleType)]
+    public = [f"unisono.{name}" for name in un.__all__]
+    public += [f"unisono.{room}.{name}" for room in rooms for name in getattr(un, room).__all__]
+    missing = [name for name in public if name not in env.domains["py"].objects]
+    if missing:
+        from sphinx.errors import ExtensionError
+
+        raise ExtensionError(f"public names without a page: {', '.join(missing)}")
+
+
 def _read(app: Any, docname: str, content: list[str]) -> None:
     page = os.path.relpath(app.env.doc2path(docname), app.srcdir)
     if page.endswith(".md") and not page.startswith(("api/generated", "tutorials/")):
         text = with_cells(with_links(content[0], page, mirrored()))
-        content[0] = text.replace(_COMMANDS, commands()) if _COMMANDS in text else text
+        text = text.replace(_COMMANDS, commands()) if _COMMANDS in text else text
+        content[0] = text + (_REST if page == f"{MIRROR}/benchmarks/README.md" else "")
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("config-inited", lambda _app, _config: copy_pages())
     app.connect("source-read", _read)
+    app.connect("env-check-consistency", _check_names)
     return {"parallel_read_safe": True}
