@@ -22,7 +22,7 @@ def write() -> None:
     cells = [f"AAAC{i}-1" for i in range(len(blood))]
     genes = list(known.features)
     _write_tenx("filtered_feature_bc_matrix.h5", blood, cells, genes, ["Gene Expression"] * len(genes))
-    mdata = un.datasets.simulate(n_cells=300, n_genes=120, n_peaks=200, n_proteins=10, seed=2)
+    mdata = un.datasets.simulate(n_cells=300, n_genes=120, n_peaks=200, n_proteins=10, seed=0)
     both = [mdata[name][:200] for name in ("rna", "adt")]
     types = ["Gene Expression"] * 120 + ["Antibody Capture"] * 10
     counts = sparse.hstack([part.X for part in both]).toarray()
@@ -31,8 +31,8 @@ def write() -> None:
     )
     for name in ("rna", "adt"):
         mdata[name][200:].copy().write_h5ad(f"my_{name}.h5ad")
-    mdata[:200].copy().write_h5mu("DATA.h5mu")
-    mdata[200:].copy().write_h5mu("QUERY.h5mu")
+    mdata[:240].copy().write_h5mu("DATA.h5mu")
+    mdata[240:].copy().write_h5mu("QUERY.h5mu")
 
 
 def shell(lines: str) -> None:
