@@ -119,7 +119,8 @@ def _check_names(_app: Any, env: Any) -> None:
 def _read(app: Any, docname: str, content: list[str]) -> None:
     page = os.path.relpath(app.env.doc2path(docname), app.srcdir)
     if page.endswith(".md") and not page.startswith(("api/generated", "tutorials/")):
-        text = with_cells(with_links(content[0], page, mirrored()))
+        text = with_links(content[0], page, mirrored())
+        text = text if page.startswith(MIRROR) else with_cells(text)
         text = text.replace(_COMMANDS, commands()) if _COMMANDS in text else text
         content[0] = text + (_REST if page == f"{MIRROR}/benchmarks/README.md" else "")
 
