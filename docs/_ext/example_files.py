@@ -18,7 +18,8 @@ def write() -> None:
 
     warnings.filterwarnings("ignore", category=FutureWarning)  # of libraries among themselves
     known = un.load("human-blood-cite").fitted.preprocessors["rna"].projection
-    blood = np.random.default_rng(0).poisson(3000 * known.fraction, size=(60, len(known.features)))
+    rng = np.random.default_rng(0)
+    blood = rng.poisson(6000 * known.fraction * rng.gamma(0.5, 2, size=(60, len(known.features))))
     cells = [f"AAAC{i}-1" for i in range(len(blood))]
     genes = list(known.features)
     _write_tenx("filtered_feature_bc_matrix.h5", blood, cells, genes, ["Gene Expression"] * len(genes))
