@@ -43,7 +43,7 @@ def test_every_python_block_of_the_readme_is_one_that_the_site_runs():
 def test_python_and_shell_blocks_become_cells_and_others_are_shown_alone():
     text = "# A\n\n```python\nx = 1\n```\n\n```sh\nunisono info\n```\n\n```bash\nsbatch a\n```\n"
     cells = re.findall(r"^```\{code-cell\} ipython3\n(.*?)^```$", pages["with_cells"](text), flags=re.M | re.S)
-    assert cells[1:] == ["x = 1\n", ":tags: [remove-input]\nexample_files.shell('unisono info\\\\n')\n"]
+    assert cells[1:] == ["x = 1\n", ":tags: [remove-input]\nexample_files.shell('unisono info\\n')\n"]
     assert "example_files" in cells[0]
     assert pages["with_cells"]("# A\n\n```bash\nsbatch a\n```\n") == "# A\n\n```bash\nsbatch a\n```\n"
 
