@@ -1,21 +1,17 @@
-"""Every Python block of the README and the guides runs, and every example of a docstring gives what it shows."""
+"""Links lead where they say, the site runs the blocks of the README, and examples of docstrings give what they show."""
 
 from __future__ import annotations
 
 import doctest
 import re
-import warnings
+import runpy
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import pytest
-from io_fixtures import write_tenx_hdf5
-from model_fixtures import TINY
-from scipy import sparse
 
 import unisono
-from unisono import config, modalities
+from unisono import config
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGE = Path(unisono.__file__).parent
@@ -24,41 +20,59 @@ QUICK = {"n_members": 1, "max_epochs": 2, "n_codes": 8, "refit_below": 0}
 """What presets are here: examples show no figures of a fit."""
 
 
-def _blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+pages = runpy.run_path(str(_ROOT / "docs" / "_ext" / "repository_pages.py"))
 
 
-def _write_files_of_the_readme(folder: Path) -> None:
-    """10x files of RNA, and of RNA and proteins, and two .h5ad of other cells."""
-    known = unisono.load("human-blood-cite").fitted.preprocessors["rna"].projection
-    blood = np.random.default_rng(0).poisson(3000 * known.fraction, size=(60, len(known.features)))
-    cells, types = [f"AAAC{i}-1" for i in range(60)], ["Gene Expression"] * len(known.features)
-    file = folder / "filtered_feature_bc_matrix.h5"
-    write_tenx_hdf5(file, sparse.csr_matrix(blood.astype(np.int32)), cells, list(known.features), types)
-    mdata = unisono.datasets.simulate(n_cells=300, n_genes=120, n_peaks=200, n_proteins=10, seed=2)
-    both = [mdata[name][:200] for name in ("rna", "adt")]
-    types = ["Gene Expression"] * 120 + ["Antibody Capture"] * 10
-    counts = sparse.csr_matrix(sparse.hstack([part.X for part in both])).astype(np.int32)
-    names = [name for part in both for name in part.var_names]
-    write_tenx_hdf5(folder / "my_cite.h5", counts, list(both[0].obs_names), names, types)
-    for name in ("rna", "adt"):
-        mdata[name][200:].copy().write_h5ad(folder / f"my_{name}.h5ad")
+def _text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/user-guide.md", "docs/scale.md"])
-def test_every_block_of_a_page_runs(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _write_files_of_the_readme(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(modalities, "_SPECS", dict(modalities._SPECS))  # a page registers one
-    monkeypatch.setitem(config._PRESETS, "fast", TINY | QUICK)
-    monkeypatch.setitem(config._PRESETS, "default", TINY | QUICK)
-    blocks = _blocks(_ROOT / name)
-    assert blocks, f"{name} has no Python blocks"
-    names: dict[str, object] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for number, block in enumerate(blocks):
-            exec(compile(block, f"{name}, block {number}", "exec"), names)
+def _pages() -> list[Path]:
+    """Pages that are read on the site and in the repository."""
+    found = [path for path in (_ROOT / "docs").rglob("*.md") if path.parts[-2] != "generated"]
+    return [path for path in found if pages["MIRROR"] not in path.relative_to(_ROOT / "docs").parts]
+
+
+def test_every_python_block_of_the_readme_is_one_that_the_site_runs():
+    blocks = re.findall(r"^```python\n.*?^```$", _text(_ROOT / "README.md"), flags=re.MULTILINE | re.DOTALL)
+    run = "\n".join(_text(page) for page in _pages())
+    assert len(blocks) == 3
+    assert [block for block in blocks if block not in run] == []
+
+
+def test_python_and_shell_blocks_become_cells_and_others_are_shown_alone():
+    text = "# A\n\n```python\nx = 1\n```\n\n```sh\nunisono info\n```\n\n```bash\nsbatch a\n```\n"
+    cells = re.findall(r"^```\{code-cell\} ipython3\n(.*?)^```$", pages["with_cells"](text), flags=re.M | re.S)
+    assert cells[1:] == ["x = 1\n", ":tags: [remove-input]\nexample_files.shell('unisono info\\n')\n"]
+    assert "example_files" in cells[0]
+    assert pages["with_cells"]("# A\n\n```bash\nsbatch a\n```\n") == "# A\n\n```bash\nsbatch a\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("[a](../../bench/results/log.md#x)", "[a](../project/benchmarks/log.md#x)"),
+        ("[a](../../README.md)", "[a](../index.md)"),
+        ("[a](../scale.md)", "[a](../scale.md)"),
+        ("[a](../../tests/golden)", "a"),
+        ("[a](https://example.org/b.md)", "[a](https://example.org/b.md)"),
+        ("[a](#b)", "[a](#b)"),
+    ],
+)
+def test_a_link_leads_to_the_page_that_the_site_makes_of_a_file(link, expected):
+    assert pages["with_links"](link, "how-to/match-two-files.md", pages["mirrored"]()) == expected
+
+
+def test_every_link_between_files_leads_to_one_that_is_there():
+    read = [*_pages(), *(_ROOT / name for name in pages["mirrored"]() if name.endswith(".md")), _ROOT / "README.md"]
+    links = [(page, found[1]) for page in read for found in re.finditer(r"\]\(([^)\s#:]+)(?:#[^)\s]*)?\)", _text(page))]
+    assert len(links) > 100
+    assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_public_name_stands_in_the_reference():
+    listed = re.findall(r"^   unisono\.(\w+)$", _text(_ROOT / "docs" / "api" / "index.md"), flags=re.MULTILINE)
+    assert sorted(listed) == sorted(unisono.__all__)
 
 
 def test_every_example_of_a_docstring_gives_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:

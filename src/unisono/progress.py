@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from unisono.messages import visible
@@ -33,7 +34,9 @@ def shown(line: str, max_epochs: int, on_epoch: OnEpoch | None = None) -> Iterat
     from rich.console import Console
 
     print(visible(line), file=sys.stderr)  # noqa: T201
-    bar = _bar(Console(stderr=True), max_epochs) if is_watched() else None
+    console = Console(stderr=True)
+    has_bar = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)  # else rich warns
+    bar = _bar(console, max_epochs) if has_bar else None
 
     def report(epoch: Epoch) -> None:
         if bar is not None:
