@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from unisono_bench.run import Report
 from unisono_bench.studies import STUDIES
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-FAULTS = RESULTS / "faults" / "faults.json"
-FILES = sorted(path for path in RESULTS.rglob("*.json") if path != FAULTS)
+FILES = sorted(RESULTS.rglob("*.json"))
 
 
 def page(path: Path) -> str:
@@ -32,15 +30,6 @@ def test_there_are_results_of_the_benchmark_and_of_every_study():
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(RESULTS)))
 def test_a_page_is_what_the_code_says_of_its_json(path):
     assert path.with_suffix(".md").read_text(encoding="utf-8") == page(path)
-
-
-def test_the_page_of_faults_is_what_its_script_says_of_its_json_and_none_was_lost():
-    script = runpy.run_path(str(RESULTS.parent / "faults"))
-    document = json.loads(FAULTS.read_text(encoding="utf-8"))
-    assert FAULTS.with_suffix(".md").read_text(encoding="utf-8") == script["told"](document)
-    tried = {kind: sum(end["n"] for end in document["ends"] if end["kind"] == kind) for kind in script["PROMISED"]}
-    assert all(tried[kind] >= n for kind, n in script["PROMISED"].items())
-    assert all(end["n"] == end["n_right"] for end in document["ends"])
 
 
 def keys(document: object) -> Iterator[str]:

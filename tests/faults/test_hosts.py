@@ -132,7 +132,7 @@ HOSTS: list[Any] = [
 
 
 @pytest.mark.parametrize(("name", "env", "stdin"), HOSTS)
-def test_a_bare_host_gives_the_same_prediction_and_nothing_is_written_beside_it(name, env, stdin, host, run, record):
+def test_a_bare_host_gives_the_same_prediction_and_nothing_is_written_next_to_it(name, env, stdin, host, run, record):
     out = host / "outputs" / f"{UNICODE} {name}.h5ad"
     before = snapshot(host / "data")
     ended = run(*PREDICT, str(out.relative_to(host)), stdin=stdin, **env)

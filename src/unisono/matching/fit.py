@@ -145,7 +145,7 @@ def _likelihood(pairs: _Pairs, cells: Rows, depth_weight: float, k: int) -> _Lik
 
 def _mean_loss(groups: list[_Likelihood], beta: float, weight: float) -> float:
     """Negative log posterior of the partner in nats a cell; log of the group's size at chance."""
-    n_cells = sum(problem.content.shape[0] for problem in groups)
+    n_cells = sum(int(problem.content.shape[0]) for problem in groups)
     return -sum(problem.log_likelihood(beta, weight) for problem in groups) / n_cells
 
 

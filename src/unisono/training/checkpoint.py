@@ -57,11 +57,11 @@ def save_checkpoint(training: Training, path: Path, config: FitConfig, fingerpri
     write_folder_atomically(path, write, force=True, kind=CHECKPOINT)
 
 
-def state_of_run(path: Path, fingerprint: str) -> SavedState:
-    """What a checkpoint says of itself, which was made with these data.
+def state_of_run(path: Path, fingerprint: str, config: FitConfig | None = None) -> SavedState:
+    """What a checkpoint says of itself, which was made with these data, and with this config if one is given.
 
     Raises:
-        BadInput: E049 the checkpoint is damaged, or was made with other data.
+        BadInput: E049 the checkpoint is damaged, or was made with other data or another config.
     """
     try:
         verify_manifest(path)
@@ -71,18 +71,10 @@ def state_of_run(path: Path, fingerprint: str) -> SavedState:
     if state.fingerprint != fingerprint:
         what = f"was made with other data (SHA-256 {state.fingerprint[:12]}…, now {fingerprint[:12]}…)."
         raise bad_input("E049", str(path), what, f"--resume with the data of the first run, or {ANEW}")
-    return state
-
-
-def require_config(state: SavedState, path: Path, config: FitConfig) -> None:
-    """Refuse to resume under a config that is not the checkpoint's.
-
-    Raises:
-        BadInput: E049.
-    """
-    if state.config != config:
+    if config is not None and state.config != config:
         what = f"was made with another config: {differing(state.config, config)}."
         raise bad_input("E049", str(path), what, f"--resume with the config of the first run, or {ANEW}")
+    return state
 
 
 def load_checkpoint(network: Network, path: Path, config: FitConfig, fingerprint: str) -> Training:
@@ -91,8 +83,7 @@ def load_checkpoint(network: Network, path: Path, config: FitConfig, fingerprint
     Raises:
         BadInput: E049 the checkpoint is damaged, or was made with other data or another config.
     """
-    state = state_of_run(path, fingerprint)
-    require_config(state, path, config)
+    state = state_of_run(path, fingerprint, config)
     training = Training.start(network, config)
     tensors = _tensors(path, training, str(network.log_scale.device))
     training.averaged.load_state_dict(_part(tensors, "averaged."))

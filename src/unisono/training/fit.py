@@ -34,7 +34,6 @@ from unisono.preprocessing.subset import evenly_spread
 from unisono.training.checkpoint import (
     discard_checkpoint,
     load_checkpoint,
-    require_config,
     save_checkpoint,
     state_of_run,
 )
@@ -77,6 +76,11 @@ class Run:
         """The checkpoint that is resumed from; None where the fit begins anew."""
         return self.checkpoint if self.resume and self.checkpoint and self.checkpoint.exists() else None
 
+    def require_resumable(self, data: str, config: FitConfig | None = None) -> None:
+        """Refuse a checkpoint of other data, or of another config if one is given; see `state_of_run`."""
+        if self.resumed:
+            state_of_run(self.resumed, data, config)
+
 
 @one_thread()
 def fit_cells(
@@ -104,11 +108,10 @@ def fit_cells(
     config = resolved(config, {m: len(cells.views[m].features) for m in cells.modalities})
     began, device = time.perf_counter(), choose_device(run.device)
     data = fingerprint(cells) if stream is None else stream.fingerprint
-    saved = state_of_run(run.resumed, data) if run.resumed else None
+    run.require_resumable(data)
     training_cells, validation_cells = split(cells, config, matched)
     named, config = config, with_chosen_codings(config, training_cells, validation_cells)
-    if saved and run.resumed:
-        require_config(saved, run.resumed, config)
+    run.require_resumable(data, config)
     guides = {} if init is None else init.guides({m: cells.views[m] for m in cells.modalities})
     views: Views = fit_views(training_cells, config, guides)
     validation = Validation(validation_cells, views, config) if validation_cells else None
@@ -119,9 +122,7 @@ def fit_cells(
     selection = select(predictor, views, validation, config) if validation else initial_selection(predictor, config)
     predictor = selected(predictor, views, selection)
     final = _final_scores(predictor, training.best_epoch, validation, run)
-    findings = (
-        validation.at_chance(predictor, config.seed) if validation else not_validated(cells, config, "model", matched)
-    )
+    findings = _findings(predictor, validation, cells, config, matched)
     intervals = fit_intervals(predictor, validation.cells, config) if validation else {}
     if validation and len(cells.names) < config.refit_below and stream is None:
         predictor, views = _refitted(cells, guides, selection, training.best_epoch, config, device, run)
@@ -152,6 +153,15 @@ def fit_cells(
             findings=tuple(RecordedFinding(code=f.code, what=f.what, remedy=f.remedy) for f in findings),
         ),
     )
+
+
+def _findings(
+    predictor: Predictor, validation: Validation | None, cells: Cells, config: FitConfig, matched: Names
+) -> list[Finding]:
+    """What predictions and matchings by the model are to be read with."""
+    if validation is None:
+        return not_validated(cells, config, "model", matched)
+    return validation.at_chance(predictor, config.seed)
 
 
 def seen_of(cells: Cells) -> dict[Modality, NDArray[np.uint64]]:
