@@ -50,7 +50,7 @@ def test_a_component_has_what_the_checks_of_its_task_ask_of_a_config(task):
     config = config_of(task)
     assert re.fullmatch(r"[a-z_]{1,50}", config["name"])
     for field, most in (("label", 50), ("summary", 400), ("description", 5000)):
-        assert 0 < len(config[field]) <= most, field
+        assert len(config[field]) in range(1, most + 1), field
     assert re.match(r"@.*{.*", config["references"]["bibtex"][0])
     for field in ("documentation_url", "repository_url"):
         assert config["info"][field].startswith("https://")
@@ -120,7 +120,7 @@ def test_match_modality_passes_the_format_and_scores_as_evaluate_does(tmp_path, 
     assert found.uns == {"dataset_id": name, "method_id": "unisono"}
     assert sparse.issparse(found.X)
     assert found.shape == solution.shape
-    assert found.X.nnz <= 1000 * found.n_obs
+    assert np.diff(found.X.tocsr().indptr).max() <= 1000
     assert found.X.data.min() >= 0
     np.testing.assert_allclose(found.X.sum(axis=1), 1, atol=1e-10)
     scored = found.X.tocsc()[:, np.argsort(solution.uns["pairing_ix"])].diagonal().mean()  # as match_probability does

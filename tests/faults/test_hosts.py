@@ -209,6 +209,7 @@ def is_allowed(path: str, host: Path, tmp_path: Path) -> bool:
 
 
 COMMANDS = {
+    "datasets": ("outputs/there", "datasets pbmc10k_cite --offline -o outputs/there"),
     "fit": ("outputs/there", "fit data/link.h5mu -o outputs/there"),
     "adapt": ("outputs/there", "adapt data/model data/link.h5mu -o outputs/there"),
     "calibrate": ("outputs/there", "calibrate data/model data/link.h5mu -o outputs/there"),
