@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unisono.inference.record import Card, DataSet
 
 _MAX_NAMES = 500
-"""Names of features that are listed: panels of antibodies, not all genes."""
+"""Names of features that are listed: panels, not all genes."""
 _LINK = re.compile(r"https?://[\w./?=&%#:~+-]+")
 _LICENCES = (
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0"),
@@ -117,7 +117,7 @@ def _training(fitted: FittedModel) -> str:
     panels = []
     for m in fitted.modalities:
         features = fitted.preprocessors[m].projection.features
-        names = ", ".join(map(str, features)) if len(features) <= _MAX_NAMES and m == "adt" else ""
+        names = ", ".join(map(str, features)) if len(features) <= _MAX_NAMES else ""
         panels.append([m, f"{record.n_cells[m]:,}", f"{len(features):,} {spec_of(m).features}", names])
     parts.append(_table(["modality", "training cells", "features", "panel"], panels))
     shown = {"data sets", "batches", "counts in", "codings", "members", "version", "started from", "made by", "origin"}
