@@ -9,7 +9,8 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-TUTORIALS = sorted((Path(__file__).resolve().parents[1] / "docs" / "tutorials").glob("*.md"))
+_FOLDER = Path(__file__).resolve().parents[1] / "docs" / "tutorials"
+TUTORIALS = sorted(page for page in _FOLDER.glob("*.md") if page.name != "index.md")
 _CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 
 
