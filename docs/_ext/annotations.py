@@ -50,9 +50,9 @@ def _under_its_public_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
 
 
 def _without_types(_app: Any, what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
-    """Napoleon takes what precedes a colon in the first line of an attribute for its type; here none is."""
+    """Napoleon takes what precedes a colon in the first line of an attribute for its type: a comment comes first."""
     if what in ("attribute", "data", "property") and lines and ":" in lines[0]:
-        lines.insert(0, "")
+        lines[:0] = ["..", ""]
 
 
 def setup(app: Any) -> dict[str, bool]:

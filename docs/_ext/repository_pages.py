@@ -47,7 +47,7 @@ def copy_pages() -> None:
     shutil.rmtree(DOCS / MIRROR, ignore_errors=True)
     for source, target in mirrored().items():
         (DOCS / target).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / source, DOCS / target)
+        shutil.copy2(ROOT / source, DOCS / target)  # with its time: an unchanged page is not read again
 
 
 def with_links(text: str, page: str, copies: dict[str, str]) -> str:

@@ -208,6 +208,9 @@ def load(path: str | Path, *, device: str = "auto") -> Unisono:
             model folder are fetched, once for each commit. The commit stands in the model's record.
         device: auto, cpu, cuda, cuda:1, mps.
 
+    Returns:
+        The model, on that device.
+
     Raises:
         BadInput: E001, E047, E048, E049 or E054, see `unisono.model.store.load`; E052 no such device; E063 or E093 to
             E097, see `unisono.hub`.

@@ -84,8 +84,8 @@ def available(*, mirror: str | Path | None = None, cache: str | Path | None = No
         cache: as of `load`.
 
     Returns:
-        By name: title, modalities, cells of the source, MB to download (missing where not known), accession, licence,
-        by what a download is checked, and where it is at hand: mirror, cache, or ''.
+        A row a name, with title, modalities, cells of the source, MB to download (missing where not known), accession,
+        licence, by what a download is checked, and where it is at hand: mirror, cache, or ''.
 
     Examples:
         >>> import unisono as un

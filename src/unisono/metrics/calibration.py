@@ -11,7 +11,7 @@ from unisono.metrics.arrays import Flags, Floats
 
 
 def expected_calibration_error(probability: Floats, correct: Flags | Floats, bins: int = 15) -> float:
-    """How far stated probability is from frequency, 0 to 1: Σ_b n_b/n · |mean correct − mean probability|.
+    """How far stated probability is from frequency, 0 to 1: Σ_b n_b/n · `|mean correct − mean probability|`.
 
     Args:
         probability: stated probability of each prediction.

@@ -88,7 +88,7 @@ def rmse(truth: Truth, prediction: Values) -> float:
 
 
 def mae(truth: Truth, prediction: Values) -> float:
-    """Mean absolute error over all cells and features: Σ |x − y| / n."""
+    """Mean absolute error over all cells and features: Σ `|x − y|` / n."""
     return sum(float(np.abs(gap).sum()) for gap in _gaps(truth, prediction)) / prediction.size
 
 

@@ -60,7 +60,7 @@ def prediction_metrics(
             enters. Each cell is in one group, and each feature was measured in one. None where all values were.
 
     Returns:
-        `pearson` and, unless binary, `spearman`: mean over features of the correlation over cells, where a
+        `pearson` and, unless binary, `spearman`, mean over features of the correlation over cells, where a
         feature without one counts as 0, and `n_without_correlation` says how many do. `rmse` and `mae` over all
         values. If binary, `auroc` and `auprc`: mean over features with 10 cells of either class, absent if there
         is none. `pearson_per_cell`: mean over cells of the correlation over features. `overall_pearson`: over all
@@ -248,7 +248,7 @@ def matching_chance(n_cells: int, groups: Groups | None = None) -> dict[str, flo
         groups: of left and of right cells; None for one group.
 
     Returns:
-        As `matching_metrics`, without `calibration_error`: that of a blind match is 0, which is no level to beat.
+        As `matching_metrics`, without `calibration_error`, since that of a blind match is 0, which is no level to beat.
     """
     labels = np.zeros(n_cells, dtype=int) if groups is None else np.unique(groups[0], return_inverse=True)[1]
     sizes = np.bincount(labels).astype(np.float64)

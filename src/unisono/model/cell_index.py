@@ -109,7 +109,7 @@ class CellIndex:
             source_name: what messages call it.
 
         Returns:
-            Columns query, cell, similarity: query cells in order, the most similar indexed cell of each first. The
+            Columns query, cell and similarity, query cells in order, the most similar indexed cell of each first. The
             similarity is the inner product of the two rows of `X_unisono`, from -1 to 1. A query cell that is indexed
             itself is among its own. Query cells without counts are left out, with a warning.
 

@@ -640,7 +640,7 @@ class Unisono:
             compact: as for `save`.
 
         Returns:
-            The address with the commit, hf://owner/name@commit, as `load` takes it.
+            The address with owner, name and commit, as `load` takes it.
 
         Raises:
             BadInput: E063 huggingface_hub is not installed, E093 no such name, E094 to E096 the hub has no such owner,

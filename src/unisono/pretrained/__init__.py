@@ -37,7 +37,7 @@ def models() -> pd.DataFrame:
     """The models that come with the package, a row each: what `load` takes, and what they know.
 
     Returns:
-        By name: title, modalities, cells and data sets of training, licence, and MB on disk.
+        A row a name, with title, modalities, cells and data sets of training, licence, and MB on disk.
 
     Examples:
         >>> import unisono as un
