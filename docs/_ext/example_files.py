@@ -12,6 +12,28 @@ import numpy as np
 from scipy import sparse
 
 
+_SMALL = {
+    "n_members": 1,
+    "max_epochs": 6,
+    "n_codes": 16,
+    "architecture": {"content_dim": 8, "style_dim": 4, "n_channels": 4, "n_tokens": 5},
+    "preprocessing": {"codings": {"rna": ("blend",)}, "offset_shares": (0.0, 1.0), "scale_powers": (0.0, 1.0)},
+    "linear_path": {"max_repeats": 2},
+    "kernel": {"sharpnesses": (1.0,), "shrinkage_strengths": (0.0, 0.5), "shrinkage_priors": (4.0,)},
+    "matching": {"depth_weights": (1.0,)},
+    "refit_below": 0,
+}
+"""What the presets are in the examples, of which no figure is looked at."""
+
+
+def small() -> None:
+    """Have presets fit in a second: pages are to show what is typed and what comes back, on some hundred cells."""
+    from unisono import config
+
+    for preset in ("fast", "default"):
+        config._PRESETS[preset] = _SMALL
+
+
 def write() -> None:
     """10x files of RNA, and of RNA and proteins, two .h5ad of other cells, and a MuData of three modalities."""
     import unisono as un
