@@ -11,7 +11,6 @@ import h5py
 import numpy as np
 from scipy import sparse
 
-
 _SMALL = {
     "n_members": 1,
     "max_epochs": 6,

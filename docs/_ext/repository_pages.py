@@ -27,7 +27,10 @@ _COPIED = (".md", ".png", ".svg")
 _FRONT_MATTER = (
     "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n  language: python\n---\n"
 )
-_SETUP = "```{code-cell} ipython3\n:tags: [remove-cell]\nimport example_files\n\nexample_files.small()\nexample_files.write()\n```\n"
+_SETUP = (
+    "```{code-cell} ipython3\n:tags: [remove-cell]\n"
+    "import example_files\n\nexample_files.small()\nexample_files.write()\n```\n"
+)
 _FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?P<text>\[[^\]]*\])\((?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
 _COMMANDS = "<!-- commands -->"
