@@ -12,6 +12,7 @@ sys.path.insert(0, str(_HERE / "_ext"))
 # The kernels that run the blocks find the example files and the command `unisono` of this environment.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_HERE / "_ext"), os.environ.get("PYTHONPATH"))))
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # what tqdm, which umap draws bars with, says of notebooks
 
 project = "Unisono"
 author = "The Unisono developers"
