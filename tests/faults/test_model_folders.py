@@ -206,7 +206,7 @@ BYTES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
     "null bytes": lambda content: b"\0" * 100,
     "all nested": lambda content: NESTED.encode(),
-    "pickle": lambda content: b"cos\nmkdir\n(S'/tmp/never'\ntR.",
+    "pickle": lambda content: b"cos\nmkdir\n(S'never'\ntR.",
 }
 
 ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray | None]] = {
