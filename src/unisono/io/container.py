@@ -142,7 +142,7 @@ def _refusal(path: Path, error: Exception) -> BadInput:
         return bad_input("E074", str(path), what, "check its permissions and the disk")
     if type(error).__name__ == "IORegistryError":
         what = f"{_place_of(error)}is stored in a way that the installed anndata does not know ({_shortened(error)})."
-        return bad_input("E003", str(path), what, "upgrade anndata, or write the file anew with this one")
+        return bad_input("E006", str(path), what, "pip install --upgrade anndata, or write the file anew with this one")
     dtype = _NO_NUMBERS.search(str(error))
     if dtype:
         what = f"{_place_of(error)}has dtype {dtype[1]}; counts are integers or whole floats."
