@@ -35,12 +35,15 @@ TOLERANCE = {"rtol": 2e-3, "atol": 2e-3}
 """Of float32 sums in another order, where counts reach a million."""
 
 
-def travelled(case: Case, folder: Path) -> tuple[str, bool]:
-    """How a case ended: "result" or "refused" with where, or "failed" with the error; and whether that is right."""
+def travelled(case: Case, folder: Path, road: Callable[[Case, Path], str] | None = None) -> tuple[str, bool]:
+    """How a case ended: "result" or "refused" with where, or "failed" with the error; and whether that is right.
+
+    The road is the whole one in Python or the shell, as the case says, unless another is given.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)
         try:
-            return (_in_shell if case.through == "shell" else _in_python)(case, folder), True
+            return (road or {"shell": _in_shell, "python": _in_python}[case.through])(case, folder), True
         except Exception as error:
             frames = traceback.extract_tb(error.__traceback__)
             own = [frame for frame in frames if "src/unisono" in frame.filename] or frames
@@ -65,7 +68,7 @@ def _in_python(case: Case, folder: Path) -> str:
     try:
         model = fit(training, config=config, device="cpu", progress=False, **case.options)
     except BadInput as refusal:
-        refused = _code(refusal)
+        refused = code_of(refusal)
         if report.is_usable and refused != "E046":  # as few features are selected as the config says
             raise AssertionError(f"check takes what fit refuses: {refusal}") from refusal
         return f"refused {refused} by fit"
@@ -73,27 +76,27 @@ def _in_python(case: Case, folder: Path) -> str:
     asked = check(query, model)
     changed = {"embed": case.query.build()}
     verbs = VERBS | {"predict": partial(_predict, is_every=asked.is_usable)}
-    ends = {name: _end(verb, model, changed.get(name, query), case.question) for name, verb in verbs.items()}
+    ends = {name: end_of(verb, model, changed.get(name, query), case.question) for name, verb in verbs.items()}
     if case.question.also != "nothing":
-        ends[case.question.also] = _end(ALSO[case.question.also], model, query, case.question)
+        ends[case.question.also] = end_of(ALSO[case.question.also], model, query, case.question)
     model.save(folder / "model", force=True)
     again = load(folder / "model", device="cpu")
     if ends["predict"] == "result":
         _assert_same_again(model, again, query, case)
     assert ends["predict"] == "result" or not asked.is_usable, f"check takes what predict refuses: {ends['predict']}"
     assert [content_of(data) for data in (training, query)] == before, "the input was changed"
-    return _told_of(ends)
+    return told_of(ends)
 
 
-def _code(refusal: BadInput) -> str:
+def code_of(refusal: BadInput) -> str:
     return next(finding.code for finding in refusal.findings if finding.severity == "error")
 
 
-def _end(verb: Callable[..., None], model: Unisono, query: MuData, question: Question) -> str:
+def end_of(verb: Callable[..., None], model: Unisono, query: MuData, question: Question) -> str:
     try:
         verb(model, query, question)
     except BadInput as refusal:
-        return f"refused {_code(refusal)}"
+        return f"refused {code_of(refusal)}"
     return "result"
 
 
@@ -359,10 +362,10 @@ def _asked_in_shell(case: Case, query: MuData, folder: Path, model: str) -> str:
     if not refusals["match"]:
         sums = np.asarray(anndata.read_h5ad(folder / "m.h5ad").X.sum(axis=1))
         assert np.all((np.abs(sums - 1) < 1e-4) | (sums == 0))
-    return _told_of({name: f"refused {code}" if code else "result" for name, code in refusals.items()})
+    return told_of({name: f"refused {code}" if code else "result" for name, code in refusals.items()})
 
 
-def _told_of(ends: dict[str, str]) -> str:
+def told_of(ends: dict[str, str]) -> str:
     """How the questions ended: "refused" where neither prediction nor matching is there."""
     if ends["predict"] != "result" and ends["match"] != "result":
         return ends["predict"]

@@ -205,7 +205,7 @@ def unescaped(text: str) -> str:
 
 def is_allowed(path: str, host: Path, tmp_path: Path) -> bool:
     own = (str(host / "outputs"), "/dev/", "/proc/", str(tmp_path / "notes"))
-    return path.startswith(own) or "/__pycache__" in path
+    return str(host / path).startswith(own) or "/__pycache__" in path
 
 
 COMMANDS = {

@@ -315,7 +315,15 @@ def test_a_file_of_a_newer_anndata_is_refused_with_the_encoding(unisono, store, 
     with h5py.File(unisono.folder / "new.h5mu", "r+") as file:
         file["mod/rna/X"].attrs["encoding-type"] = "holographic"
     ended = unisono.run("check new.h5mu")
-    check(record, "an encoding that is not known", ended, 2, "E003 new.h5mu: ", "holographic", "Fix: upgrade anndata")
+    check(
+        record,
+        "an encoding that is not known",
+        ended,
+        2,
+        "E006 new.h5mu: ",
+        "holographic",
+        "Fix: pip install --upgrade anndata",
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")

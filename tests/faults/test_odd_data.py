@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from odd_data import Case, cases
 from odd_road import travelled
+from odd_ways import WAYS, by
 
 QUICK, PARTS, OF_A_PART = 6, 21, 100
 
@@ -32,17 +34,17 @@ def drawn(number: int) -> Case:
     return found[-1]
 
 
-def wrong_ends(numbers, folder, record) -> list[str]:
-    """The cases that failed, of those of some numbers; each is recorded."""
+def wrong_ends(numbers, folder, record, way=None) -> list[str]:
+    """The cases that failed, of those of some numbers, by the whole road or another way; each is recorded."""
     wrong = []
     for number in numbers:
         case = drawn(number)
         (folder / str(number)).mkdir()
-        ended, is_right = travelled(case, folder / str(number))
+        ended, is_right = travelled(case, folder / str(number), partial(by, way) if way else None)
         shutil.rmtree(folder / str(number))
-        record("odd data", f"{number}: {case}", ended, is_right)
+        record("odd data", f"{number}{f', {way}' if way else ''}: {case}", ended, is_right)
         if not is_right:
-            wrong.append(f"{number} {ended}: {case}")
+            wrong.append(f"{number} {way or ''} {ended}: {case}")
     return wrong
 
 
@@ -56,3 +58,12 @@ def test_many_odd_data_end_in_a_result_or_a_refusal(part, tmp_path, record, is_f
     if not is_full:
         pytest.skip("bench/faults runs these")
     assert wrong_ends(range(part * OF_A_PART, (part + 1) * OF_A_PART), tmp_path, record) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_odd_data_end_in_a_result_or_a_refusal_by_other_ways_to_a_model(way, tmp_path, record, is_full):
+    if not is_full:
+        pytest.skip("bench/faults runs these")
+    first = (PARTS + 1 + list(WAYS).index(way)) * OF_A_PART
+    assert wrong_ends(range(first, first + OF_A_PART), tmp_path, record, way) == []

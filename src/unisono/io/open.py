@@ -103,7 +103,8 @@ def _opened(path: Path, modality: str | None, only: str | None = None) -> tuple[
         return _of_anndata(path, modality) if holds_anndata(path) else (_mudata(path, "read_zarr"), [])
     if path.is_dir():
         return _of_folder(path, modality)
-    refuse_foreign(path)
+    with standardised(path):
+        refuse_foreign(path)
     if is_table(path):
         return _raw(read_table, path, path, modality)
     if path.name.removesuffix(".gz").endswith("matrix.mtx"):

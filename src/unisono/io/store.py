@@ -79,6 +79,11 @@ class InMemory:
     def meets_by_name(self) -> bool:
         return _meet(self._own)
 
+    @property
+    def is_in_one_order(self) -> bool:
+        """Whether every modality lists its cells in the order of `names`."""
+        return all(bool((np.diff(_there(rows)) > 0).all()) for rows in self._rows.values())
+
     @cached_property
     def _own(self) -> dict[str, pd.Index]:
         parts = self.data.mod if hasattr(self.data, "mod") else {"": self.data}
@@ -235,12 +240,19 @@ def open_store(path: str | Path) -> Store:
         warnings.simplefilter("ignore")
         from anndata.io import read_elem
 
-        names = list(group["mod"]) if "mod" in group else []
+        names = _modalities_of(group["mod"]) if "mod" in group else []
         parts = {name: StoredPart.of(group["mod"][name]) for name in names} or {"": StoredPart.of(group)}
         obs = read_elem(group["obs"])
     cells = {f"{path}, {name or 'X'}": part.obs.index for name, part in parts.items()}
     refuse([repeated_cells(names, where) for where, names in cells.items() if not names.is_unique])
     return Store(place, parts, obs)
+
+
+def _modalities_of(group: Any) -> list[str]:
+    """In the order of the MuData that was written; a group lists its members by name."""
+    there = list(group)
+    told = [str(name) for name in group.attrs.get("mod-order", ())]
+    return told if sorted(told) == sorted(there) else there
 
 
 def is_read_by_rows(path: Path) -> bool:

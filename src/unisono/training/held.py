@@ -100,14 +100,21 @@ def _held(
 ) -> tuple[InMemoryData, CellSource | None]:
     """The cells that are held, and where the others are read from; None where all are held."""
     if isinstance(mdata, Sequence):
-        return [each.take(np.arange(len(each))) if isinstance(each, Store) else each for each in mdata], None
-    source: CellSource = mdata if isinstance(mdata, Store) else InMemory(mdata)
+        return [_in_one_order(each if isinstance(each, Store) else InMemory(each)) for each in mdata], None
+    source = mdata if isinstance(mdata, Store) else InMemory(mdata)
     n_cells = len(source.names)
     if n_cells <= config.max_held_cells or is_whole:
-        return (source.take(np.arange(n_cells)) if isinstance(mdata, Store) else mdata), None
+        return _in_one_order(source), None
     if not source.meets_by_name:
         if not isinstance(mdata, Store):
             return mdata, None
         what = "modalities share no name of a cell as they are, so cells cannot be read by rows."
         raise bad_input("E023", source_name, what, "give both modalities of a cell one name")
     return source.take(held_rows(source, options.batch_key, config.max_held_cells, config.seed)), source
+
+
+def _in_one_order(source: Store | InMemory) -> MuData | AnnData:
+    """All cells, of each modality in the order of all, so that a fit does not depend on where they come from."""
+    if isinstance(source, InMemory) and (not source.meets_by_name or source.is_in_one_order):
+        return source.data
+    return source.take(np.arange(len(source.names)))
