@@ -33,7 +33,7 @@ def embed(mdata: MuData, model: Unisono, *, key_added: str = EMBEDDING) -> None:
     Examples:
         >>> import unisono as un
         >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
-        >>> model = un.fit(mdata, preset="fast", progress=False)
+        >>> model = un.fit(mdata, batch_key="batch", preset="fast", progress=False)
         >>> un.tl.embed(mdata, model)
         >>> mdata["rna"].obsm["X_unisono"].shape[0]
         120
