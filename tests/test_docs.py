@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import doctest
+import inspect
 import re
 import runpy
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,27 @@ def test_a_wrong_example_is_found_wherever_its_docstring_stands():
     examples = list(_examples(WRONG, "a.py"))
     assert [example.name for example in examples] == ["a.py, module", "a.py, A", "a.py, f"]
     assert [doctest.DocTestRunner().run(example).failed for example in examples] == [1, 1, 1]
+
+
+def _without_example(names: Mapping[str, object]) -> list[str]:
+    return [name for name, what in names.items() if ">>> " not in (what.__doc__ or "")]
+
+
+def test_every_public_name_has_an_example():
+    assert _without_example({name: getattr(unisono, name) for name in unisono.__all__}) == []
+
+
+def test_every_public_function_of_a_room_has_an_example():
+    rooms = {name: getattr(unisono, name) for name in unisono._ROOMS}
+    names = {f"{room}.{name}": getattr(module, name) for room, module in rooms.items() for name in module.__all__}
+    functions = {name: what for name, what in names.items() if inspect.isroutine(what)}
+    assert {name.partition(".")[0] for name in functions} == rooms.keys() - {"interpretation"}  # classes alone
+    assert _without_example(functions) == []
+
+
+def test_a_name_without_an_example_is_found():
+    names = {"fit": unisono.fit, "len": len, "tl": unisono.tl, "of no docstring": lambda: None}
+    assert _without_example(names) == ["len", "of no docstring"]
 
 
 def test_the_readme_names_one_command_to_run_and_one_to_test() -> None:
