@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
+import inspect
 import re
 import runpy
-from importlib import import_module
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 import pytest
 
 import unisono
-from unisono import config
+from unisono import api, config, modalities
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGE = Path(unisono.__file__).parent
@@ -75,13 +83,102 @@ def test_every_public_name_stands_in_the_reference():
     assert sorted(listed) == sorted(unisono.__all__)
 
 
-def test_every_example_of_a_docstring_gives_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+def _examples(text: str, name: str) -> Iterator[doctest.DocTest]:
+    """Every docstring with examples in the text of a module, to be run without the names of that module.
+
+    `doctest.testmod` would pass over functions that checks of axes wrap, as if they were imported.
+    """
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ">>> " in (ast.get_docstring(node) or ""):
+            place = f"{name}, {getattr(node, 'name', 'module')}"
+            yield doctest.DocTestParser().get_doctest(ast.get_docstring(node), {"__name__": name}, place, name, 0)
+
+
+def _once_for_equal_cells(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, but that equal cells and arguments get the same model, which never changes."""
+    models = {}
+
+    def fitted(mdata, **how):
+        key = unisono.fingerprint(unisono.read_cells(mdata)), repr(how)
+        if key not in models:
+            models[key] = fit(mdata, **how)
+        return models[key]
+
+    return fitted
+
+
+@pytest.fixture
+def working_folder(monkeypatch, tmp_path):
+    """Where examples run: with quick fits, no model fitted twice, and folders and figures that go afterwards."""
     monkeypatch.setitem(config._PRESETS, "fast", QUICK)
-    files = [path for path in sorted(_PACKAGE.rglob("*.py")) if ">>> " in path.read_text(encoding="utf-8")]
-    names = [".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts) for path in files]
-    results = {name: doctest.testmod(import_module(name)) for name in names}
-    assert sum(result.attempted for result in results.values()) > 0
-    assert [name for name, result in results.items() if result.failed] == []
+    monkeypatch.setattr(api, "fit", _once_for_equal_cells(api.fit))
+    for name in ("working", "temporary"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.chdir(tmp_path / "working")
+    yield tmp_path / "working"
+    plt.close("all")
+
+
+def test_every_example_of_a_docstring_gives_what_it_shows(working_folder, monkeypatch):
+    texts = {str(path.relative_to(_PACKAGE)): _text(path) for path in sorted(_PACKAGE.rglob("*.py"))}
+    examples = [example for name, text in texts.items() for example in _examples(text, name)]
+    runner, registry, failed = doctest.DocTestRunner(), modalities._SPECS, []
+    for example in examples:
+        monkeypatch.setattr(modalities, "_SPECS", dict(registry))
+        failed += [example.name] * bool(runner.run(example).failed)
+    assert failed == []
+    assert runner.tries > 0
+    assert list(working_folder.iterdir()) == []
+
+
+WRONG = '''
+"""Of a module.
+
+>>> 1 + 1
+3
+"""
+
+class A:
+    """Of a class.
+
+    >>> 1 + 1
+    3
+    """
+
+    def f(self):
+        """Of a method.
+
+        >>> A
+        """
+'''
+
+
+def test_a_wrong_example_is_found_wherever_its_docstring_stands():
+    examples = list(_examples(WRONG, "a.py"))
+    assert [example.name for example in examples] == ["a.py, module", "a.py, A", "a.py, f"]
+    assert [doctest.DocTestRunner().run(example).failed for example in examples] == [1, 1, 1]
+
+
+def _without_example(names: Mapping[str, object]) -> list[str]:
+    return [name for name, what in names.items() if ">>> " not in (what.__doc__ or "")]
+
+
+def test_every_public_name_has_an_example():
+    assert _without_example({name: getattr(unisono, name) for name in unisono.__all__}) == []
+
+
+def test_every_public_function_of_a_room_has_an_example():
+    rooms = {name: getattr(unisono, name) for name in unisono._ROOMS}
+    names = {f"{room}.{name}": getattr(module, name) for room, module in rooms.items() for name in module.__all__}
+    functions = {name: what for name, what in names.items() if inspect.isroutine(what)}
+    assert {name.partition(".")[0] for name in functions} == rooms.keys() - {"interpretation"}  # classes alone
+    assert _without_example(functions) == []
+
+
+def test_a_name_without_an_example_is_found():
+    names = {"fit": unisono.fit, "len": len, "tl": unisono.tl, "of no docstring": lambda: None}
+    assert _without_example(names) == ["len", "of no docstring"]
 
 
 def test_the_readme_names_one_command_to_run_and_one_to_test() -> None:

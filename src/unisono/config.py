@@ -391,7 +391,25 @@ class SelfTrainingConfig(_Frozen):
 
 
 class FitConfig(_Frozen):
-    """All choices of one fit. Made by `FitConfig.preset`, with the fields to change."""
+    """All choices of one fit. Made by `FitConfig.preset`, with the fields to change.
+
+    Examples:
+        >>> import unisono as un
+        >>> config = un.FitConfig.preset("fast", seed=1, architecture={"content_dim": 16})
+        >>> config.n_members, config.seed, config.architecture.content_dim
+        (1, 1, 16)
+        >>> un.FitConfig.model_validate_json(config.model_dump_json()) == config
+        True
+
+        `un.fit(mdata, config=config)` takes it. What is no choice is refused:
+
+        >>> un.FitConfig.preset("fast", n_member=3)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        pydantic_core._pydantic_core.ValidationError: 1 validation error for FitConfig
+        n_member
+          Extra inputs are not permitted ...
+    """
 
     seed: int = Field(0, ge=0, le=2**63 - 1)
     """Of every draw of the fit: 1 CPU gives equal weights for equal seeds."""

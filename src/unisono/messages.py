@@ -226,7 +226,17 @@ class Finding:
 
 
 class BadInput(ValueError):  # noqa: N818
-    """The input cannot be used; the message is one line: the first error, and how many more there are."""
+    """The input cannot be used; the message is one line: the first error, and how many more there are.
+
+    Examples:
+        >>> import unisono as un
+        >>> try:
+        ...     un.load("no-such-model")
+        ... except un.BadInput as error:
+        ...     finding = error.findings[0]
+        >>> finding.code, finding.what
+        ('E001', 'no such folder.')
+    """
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
@@ -259,7 +269,21 @@ class RankError(RuntimeError):
 
 
 class InputWarning(UserWarning):
-    """A finding that does not stop the run; `warnings.filterwarnings` can silence or raise it."""
+    """A finding that does not stop the run; `warnings.filterwarnings` can silence or raise it.
+
+    Examples:
+        >>> import warnings, unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=40, n_genes=30, n_peaks=50, n_proteins=6)
+        >>> mdata["adt"].var_names = [*mdata["adt"].var_names[:5], "IgG1_isotype"]
+        >>> with warnings.catch_warnings(record=True) as given:
+        ...     warnings.simplefilter("always", un.InputWarning)
+        ...     cells = un.read_cells(mdata, need=2)
+        >>> print(given[0].message)  # doctest: +ELLIPSIS
+        W045 data, adt: 1 (IgG1_isotype) look like controls or sample tags: left out. Fix: ...
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", un.InputWarning)
+        ...     cells = un.read_cells(mdata, need=2)
+    """
 
 
 def bad_input(code: str, where: str, what: str, remedy: str) -> BadInput:

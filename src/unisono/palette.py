@@ -1,4 +1,12 @@
-"""The colours of pictures: of classes, of text and guides; a modality's own colour is in its `ModalitySpec`."""
+"""The colours of pictures: of classes, of text and guides; a modality's own colour is in its `ModalitySpec`.
+
+Examples:
+    >>> import unisono as un
+    >>> un.palette.class_colours(3)
+    ['#0072B2', '#E69F00', '#009E73']
+    >>> un.palette.on_dark("#0072B2")
+    '#4C9CC9'
+"""
 
 from __future__ import annotations
 
@@ -24,13 +32,31 @@ _ON_DARK = (255, 0.3)
 
 
 def class_colours(n: int) -> list[str]:
-    """Colours of so many classes: the seven, then these darker, then lighter; from the 22nd on they recur."""
+    """Colours of so many classes: the seven, then these darker, then lighter; from the 22nd on they recur.
+
+    Examples:
+        Of four cell types; of eight, where the first colour comes again, darker:
+
+        >>> import unisono as un
+        >>> dict(zip(["B", "T", "NK", "mono"], un.palette.class_colours(4)))
+        {'B': '#0072B2', 'T': '#E69F00', 'NK': '#009E73', 'mono': '#CC79A7'}
+        >>> un.palette.class_colours(8)[-1]
+        '#00446B'
+    """
     shades = [_mixed(colour, *shade) for shade in _SHADES for colour in CLASSES]
     return [shades[place % len(shades)] for place in range(n)]
 
 
 def on_dark(colour: str) -> str:
-    """The same hue, lighter, to show on black."""
+    """The same hue, lighter, to show on black.
+
+    Examples:
+        Each of red, green and blue moves by three tenths of the way to 255:
+
+        >>> import unisono as un
+        >>> un.palette.on_dark("#0072B2")
+        '#4C9CC9'
+    """
     return _mixed(colour, *_ON_DARK)
 
 

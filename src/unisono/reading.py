@@ -146,6 +146,18 @@ def check(
 
     Returns:
         `is_usable`, the findings, a row for each modality, and with a model the `coverage` of its features.
+
+    Examples:
+        Counts that `scanpy.pp.log1p` has changed are no raw counts:
+
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=40, n_genes=30, n_peaks=50, n_proteins=6)
+        >>> un.check(mdata).verdict
+        'usable: nothing to say'
+        >>> mdata["rna"].X = mdata["rna"].X.log1p()
+        >>> report = un.check(mdata)
+        >>> report.is_usable, [finding.code for finding in report.findings]
+        (False, ['E013'])
     """
     from unisono.model.query import QueryOptions, batch_key_of, findings_of_batches, read_options
     from unisono.training.validation import training_findings

@@ -1,4 +1,12 @@
-"""Which cells a method is fitted on and which it is tested on, by name and seed; never looks at a count."""
+"""Which cells a method is fitted on and which it is tested on, by name and seed; never looks at a count.
+
+Examples:
+    >>> import unisono as un
+    >>> mdata = un.datasets.simulate(n_cells=40, n_genes=30, n_peaks=50, n_proteins=6)
+    >>> train, test = un.splits.random_split(mdata, seed=0, test_fraction=0.25).take(mdata)
+    >>> train.n_obs, test.n_obs
+    (30, 10)
+"""
 
 from __future__ import annotations
 
@@ -86,6 +94,13 @@ def random_split(
 
     Raises:
         BadInput: E027 no cell has two modalities, E061 too few have.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=40, n_genes=30, n_peaks=50, n_proteins=6)
+        >>> split = un.splits.random_split(mdata, seed=0)
+        >>> len(split.training), len(split.test), split.name
+        (32, 8, 'seed 0')
     """
     cells = _cells(mdata, None, modalities)
     candidates = np.flatnonzero(cells["can_test"])
@@ -111,6 +126,12 @@ def leave_one_out(mdata: MuData, key: str, *, modalities: Mapping[str, str] | No
 
     Raises:
         BadInput: E027 no cell has two modalities, E029 to E033 the column cannot be used, E058 it has a single value.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=40, n_genes=30, n_peaks=50, n_proteins=6)
+        >>> [(split.name, len(split.training), len(split.test)) for split in un.splits.leave_one_out(mdata, "batch")]
+        [('b1', 20, 20), ('b2', 20, 20)]
     """
     cells = _cells(mdata, key, modalities)
     if cells["label"].nunique() < 2:
@@ -141,6 +162,13 @@ def by_groups(
     Raises:
         BadInput: E027 no cell has two modalities, E029 to E033 the column cannot be used, E062 a value is not there, or
             stands on both sides, or a side has no cell.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=30, n_genes=30, n_peaks=50, n_proteins=6, n_batches=3)
+        >>> split = un.splits.by_groups(mdata, "batch", test=["b3"])
+        >>> len(split.training), len(split.test), split.name
+        (20, 10, 'b3')
     """
     cells = _cells(mdata, key, modalities)
     there = sorted(set(cells["label"]))

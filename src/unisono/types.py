@@ -109,6 +109,21 @@ class View:
     Raises:
         ValueError: lengths disagree, a name occurs twice, a count is negative or not an integer, or a feature that was
             not measured has counts.
+
+    Examples:
+        >>> import numpy as np, unisono as un
+        >>> from scipy.sparse import csr_matrix
+        >>> view = un.View(
+        ...     modality="rna",
+        ...     counts=csr_matrix([[3, 0, 1], [0, 2, 0]]),
+        ...     cells=np.array(["c1", "c2"]),
+        ...     features=np.array(["CD3D", "MS4A1", "NKG7"]),
+        ...     batch=np.array(["b1", "b1"]),
+        ... )
+        >>> view.depth
+        array([4., 2.])
+        >>> view.take(np.array([1])).counts.toarray()
+        array([[0, 2, 0]])
     """
 
     modality: Modality
@@ -222,6 +237,22 @@ class Cells:
     """Views over one set of cells, joined by cell name: a cell may lack a modality.
 
     Readers put the views in the order of the central dogma; see `unisono.modalities.in_order`.
+
+    Examples:
+        Of three cells, the second alone was measured in both modalities:
+
+        >>> import numpy as np, unisono as un
+        >>> from scipy.sparse import csr_matrix
+        >>> def view(modality, cells):
+        ...     counts = csr_matrix(np.ones((2, 1), dtype=int))
+        ...     return un.View(modality, counts, np.array(cells), np.array(["CD3"]), np.array(["b1", "b1"]))
+        >>> cells = un.Cells({"rna": view("rna", ["c1", "c2"]), "adt": view("adt", ["c3", "c2"])})
+        >>> cells.names.tolist()
+        ['c1', 'c2', 'c3']
+        >>> cells.paired("rna", "adt")  # its row in either view
+        (array([1]), array([1]))
+        >>> cells.rows["adt"]  # of each name, -1 for none
+        array([-1,  1,  0])
     """
 
     views: Mapping[Modality, View]

@@ -67,6 +67,13 @@ def predict(
 
     Raises:
         BadInput: as `Unisono.predict` and `write_prediction`; E053 the output does not end in .zarr.
+
+    Examples:
+        >>> import anndata, unisono as un
+        >>> model = un.load("human-blood-cite")
+        >>> with un.cluster.connected(n_workers=4) as client:  # doctest: +SKIP
+        ...     un.cluster.predict(client, model, "cells.zarr", "proteins.zarr", source="rna", target="adt")
+        >>> anndata.read_zarr("proteins.zarr").X  # doctest: +SKIP
     """
     source, target, via = called(source), called(target), None if via is None else called(via)
     require_modality(target, model.fitted.preprocessors)
@@ -109,6 +116,13 @@ def embed(
 
     Raises:
         BadInput: as `Unisono.embed`; E053 the output does not end in .zarr, and as `write_folder_atomically`.
+
+    Examples:
+        >>> import mudata, unisono as un
+        >>> model = un.load("human-blood-cite")
+        >>> with un.cluster.connected(n_workers=4) as client:  # doctest: +SKIP
+        ...     un.cluster.embed(client, model, "cells.zarr", "embedding.zarr")
+        >>> mudata.read_zarr("embedding.zarr")["rna"].obsm["X_unisono"]  # doctest: +SKIP
     """
     _require_zarr(out)
     options = QueryOptions(force, layer, round_counts)
@@ -169,6 +183,14 @@ def search(
 
     Raises:
         BadInput: as `CellIndex.search` and `Unisono.load_index`; E055, E056 the table cannot be written.
+
+    Examples:
+        >>> import pandas, unisono as un
+        >>> model = un.load("human-blood-cite")
+        >>> with un.cluster.connected(n_workers=4) as client:  # doctest: +SKIP
+        ...     un.cluster.search(client, model, "atlas.index", "cells.zarr", "similar.tsv", k=10)
+        >>> list(pandas.read_table("similar.tsv"))  # doctest: +SKIP
+        ['query', 'cell', 'similarity']
     """
     if k < 1:
         raise bad_input("E053", "search", f"k={k} asks for no cells.", "pass 1 or more")

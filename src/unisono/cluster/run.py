@@ -25,6 +25,15 @@ def connected(scheduler: str | None = None, n_workers: int | None = None) -> Ite
 
     Raises:
         BadInput: E063 dask.distributed is not installed, E053 both or neither are given, or the scheduler is not there.
+
+    Examples:
+        Four processes of this machine; or the workers of a scheduler that wrote its address into a file:
+
+        >>> import unisono as un
+        >>> with un.cluster.connected(n_workers=4) as client:  # doctest: +SKIP
+        ...     print(client)
+        >>> with un.cluster.connected("scheduler.json") as client:  # doctest: +SKIP
+        ...     print(client)
     """
     try:
         from distributed import Client, LocalCluster

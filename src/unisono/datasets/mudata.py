@@ -41,6 +41,16 @@ def simulate(
     Returns:
         Raw counts of `atac`, `rna` and `adt` over the same cells; `batch` and `cell_type` in `obs` of all; the true
         content in `obsm["content"]`; each peak's gene and each protein's gene in `var["gene"]`.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=40, n_genes=30, n_peaks=50, n_proteins=6, n_batches=2, n_factors=8)
+        >>> {name: part.shape for name, part in mdata.mod.items()}
+        {'atac': (40, 50), 'rna': (40, 30), 'adt': (40, 6)}
+        >>> mdata.obs["batch"].value_counts().to_dict(), mdata.obsm["content"].shape
+        ({'b1': 20, 'b2': 20}, (40, 8))
+        >>> bool(mdata["adt"].var["gene"].isin(mdata["rna"].var_names).all())
+        True
     """
     recipe = Recipe(
         n_cells=n_cells,
@@ -65,7 +75,15 @@ def simulate(
 
 
 def to_mudata(simulation: Simulation) -> MuData:
-    """The counts and truth of a simulation as MuData."""
+    """The counts and truth of a simulation as MuData.
+
+    Examples:
+        >>> import unisono as un
+        >>> recipe = un.datasets.Recipe(n_cells=40, n_genes=30, n_peaks=50, n_proteins=6)
+        >>> mdata = un.datasets.to_mudata(un.datasets.simulate_cells(recipe))
+        >>> list(mdata.mod), list(mdata.obs)
+        (['atac', 'rna', 'adt'], ['batch', 'cell_type'])
+    """
     import anndata
     import mudata
 

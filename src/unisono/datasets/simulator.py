@@ -124,7 +124,17 @@ class Simulation:
 
 
 def simulate_cells(recipe: Recipe) -> Simulation:
-    """The co-assay of a recipe; the same recipe gives the same counts."""
+    """The co-assay of a recipe; the same recipe gives the same counts.
+
+    Examples:
+        >>> import unisono as un
+        >>> recipe = un.datasets.Recipe(n_cells=40, n_genes=30, n_peaks=50, n_proteins=6)
+        >>> simulation = un.datasets.simulate_cells(recipe)
+        >>> simulation.cells.views["rna"].counts.shape, simulation.rna_rate.shape
+        ((40, 30), (40, 30))
+        >>> int((simulation.linked_gene == -1).sum())  # a fifth of the peaks is distal
+        10
+    """
     rng = np.random.default_rng(recipe.seed)
     population = _population(recipe, rng)
     truth = _truth(recipe, population, rng)

@@ -115,6 +115,18 @@ def disentanglement(
 
     Raises:
         BadInput: E063 scikit-learn is missing, or the cells cannot be read by the model.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> train, test = un.splits.random_split(mdata).take(mdata)
+        >>> model = un.fit(train, batch_key="batch", preset="fast", progress=False)
+        >>> found = un.disentanglement(model, test)
+        >>> batch = next(line for line in found.overview() if line["what"] == "batch")
+        >>> batch["chance"]  # of two batches, read from a space that does not hold them
+        0.5
+        >>> list(batch)[4:]  # the spaces, each with its score
+        ['content', 'embedding', 'style', 'codes', 'standardised codes', 'cell type']
     """
     if not has_probes():
         raise bad_input(

@@ -62,6 +62,21 @@ class Scores:
 
     Raises:
         ValueError: two rows differ in nothing but their values.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> train, test = un.splits.random_split(mdata).take(mdata)
+        >>> model = un.fit(train, batch_key="batch", preset="fast", progress=False)
+        >>> scores = un.evaluate(model, test)
+        >>> list(scores.to_frame())
+        ['task', 'source', 'target', 'within', 'depth', 'metric', 'value', 'chance']
+        >>> scores.value("rna", "adt", "pearson") > scores.get("rna", "adt", "pearson").chance
+        True
+        >>> round(scores.get("rna", "adt", "recall_at_10").chance, 2)  # 10 of 24 test cells
+        0.42
+        >>> scores.get("rna", "adt", "foscttm", within="batch", depth=True).name
+        'rna~adt foscttm with depth within batch'
     """
 
     rows: tuple[Score, ...]

@@ -69,6 +69,17 @@ def evaluate(
 
     Raises:
         BadInput: the cells cannot be read by the model, no cell has two modalities, or no column is called `label_key`.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> train, test = un.splits.random_split(mdata).take(mdata)
+        >>> model = un.fit(train, batch_key="batch", preset="fast", progress=False)
+        >>> scores = un.evaluate(model, test, label_key="cell_type")
+        >>> scores.get("rna", "adt", "pearson").chance, scores.get("rna", "adt", "foscttm").chance
+        (0.0, 0.5)
+        >>> scores.value("rna", "adt", "foscttm") < 0.5  # less is better
+        True
     """
     cells, _ = read_test(model, test, source_name, QueryOptions(force, layer, round_counts))
     labels = cell_labels(model, test, cells, label_key, source_name)

@@ -59,6 +59,7 @@ def address_in(text: str | Path) -> HubAddress:
         BadInput: E093, it is neither.
 
     Examples:
+        >>> from unisono.hub.address import address_in
         >>> address_in("hf://my-lab/marrow@v1").repository
         'my-lab/marrow'
     """

@@ -19,6 +19,17 @@ def fingerprint(cells: Cells) -> str:
 
     The order of the modalities is ignored; that of cells and of features is, since a plan of batches is told
     by row.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=40, n_genes=30, n_peaks=50, n_proteins=6)
+        >>> cells = un.read_cells(mdata)
+        >>> len(un.fingerprint(cells))
+        64
+        >>> un.fingerprint(cells) == un.fingerprint(un.read_cells(mdata.copy()))
+        True
+        >>> un.fingerprint(cells) == un.fingerprint(un.read_cells(mdata, batch_key="batch"))
+        False
     """
     digest = hashlib.sha256()
     for modality in in_order(cells.modalities):

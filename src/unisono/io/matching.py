@@ -43,6 +43,26 @@ class Matching:
 
     Raises:
         ValueError: the names are not as many as the rows and columns, or the threshold is no probability.
+
+    Examples:
+        `Unisono.match` gives one. Here is one made by hand, for two RNA cells and two protein cells:
+
+        >>> import numpy as np, unisono as un
+        >>> from scipy.sparse import csr_matrix
+        >>> probabilities = csr_matrix([[0.9, 0.1], [0.25, 0.75]])
+        >>> posterior = un.matching.MatchPosterior(probabilities, p_unmatched=np.zeros(2))
+        >>> left, right = np.array(["a", "b"]), np.array(["x", "y"])
+        >>> matching = un.Matching(posterior, left, right, "rna", "adt", rule="soft")
+        >>> matching.pairs
+          left right  probability
+        0    a     x         0.90
+        1    a     y         0.10
+        2    b     y         0.75
+        3    b     x         0.25
+        >>> matching.to_anndata().to_df()
+              x     y
+        a  0.90  0.10
+        b  0.25  0.75
     """
 
     match_posterior: MatchPosterior

@@ -104,6 +104,21 @@ def read_factored(path: str | Path) -> Prediction:
 
     Raises:
         BadInput: E001 no such file, E002 it is no factored prediction, E003 its parts do not belong together.
+
+    Examples:
+        A file of codes and loadings gives the values of the cells and features that are asked for:
+
+        >>> import tempfile, unisono as un
+        >>> from unisono.io.tables import write_factored
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> model = un.fit(mdata, batch_key="batch", preset="fast", progress=False)
+        >>> with tempfile.TemporaryDirectory() as folder:  # or unisono predict --factored
+        ...     write_factored(model.prediction(mdata, "rna", "adt"), f"{folder}/adt.h5ad", force=False)
+        ...     prediction = un.read_factored(f"{folder}/adt.h5ad")
+        >>> prediction.shape, prediction.dense(slice(3)).shape
+        ((120, 8), (3, 8))
+        >>> prediction.top(2, rows=slice(3)).shape  # the features furthest above their mean in these cells
+        (2, 2)
     """
     import anndata
 

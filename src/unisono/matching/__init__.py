@@ -2,6 +2,18 @@
 
 For vectors of any method: fit β with `fit_beta` (or `fit_beta_and_depth_weight`) on known partners that did not train
 them, make a `Similarity` of other cells, and give it to `match_cells`.
+
+Examples:
+    Fifty pairs are known, and nine cells of either side are to be matched; the vectors are of whatever method:
+
+    >>> import numpy as np, unisono as un
+    >>> rng = np.random.default_rng(0)
+    >>> left = rng.normal(size=(59, 8))
+    >>> right = left + 0.1 * rng.normal(size=(59, 8))
+    >>> beta = un.matching.fit_beta(left[:50], right[:50])
+    >>> found = un.matching.match_cells(un.matching.Similarity(left[50:], right[50:], beta), rule="argmax")
+    >>> found.probabilities.toarray().argmax(axis=1)
+    array([0, 1, 2, 3, 4, 5, 6, 7, 8])
 """
 
 from unisono.matching.anchors import Anchors, mean_potential

@@ -83,7 +83,18 @@ class Anchors:
 def mean_potential(
     anchors: Mapping[Pair, Anchors], modality: Modality, vectors: Float[np.ndarray, "cell dim"]
 ) -> Float[np.ndarray, " cell"]:
-    """Potential of cells over β, as it is added to an inner product: the mean over the pairs that a modality is in."""
+    """Potential of cells over β, as it is added to an inner product: the mean over the pairs that a modality is in.
+
+    Examples:
+        Three of four anchors are of the first kind. A cell of the second, rare kind is raised above one of the first:
+
+        >>> import numpy as np, unisono as un
+        >>> kinds = np.eye(2, dtype=np.float32)
+        >>> anchors = un.matching.Anchors.fit(kinds[[0, 0, 0, 1]], kinds[[0, 0, 0, 1]], beta=2.0)
+        >>> common, rare = un.matching.mean_potential({("rna", "adt"): anchors}, "adt", kinds)
+        >>> bool(rare > common)
+        True
+    """
     potentials = []
     for (left, right), pair_anchors in anchors.items():
         if modality in (left, right):

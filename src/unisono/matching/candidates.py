@@ -88,6 +88,15 @@ def nearest(
 
     Raises:
         ValueError: a side has no cells, dimensions differ, a value is not finite, or k or cap is below 1.
+
+    Examples:
+        The first left cell is the best of two right ones, one of which is its best:
+
+        >>> import numpy as np, unisono as un
+        >>> left, right = np.array([[3.0, 0.0], [0.0, 2.0]]), np.array([[0.0, 1.0], [1.0, 0.0], [0.9, 0.5]])
+        >>> un.matching.nearest(left, right, k=1).toarray()
+        array([[0. , 3. , 2.7],
+               [2. , 0. , 0. ]], dtype=float32)
     """
     _check(left, right)
     k = DEFAULT_K if k is None else k

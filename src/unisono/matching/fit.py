@@ -37,6 +37,14 @@ def fit_beta(
         within: group of each cell; pairs are matched within groups, as they will be later.
         config: the range that is searched, coarsely in logarithms and then by bounded Brent around the best, and the
             candidates from either side; the partner is always among them.
+
+    Examples:
+        It is large where partners are near each other:
+
+        >>> import numpy as np, unisono as un
+        >>> left, noise = np.random.default_rng(0).normal(size=(2, 50, 5))
+        >>> un.matching.fit_beta(left, left + 0.1 * noise) > un.matching.fit_beta(left, left + noise)
+        True
     """
     no_depth = np.zeros((len(left), 0), dtype=np.float32)
     groups = _likelihoods(_Pairs(left, right, no_depth, no_depth, within), 0.0, config.n_candidates)
@@ -64,6 +72,17 @@ def fit_beta_and_depth_weight(
         beta: that of `fit_beta` on the same cells, if it is known; else it is looked for.
         config: the range of beta without depth, the factor around it with depth, the weights of depth in addition
             to 0, and the candidates from either side.
+
+    Examples:
+        Where partners have the same depth, it has weight, and the largest correlation that is allowed:
+
+        >>> import numpy as np, unisono as un
+        >>> rng = np.random.default_rng(0)
+        >>> left, noise = rng.normal(size=(2, 50, 5))
+        >>> log_depth = rng.normal(size=50)
+        >>> term = un.matching.fit_beta_and_depth_weight(left, left + noise, log_depth, log_depth)
+        >>> term.weight > 0, term.r
+        (True, 0.95)
     """
     x, y = standardise_depth(log_depth_left, within), standardise_depth(log_depth_right, within)
     r, k = fit_depth_correlation(x, y, config.max_depth_correlation), config.n_candidates
@@ -195,6 +214,16 @@ def fit_linear_weight(similarity_pairs: Sequence[SimilarityPair], max_beta: floa
 
     The symmetric cross-entropy of β₁ first + β₂ second is convex in β, each from 0 to `max_beta`; the weight is
     β₂ / (β₁ + β₂).
+
+    Examples:
+        The first similarity names every cell but the partner, and gets no weight; two equal ones share it:
+
+        >>> import numpy as np, unisono as un
+        >>> partner, others = np.eye(4), 1.0 - np.eye(4)
+        >>> round(un.matching.fit_linear_weight([un.matching.SimilarityPair(first=others, second=partner)]), 2)
+        1.0
+        >>> round(un.matching.fit_linear_weight([un.matching.SimilarityPair(first=partner, second=partner)]), 2)
+        0.5
     """
     from scipy.optimize import minimize
 
@@ -221,6 +250,13 @@ def partner_losses(scores: Scores, within: Labels | None = None, max_beta: float
         scores: left x right, row i and column i are the same cell, by a similarity that these cells did not train.
         within: group of each cell; only cells of its own group compete with a partner. None for one group.
         max_beta: most that scores are multiplied by.
+
+    Examples:
+        Two cells that name their partners: −2 log 2.
+
+        >>> import numpy as np, unisono as un
+        >>> un.matching.partner_losses(np.eye(2)).round(2)
+        array([-1.39, -1.39])
     """
     from scipy.optimize import minimize
     from scipy.special import log_softmax

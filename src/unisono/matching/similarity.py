@@ -40,7 +40,14 @@ class DepthTerm:
 def standardise_depth(
     log_depth: Float[np.ndarray, " cell"], groups: Labels | None = None
 ) -> Float[np.ndarray, " cell"]:
-    """Log depth with mean 0 and standard deviation 1 in each group; 0 in a group of equal depths."""
+    """Log depth with mean 0 and standard deviation 1 in each group; 0 in a group of equal depths.
+
+    Examples:
+        >>> import numpy as np, unisono as un
+        >>> log_depth, batch = np.array([1.0, 3.0, 10.0, 14.0]), np.array(["b1", "b1", "b2", "b2"])
+        >>> un.matching.standardise_depth(log_depth, batch)
+        array([-1.,  1., -1.,  1.])
+    """
     _, group = np.unique(np.zeros(len(log_depth)) if groups is None else groups, return_inverse=True)
     n_cells = np.bincount(group)
     centred = log_depth - (np.bincount(group, weights=log_depth) / n_cells)[group]
@@ -54,7 +61,16 @@ def fit_depth_correlation(
     right_depth: Float[np.ndarray, " cell"],
     at_most: float = _DEFAULTS.max_depth_correlation,
 ) -> float:
-    """Correlation of standardised log depths over partners (row i of both), from 0 to `at_most`; 0 if negative."""
+    """Correlation of standardised log depths over partners (row i of both), from 0 to `at_most`; 0 if negative.
+
+    Examples:
+        Partners of equal depth, and partners of opposite depth:
+
+        >>> import numpy as np, unisono as un
+        >>> depth = np.array([-1.0, 0.0, 1.0])
+        >>> un.matching.fit_depth_correlation(depth, depth), un.matching.fit_depth_correlation(depth, -depth)
+        (0.95, 0.0)
+    """
     if left_depth.std() == 0 or right_depth.std() == 0:
         return 0.0
     r = float(np.corrcoef(left_depth, right_depth)[0, 1])
@@ -76,6 +92,14 @@ def depth_features(
         left_depth: standardised log depth x of left cells.
         right_depth: standardised log depth y of right cells.
         r: their correlation over partners, below 1.
+
+    Examples:
+        A left cell above the mean depth has one right cell as deep, and one as far below; the first is likelier:
+
+        >>> import numpy as np, unisono as un
+        >>> left, right = un.matching.depth_features(np.array([1.0]), np.array([1.0, -1.0]), r=0.6)
+        >>> (left @ right.T).round(2)
+        array([[ 0.6 , -1.28]], dtype=float32)
     """
     r = max(r, 0.0)
     if r >= 1.0:

@@ -124,6 +124,16 @@ def sinkhorn(
     Returns:
         Rows conditional on the partner being a candidate, `p_unmatched`, the fraction of each row in the slack column,
         and `beyond`, that of the rest of the row which is no candidate.
+
+    Examples:
+        By its own ratios the first left cell prefers the first right one 4 to 1, and the second prefers neither. As a
+        right cell has one partner, the answer for the first decides that for the second, which weakens it in turn:
+
+        >>> import numpy as np, unisono as un
+        >>> problem = un.matching.MatchingProblem.one_to_one(np.log([[4.0, 1.0], [1.0, 1.0]]))
+        >>> un.matching.sinkhorn(problem).probabilities.toarray().round(2)
+        array([[0.67, 0.33],
+               [0.33, 0.67]])
     """
     found = solve(problem, max_steps=max_steps, tolerance=tolerance, start=start)
     log_probability, log_stored = log_posterior(problem, found)
@@ -159,6 +169,16 @@ def solve(
 
     Scaling runs in float64 on a kernel that holds all scaling done so far: after the maxima are taken out, every row
     and column has a largest entry of 1, and after each absorption columns sum to their masses, so none vanishes.
+
+    Examples:
+        Scaled by them, the ratios have rows and columns that sum to 1:
+
+        >>> import numpy as np, unisono as un
+        >>> problem = un.matching.MatchingProblem.one_to_one(np.log([[3.0, 1.0], [1.0, 3.0]]))
+        >>> found = un.matching.solve(problem)
+        >>> np.exp(found.left[:, None] + problem.log_ratio + found.right).round(2)
+        array([[0.75, 0.25],
+               [0.25, 0.75]])
     """
     found = start or _start(problem)
     for _ in range(0, max_steps, _STRIDE):

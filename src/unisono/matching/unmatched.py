@@ -41,6 +41,15 @@ def unmatched_probability(
     References:
         Sarlin et al., "SuperGlue: learning feature matching with graph neural networks", CVPR 2020 (slack).
         Chapel et al., "Partial optimal transport with applications on positive-unlabeled learning", 2020.
+
+    Examples:
+        The right side lacks the kind of the last two left cells:
+
+        >>> import numpy as np, unisono as un
+        >>> left, right = np.repeat(np.eye(2), [4, 2], axis=0), np.repeat(np.eye(2), [4, 0], axis=0)
+        >>> of_left, of_right = un.matching.unmatched_probability(un.matching.Similarity(left, right, beta=5.0), 0.02)
+        >>> of_left.round(2)
+        array([0.05, 0.05, 0.05, 0.05, 0.89, 0.89])
     """
     if not 0 < prior_unmatched < 1:
         raise ValueError(f"prior_unmatched={prior_unmatched}: expected a fraction above 0 and below 1")

@@ -1,4 +1,17 @@
-"""Metrics as functions of arrays: prediction, matching, calibration; never a model or names."""
+"""Metrics as functions of arrays: prediction, matching, calibration; never a model or names.
+
+Examples:
+    Values are cell x feature, vectors cell x dimension, and row i of both sides is the same cell:
+
+    >>> import numpy as np, unisono as un
+    >>> truth = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
+    >>> prediction = np.array([[2.0, 3.0], [4.0, 2.0], [6.0, 1.0]])
+    >>> un.metrics.pearson_per_feature(truth, prediction)
+    array([ 1., -1.])
+    >>> vectors = np.eye(3)
+    >>> un.metrics.foscttm(vectors, vectors), un.metrics.recall_at(vectors, vectors, ks=(1,))
+    (0.0, {1: 1.0})
+"""
 
 from unisono.metrics.calibration import (
     Curve,

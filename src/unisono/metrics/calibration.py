@@ -20,6 +20,14 @@ def expected_calibration_error(probability: Floats, correct: Flags | Floats, bin
 
     References:
         Guo et al., "On calibration of modern neural networks", ICML 2017.
+
+    Examples:
+        Five predictions of probability 0.8 should be right four times; these are right once:
+
+        >>> import numpy as np, unisono as un
+        >>> is_right = np.array([True, False, False, False, False])
+        >>> round(un.metrics.expected_calibration_error(np.full(5, 0.8), is_right), 2)
+        0.6
     """
     _require_outcomes(probability, correct)
     place = np.clip(np.ceil(np.asarray(probability) * bins).astype(int) - 1, 0, bins - 1)
@@ -40,6 +48,15 @@ def finite_sample_calibration_error(probability: Floats, bins: int = 15, draws: 
 
     References:
         Bröcker & Smith, "Increasing the reliability of reliability diagrams", Weather and Forecasting 2007.
+
+    Examples:
+        A single prediction of probability 0.5 is off by 0.5, right or wrong; of a thousand, about half are right:
+
+        >>> import numpy as np, unisono as un
+        >>> un.metrics.finite_sample_calibration_error(np.array([0.5]))
+        0.5
+        >>> round(un.metrics.finite_sample_calibration_error(np.full(1000, 0.5)), 2)
+        0.01
     """
     rng = np.random.default_rng(seed)
     stated = np.asarray(probability, dtype=np.float64)
@@ -71,6 +88,14 @@ def reliability(probability: Floats, correct: Flags | Floats, bins: int = 15) ->
 
     Returns:
         x the mean probability of a bin, y the share of right predictions in it; on the diagonal if probabilities hold.
+
+    Examples:
+        Of the two predictions of probability 0.8 one is right, of those of 0.2 none:
+
+        >>> import numpy as np, unisono as un
+        >>> is_right = np.array([False, True, False, False])
+        >>> un.metrics.reliability(np.array([0.2, 0.8, 0.2, 0.8]), is_right, bins=2)
+        Curve(x=array([0.2, 0.8]), y=array([0. , 0.5]), n=array([2, 2]))
     """
     _require_outcomes(probability, correct)
     order = np.argsort(probability, kind="stable")
@@ -91,6 +116,14 @@ def abstention(probability: Floats, correct: Flags | Floats, points: int = 100) 
 
     Returns:
         x the share with a prediction, up to 1, y the share of right predictions among those.
+
+    Examples:
+        The surest half of the predictions is right, the other half wrong:
+
+        >>> import numpy as np, unisono as un
+        >>> is_right = np.array([True, True, False, False])
+        >>> un.metrics.abstention(np.array([0.9, 0.8, 0.6, 0.3]), is_right, points=2)
+        Curve(x=array([0.5, 1. ]), y=array([1. , 0.5]), n=array([2, 4]))
     """
     _require_outcomes(probability, correct)
     order = np.argsort(-np.asarray(probability), kind="stable")
@@ -104,6 +137,14 @@ def wilson(share: Floats, n: Counts, z: float = 1.96) -> tuple[Floats, Floats]:
 
     References:
         Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+
+    Examples:
+        Half of 10 predictions, and half of 1,000:
+
+        >>> import numpy as np, unisono as un
+        >>> low, high = un.metrics.wilson(np.array([0.5, 0.5]), np.array([10, 1000]))
+        >>> low.round(2), high.round(2)
+        (array([0.24, 0.47]), array([0.76, 0.53]))
     """
     scale = 1 + z**2 / n
     middle = (share + z**2 / (2 * n)) / scale

@@ -54,7 +54,17 @@ def _areas(is_positive: Bool[np.ndarray, " item"], score: Real[np.ndarray, " ite
 
 
 def areas_of_ties(n_items: Floats, n_positive: Floats) -> tuple[float, float]:
-    """AUROC and AUPRC of items given as groups that tie, best first: how many items, how many of them positive."""
+    """AUROC and AUPRC of items given as groups that tie, best first: how many items, how many of them positive.
+
+    Examples:
+        The positive is ranked above three negatives; then all four tie:
+
+        >>> import numpy as np, unisono as un
+        >>> un.metrics.areas_of_ties(np.array([1.0, 3.0]), np.array([1.0, 0.0]))
+        (1.0, 1.0)
+        >>> un.metrics.areas_of_ties(np.array([4.0]), np.array([1.0]))
+        (0.5, 0.25)
+    """
     n_negative = n_items - n_positive
     n1, n0 = n_positive.sum(), n_negative.sum()
     if n1 == 0 or n0 == 0:

@@ -68,6 +68,17 @@ def prediction_metrics(
 
     Raises:
         ValueError: shapes differ, or a predicted value is not finite.
+
+    Examples:
+        The first of two features is predicted without fault, the second as its mean:
+
+        >>> import numpy as np, unisono as un
+        >>> from scipy.sparse import csr_matrix
+        >>> truth = csr_matrix([[0.0, 3.0], [1.0, 2.0], [2.0, 1.0]])
+        >>> prediction = np.array([[0.0, 2.0], [1.0, 2.0], [2.0, 2.0]])
+        >>> found = un.metrics.prediction_metrics(truth, prediction, is_binary=False)
+        >>> {name: round(found[name], 2) for name in ("pearson", "spearman", "rmse", "mae")}
+        {'pearson': 0.5, 'spearman': 0.5, 'rmse': 0.58, 'mae': 0.33}
     """
     return prediction_details(truth, prediction, is_binary=is_binary, measured=measured).metrics
 
@@ -79,7 +90,17 @@ def prediction_details(
     is_binary: bool,
     measured: Measured | None = None,
 ) -> PredictionDetails:
-    """As `prediction_metrics`, with the correlation and the AUROC of each feature."""
+    """As `prediction_metrics`, with the correlation and the AUROC of each feature.
+
+    Examples:
+        >>> import numpy as np, unisono as un
+        >>> from scipy.sparse import csr_matrix
+        >>> truth = csr_matrix([[0.0, 3.0], [1.0, 2.0], [2.0, 1.0]])
+        >>> prediction = np.array([[0.0, 2.0], [1.0, 2.0], [2.0, 2.0]])
+        >>> details = un.metrics.prediction_details(truth, prediction, is_binary=False)
+        >>> details.pearson, round(details.metrics["pearson"], 2)
+        (array([1., 0.]), 0.5)
+    """
     known = measured if measured is not None else _everything(truth)
     blocks, by_cell, start = [], dict[int, Moments](), 0
     for x, y in _paired_blocks(truth.tocsc(), prediction):
@@ -158,6 +179,16 @@ def prediction_chance(truth: Sparse, *, is_binary: bool, measured: Measured | No
     Returns:
         `pearson` and `spearman` 0, `auroc` 0.5 (a constant knows no order), `auprc` the fraction of positive cells;
         `rmse`, `mae`, `pearson_per_cell` and `overall_pearson` of the mean profile.
+
+    Examples:
+        Of the six values two are equal to the mean of their feature, four are 1 away from it: √(4 / 6).
+
+        >>> from scipy.sparse import csr_matrix
+        >>> import unisono as un
+        >>> truth = csr_matrix([[0.0, 3.0], [1.0, 2.0], [2.0, 1.0]])
+        >>> chance = un.metrics.prediction_chance(truth, is_binary=False)
+        >>> chance["pearson"], round(chance["rmse"], 2)
+        (0.0, 0.82)
     """
     x = truth.tocsr().astype(np.float64)
     known = measured if measured is not None else _everything(x)
@@ -210,6 +241,14 @@ def matching_metrics(
 
     Raises:
         ValueError: shapes disagree, no left cell has a partner, or a right cell is the partner of two.
+
+    Examples:
+        >>> import numpy as np, unisono as un
+        >>> from scipy.sparse import csr_matrix
+        >>> soft, one_to_one = csr_matrix([[0.6, 0.4], [0.3, 0.7]]), csr_matrix(np.eye(2))
+        >>> found = un.metrics.matching_metrics(np.eye(2), np.eye(2), soft, one_to_one, np.array([0, 1]))
+        >>> found["foscttm"], round(found["match_probability"], 2), found["one_to_one_accuracy"]
+        (0.0, 0.65, 1.0)
     """
     paired = _paired_rows(partner)
     ranked = vectors_left[paired], vectors_right[partner[paired]]
@@ -249,6 +288,16 @@ def matching_chance(n_cells: int, groups: Groups | None = None) -> dict[str, flo
 
     Returns:
         As `matching_metrics`, without `calibration_error`, since that of a blind match is 0, which is no level to beat.
+
+    Examples:
+        Of 100 cells; and of the same in two batches, where each has 50 to choose from:
+
+        >>> import numpy as np, unisono as un
+        >>> round(un.metrics.matching_chance(100)["recall_at_10"], 2)
+        0.1
+        >>> batch = np.repeat(["b1", "b2"], 50)
+        >>> round(un.metrics.matching_chance(100, (batch, batch))["recall_at_10"], 2)
+        0.2
     """
     labels = np.zeros(n_cells, dtype=int) if groups is None else np.unique(groups[0], return_inverse=True)[1]
     sizes = np.bincount(labels).astype(np.float64)

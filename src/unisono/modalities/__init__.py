@@ -1,4 +1,13 @@
-"""The registry of modalities by name: rna, atac, adt, and those a user registers; holds nothing about them itself."""
+"""The registry of modalities by name: rna, atac, adt, and those a user registers; holds nothing about them itself.
+
+Examples:
+    >>> import unisono as un
+    >>> un.modalities.registered()
+    ('atac', 'rna', 'adt')
+    >>> rna = un.modalities.spec_of("rna")
+    >>> rna.features, rna.unit, rna.max_features
+    ('genes', 'log1p counts per 10,000', 5000)
+"""
 
 from __future__ import annotations
 
@@ -35,6 +44,17 @@ def register(spec: ModalitySpec) -> None:
 
     Raises:
         ValueError: its name, or a name it goes by in files, belongs to another modality.
+
+    Examples:
+        A kind of tags that is handled as surface proteins are, but that no name in a file stands for by itself:
+
+        >>> from dataclasses import replace
+        >>> import unisono as un
+        >>> adt = un.modalities.spec_of("adt")
+        >>> tags = replace(adt, name="tags", level=3, label="tag", features="tags", aliases=(), obsm_key=None)
+        >>> un.modalities.register(tags)
+        >>> un.modalities.registered()
+        ('atac', 'rna', 'adt', 'tags')
     """
     taken = {
         name: other for other in _SPECS.values() if other.name != spec.name for name in (other.name, *other.aliases)
@@ -50,6 +70,12 @@ def spec_of(name: Modality) -> ModalitySpec:
 
     Raises:
         ValueError: none is registered.
+
+    Examples:
+        >>> import unisono as un
+        >>> adt = un.modalities.spec_of("adt")
+        >>> adt.features, adt.unit, list(adt.codings)
+        ('proteins', 'per-cell CLR', ['clr'])
     """
     if name not in _SPECS:
         known = ", ".join(registered())
@@ -60,12 +86,24 @@ def spec_of(name: Modality) -> ModalitySpec:
 
 
 def in_order(names: Iterable[Modality]) -> tuple[Modality, ...]:
-    """Modalities in the order of the central dogma: DNA, RNA, protein; those of one level by name."""
+    """Modalities in the order of the central dogma: DNA, RNA, protein; those of one level by name.
+
+    Examples:
+        >>> import unisono as un
+        >>> un.modalities.in_order(["adt", "rna", "atac"])
+        ('atac', 'rna', 'adt')
+    """
     return tuple(sorted(names, key=lambda name: (spec_of(name).level, name)))
 
 
 def registered() -> tuple[Modality, ...]:
-    """Every known modality, in the order of the central dogma."""
+    """Every known modality, in the order of the central dogma.
+
+    Examples:
+        >>> import unisono as un
+        >>> un.modalities.registered()
+        ('atac', 'rna', 'adt')
+    """
     return in_order(_SPECS)
 
 
@@ -73,6 +111,14 @@ def resolved(config: FitConfig, n_features: Mapping[Modality, int]) -> FitConfig
     """The config in which every modality of the data is named: its likelihood, its codings, how many features it uses.
 
     A fit then depends on no default of a modality. `n_features` are those of the data, by modality.
+
+    Examples:
+        >>> import unisono as un
+        >>> config = un.modalities.resolved(un.FitConfig(), n_features={"rna": 20_000, "adt": 14})
+        >>> config.likelihoods, config.max_features  # all proteins enter the code
+        ({'rna': 'negative_binomial', 'adt': 'gaussian'}, {'rna': 5000})
+        >>> config.preprocessing.codings["adt"]
+        ('clr',)
     """
     specs = [spec_of(m) for m in in_order(n_features)]
     limits = {spec.name: spec.max_features or n_features[spec.name] for spec in specs if spec.score is not None}
@@ -92,7 +138,14 @@ def for_several_data_sets(config: FitConfig, names: Iterable[Modality]) -> FitCo
 
 
 def with_codings(config: FitConfig, codings: Mapping[Modality, tuple[str, ...]]) -> FitConfig:
-    """The config with codings to choose from named for some modalities."""
+    """The config with codings to choose from named for some modalities.
+
+    Examples:
+        >>> import unisono as un
+        >>> config = un.modalities.with_codings(un.FitConfig(), {"rna": ("log", "pearson")})
+        >>> config.preprocessing.codings
+        {'rna': ('log', 'pearson')}
+    """
     update = {"codings": {**config.preprocessing.codings, **codings}}
     return config.model_copy(update={"preprocessing": config.preprocessing.model_copy(update=update)})
 
@@ -103,6 +156,14 @@ def check_config(config: FitConfig) -> None:
     Raises:
         BadInput: E053 an unknown modality, a likelihood or coding it does not have, or a number of features where all
             enter.
+
+    Examples:
+        >>> import unisono as un
+        >>> un.modalities.check_config(un.FitConfig(likelihoods={"adt": "negative_binomial"}))
+        >>> un.modalities.check_config(un.FitConfig(likelihoods={"rna": "gaussian"}))
+        Traceback (most recent call last):
+            ...
+        unisono.messages.BadInput: E053 config: likelihoods: rna cannot have gaussian. Fix: choose negative_binomial
     """
     codings = config.preprocessing.codings
     fields = {"likelihoods": tuple(config.likelihoods), "max_features": tuple(config.max_features)}

@@ -11,6 +11,15 @@ def log1p_cp10k(counts: sparse.csr_matrix, total: Float64[np.ndarray, " cell"]) 
     """log(1 + 10,000 x / total) of each cell; a cell without counts stays zero.
 
     The scale of `scanpy.pp.normalize_total(target_sum=1e4)` followed by `scanpy.pp.log1p`.
+
+    Examples:
+        A quarter of the counts of a cell is 2,500 of 10,000:
+
+        >>> import numpy as np, unisono as un
+        >>> from scipy.sparse import csr_matrix
+        >>> values = un.preprocessing.log1p_cp10k(csr_matrix([[1, 0, 3]]), total=np.array([4.0]))
+        >>> np.expm1(values.toarray()).round()
+        array([[2500.,    0., 7500.]], dtype=float32)
     """
     factor = np.divide(1e4, total, out=np.zeros_like(total), where=total > 0)
     return _with_data(counts, np.log1p(counts.data * _per_entry(counts, factor)))
@@ -21,6 +30,14 @@ def clr(counts: sparse.csr_matrix, n_features: int | Float64[np.ndarray, " cell"
 
     Non-negative, zero where the count is zero; the scale of `muon.prot.pp.clr(axis=1)` and of Seurat's margin 2.
     Where features were not measured, `n_features` is how many were, in all cells or in each.
+
+    Examples:
+        The geometric mean of 1, 1 and 1 + 7 is 2, and log(1 + 7 / 2) is 1.5:
+
+        >>> import unisono as un
+        >>> from scipy.sparse import csr_matrix
+        >>> un.preprocessing.clr(csr_matrix([[0, 0, 7]])).toarray().round(2)
+        array([[0. , 0. , 1.5]], dtype=float32)
     """
     logs = _with_data(counts, np.log1p(counts.data.astype(np.float32)))
     mean_log = np.asarray(logs.sum(axis=1), dtype=np.float64).ravel()

@@ -51,6 +51,24 @@ class CellIndex:
 
     Raises:
         ValueError: names, vectors and the model do not fit together, or a value is not finite.
+
+    Examples:
+        Protein cells are looked up among RNA cells, in an index that was saved and loaded:
+
+        >>> import tempfile, unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> model = un.fit(mdata, batch_key="batch", preset="fast", progress=False)
+        >>> index = model.index(mdata["rna"])
+        >>> index.modality, len(index.cells)
+        ('rna', 120)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     index.save(f"{folder}/index")
+        ...     index = model.load_index(f"{folder}/index")
+        >>> found = index.search(mdata["adt"][:2], k=3)
+        >>> found["query"].tolist()
+        ['cell0001-b1', 'cell0001-b1', 'cell0001-b1', 'cell0002-b2', 'cell0002-b2', 'cell0002-b2']
+        >>> list(found), bool(found["similarity"].between(-1, 1).all())
+        (['query', 'cell', 'similarity'], True)
     """
 
     fitted: FittedModel

@@ -80,6 +80,41 @@ class Unisono:
 
     Attributes:
         fitted: the parts of the model, which work on arrays.
+
+    Examples:
+        >>> import tempfile, unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> model = un.fit(mdata, batch_key="batch", preset="fast", progress=False)
+        >>> model.modalities, model.batches
+        (('atac', 'rna', 'adt'), ('b1', 'b2'))
+
+        Proteins of cells whose RNA alone is looked at, with intervals that hold four of five measured values:
+
+        >>> proteins = model.predict(mdata["rna"], source="rna", target="adt", interval=0.8)
+        >>> proteins.shape, sorted(proteins.layers)
+        ((120, 8), ['lower', 'spread', 'upper'])
+        >>> bool((proteins.layers["lower"] <= proteins.X).all())
+        True
+
+        The likeliest partners of RNA cells among protein cells, within batches, whatever the cells are called:
+
+        >>> matching = model.match(mdata["rna"], mdata["adt"], within="batch", rule="argmax")
+        >>> matching.pairs.shape, list(matching.pairs)
+        ((120, 3), ['left', 'right', 'probability'])
+
+        All modalities in one space, written into `mdata`, for `scanpy.pp.neighbors(..., use_rep="X_unisono")`:
+
+        >>> mdata = model.embed(mdata)
+        >>> mdata["rna"].obsm["X_unisono"].shape == mdata["adt"].obsm["X_unisono"].shape
+        True
+
+        A model that was saved and loaded gives the same predictions:
+
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model")
+        ...     loaded = un.load(f"{folder}/model")
+        >>> bool((loaded.predict(mdata, "rna", "adt").X == proteins.X).all())
+        True
     """
 
     fitted: FittedModel

@@ -104,6 +104,15 @@ def features(
     Raises:
         BadInput: the test cannot be read.
         ValueError: no cell has both modalities, or no feature has the figure.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> train, test = un.splits.random_split(mdata).take(mdata)
+        >>> model = un.fit(train, batch_key="batch", preset="fast", progress=False)
+        >>> ax = un.pl.features(model, test, "rna", "adt")
+        >>> ax.get_xlabel(), len(ax.patches)  # a bar for each protein
+        ('Pearson correlation', 8)
     """
     predicted = model.predict(test, source, target, style)
     found = measured_with(predicted, test, target)
@@ -187,6 +196,15 @@ def coverage(
 
     Raises:
         BadInput: the test cannot be read, or the model knows no intervals for this prediction.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> train, test = un.splits.random_split(mdata).take(mdata)
+        >>> model = un.fit(train, batch_key="batch", preset="fast", progress=False)
+        >>> ax = un.pl.coverage(model, test, "rna", "adt", levels=(0.5, 0.8))
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['as promised', 'half of the features', 'all values']
     """
     found = []
     for level in levels:

@@ -50,6 +50,15 @@ def calibration(
     Raises:
         BadInput: the test cannot be read.
         ValueError: no left cell has a partner among the right ones.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> train, test = un.splits.random_split(mdata).take(mdata)
+        >>> model = un.fit(train, batch_key="batch", preset="fast", progress=False)
+        >>> ax = un.pl.calibration(model, test, "rna", "adt", bins=4)
+        >>> ax.get_title(), ax.get_xlabel()
+        ('rna to adt, 24 cells', 'stated probability of the likeliest partner')
     """
     matching = model.match(test, test, between=(left, right), within=within, depth=depth)
     partner = pd.Index(matching.right).get_indexer(pd.Index(matching.left))

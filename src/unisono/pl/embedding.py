@@ -52,6 +52,18 @@ def embedding(
 
     Raises:
         ValueError: no modality has the basis, or none knows the colour.
+
+    Examples:
+        Cells of three modalities in one space, by type; with scanpy a UMAP of it is `basis="X_umap"`:
+
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> model = un.fit(mdata, batch_key="batch", preset="fast", progress=False)
+        >>> ax = un.pl.embedding(model.embed(mdata), color="cell_type")
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['type1', 'type2', 'type3', 'type4', 'type5', 'type6']
+        >>> len(ax.collections[0].get_offsets())  # three points for each of 120 cells
+        360
     """
     tables: dict[str, AnnData] = dict(data.mod) if hasattr(data, "mod") else {"": data}
     tables = {name: table for name, table in tables.items() if basis in table.obsm}

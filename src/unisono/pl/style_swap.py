@@ -52,6 +52,14 @@ def style_swap(
     Raises:
         BadInput: the query cannot be read, or a style is not known.
         ValueError: the model does not predict the feature, or knows one batch alone and no styles are named.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> model = un.fit(mdata, batch_key="batch", preset="fast", progress=False)
+        >>> ax = un.pl.style_swap(model, mdata, "rna", "adt", mdata["adt"].var_names[0])
+        >>> [label.get_text() for label in ax.get_xticklabels()]
+        ['average', 'b1', 'b2']
     """
     known = (
         model.fitted.preprocessors[target].projection.features

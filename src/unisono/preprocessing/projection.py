@@ -395,6 +395,17 @@ def on_scale(view: View) -> sparse.csr_matrix:
     """Measured values on the scale on which predictions are given: see `ModalitySpec.on_scale`.
 
     Where a batch did not measure all features, sizes of cells are those that all features would have.
+
+    Examples:
+        Of peaks it says which are open:
+
+        >>> import numpy as np, unisono as un
+        >>> from scipy.sparse import csr_matrix
+        >>> cells, peaks = np.array(["c1", "c2"]), np.array(["chr1:100-200", "chr1:300-400"])
+        >>> view = un.View("atac", csr_matrix([[2, 0], [0, 1]]), cells, peaks, batch=np.array(["b1", "b1"]))
+        >>> un.preprocessing.on_scale(view).toarray()
+        array([[1., 0.],
+               [0., 1.]], dtype=float32)
     """
     spec, measured = spec_of(view.modality), view.measured
     if measured.is_complete:

@@ -49,6 +49,16 @@ def truncated_svd(
 
     References:
         Musco & Musco, "Randomized block Krylov methods for stronger and faster approximate SVD", 2015.
+
+    Examples:
+        All rows lie along the diagonal:
+
+        >>> import numpy as np, unisono as un
+        >>> from scipy.sparse import csr_matrix
+        >>> matrix = csr_matrix([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
+        >>> un.preprocessing.truncated_svd(matrix, np.zeros(2), rank=1, rng=np.random.default_rng(0)).round(2)
+        array([[0.71],
+               [0.71]], dtype=float32)
     """
     smaller = min(matrix.shape)
     if rank > smaller:

@@ -33,7 +33,7 @@ def embed(mdata: MuData, model: Unisono, *, key_added: str = EMBEDDING) -> None:
     Examples:
         >>> import unisono as un
         >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
-        >>> model = un.fit(mdata, preset="fast", progress=False)
+        >>> model = un.fit(mdata, batch_key="batch", preset="fast", progress=False)
         >>> un.tl.embed(mdata, model)
         >>> mdata["rna"].obsm["X_unisono"].shape[0]
         120
@@ -71,6 +71,16 @@ def predict(
 
     Raises:
         BadInput: as `Unisono.predict`.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> model = un.fit(mdata, batch_key="batch", preset="fast", progress=False)
+        >>> un.tl.predict(mdata, model, "rna", "adt", interval=0.8)
+        >>> list(mdata["rna"].obsm)
+        ['unisono_adt', 'unisono_adt_spread', 'unisono_adt_lower', 'unisono_adt_upper']
+        >>> bool((mdata["rna"].obsm["unisono_adt"].columns == mdata["adt"].var_names).all())
+        True
     """
     key = key_added or f"unisono_{called(target)}"
     found = model.predict(mdata, source, target, style, interval)
@@ -108,6 +118,16 @@ def match(
 
     Raises:
         BadInput: as `Unisono.match`.
+
+    Examples:
+        >>> import unisono as un
+        >>> mdata = un.datasets.simulate(n_cells=120, n_genes=60, n_peaks=90, n_proteins=8, seed=1)
+        >>> model = un.fit(mdata, batch_key="batch", preset="fast", progress=False)
+        >>> un.tl.match(mdata, model, "rna", "adt", within="batch")
+        >>> [column for column in mdata["rna"].obs if column.startswith("unisono")]
+        ['unisono_match', 'unisono_match_probability', 'unisono_match_p_unmatched']
+        >>> bool(mdata["rna"].obs["unisono_match"].isin(mdata["adt"].obs_names).all())
+        True
     """
     found = model.match(mdata, mdata, between=(left, right), within=within, rule=rule)
     best = found.pairs.drop_duplicates("left").set_index("left")["right"]
