@@ -72,6 +72,12 @@ def test_a_source_in_memory_gives_the_same_cells_as_one_on_disk(paths):
     assert store.column("nothing") is None
 
 
+@pytest.mark.parametrize("suffix", [".h5mu", ".zarr"])
+def test_modalities_are_in_the_order_of_the_mudata(paths, suffix):
+    """A group lists its members by name."""
+    assert un.open(paths[suffix]).modalities == list(un.read(paths[suffix]).mod) == ["rna", "adt"]
+
+
 def test_layers_raw_and_dense_counts_are_read_by_rows(tmp_path):
     counts = np.random.default_rng(0).poisson(1.0, size=(20, 7)).astype(np.float32)
     names = [f"c{i}" for i in range(20)]

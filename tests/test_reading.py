@@ -44,6 +44,13 @@ def test_a_finding_is_a_warning_and_an_error_is_raised(mdata):
         un.read_cells(mdata, need=2, modalities={"rna": "rna"})
 
 
+def test_controls_that_are_left_out_of_the_cells_are_told(mdata):
+    named = mdata["adt"].copy()
+    named.var_names = ["CD3", "CD4", "IgG1_isotype_control", "CD8", "CD19"]
+    with pytest.warns(un.InputWarning, match="W045 .*IgG1_isotype_control"):
+        assert un.read_cells(named).views["adt"].features.tolist() == ["CD3", "CD4", "CD8", "CD19"]
+
+
 def test_a_check_lists_errors_and_raises_none(mdata):
     assert un.check(mdata, batch_key="batch").is_usable
     found = un.check(mdata, batch_key="no such column")

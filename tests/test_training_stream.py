@@ -6,13 +6,14 @@ from functools import cache
 
 import numpy as np
 import pytest
-from model_fixtures import tiny
+from model_fixtures import rebuilt, tiny
 
 import unisono as un
 from unisono.io.read import ReadOptions, inspect
 from unisono.io.store import InMemory
 from unisono.io.survey import read_like, survey
 from unisono.training.fit import seen_of
+from unisono.training.held import read_training_cells
 from unisono.training.stream import Stream, StreamedMiniBatches
 
 CONFIG = tiny(seed=3, max_held_cells=200, max_cells_per_epoch=150, cells_of_a_run=16, batch_size=64)
@@ -21,6 +22,10 @@ CONFIG = tiny(seed=3, max_held_cells=200, max_cells_per_epoch=150, cells_of_a_ru
 @cache
 def cells():
     return un.datasets.simulate(n_cells=500, n_genes=60, n_proteins=8, n_peaks=30, seed=1)
+
+
+def take_each(mdata, rows):
+    return rebuilt({name: mdata[name][some].copy() for name, some in rows.items()})
 
 
 def rna_and_adt():
@@ -64,6 +69,23 @@ def test_cells_on_disk_and_in_memory_give_the_same_model_which_knows_them_all(pa
     view = inspect(pair(), ReadOptions("batch", need=2)).cells.views["rna"]
     assert other.fitted.has_seen(view).all()
     np.testing.assert_array_equal(other.fitted.seen["rna"], seen_of(inspect(pair(), ReadOptions("batch")).cells)["rna"])
+
+
+def test_held_cells_are_in_one_order_whether_in_memory_or_on_disk(tmp_path):
+    """Modalities of a MuData may list their cells in orders of their own, and lack some; a store is read in one."""
+    rng = np.random.default_rng(0)
+    mdata = take_each(pair(97), {"rna": rng.permutation(97)[:89], "adt": rng.permutation(97)[:83]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mdata.write(tmp_path / "cells.h5mu")
+        given = (mdata, un.open(tmp_path / "cells.h5mu"))
+        options = ReadOptions("batch", need=2)
+        held, stored = (read_training_cells(each, options, CONFIG, None, "data").cells for each in given)
+    assert held.names.tolist() == stored.names.tolist()
+    for name, view in held.views.items():
+        assert view.cells.tolist() == stored.views[name].cells.tolist()
+        assert (view.counts != stored.views[name].counts).nnz == 0
+        assert sorted(view.cells) == sorted(mdata[name].obs_names)
 
 
 def stream_of(mdata) -> tuple[Stream, dict]:

@@ -114,7 +114,8 @@ def read_cells(
         >>> cells.views["adt"].counts.shape
         (40, 6)
     """
-    options = ReadOptions(batch_key, modalities, CountsAt(layer, is_rounded=round_counts), keep_controls, need)
+    counts = CountsAt(layer, is_rounded=round_counts)
+    options = ReadOptions(batch_key, modalities, counts, keep_controls, need, tells_controls=True)
     inspection, _ = inspect_all(mdata, options, names, source_name)
     cells = inspection.cells
     warn(inspection.findings)

@@ -41,6 +41,7 @@ class ReadOptions:
         counts: where the raw counts are.
         keeps_controls: whether isotype controls and sample tags among proteins are used.
         need: 2 for training, which pairs modalities by cell name; 1 for a query, which does not.
+        tells_controls: whether controls of a query are told, too, and not those of training alone.
     """
 
     batch_key: str | None = None
@@ -48,6 +49,7 @@ class ReadOptions:
     counts: CountsAt = field(default_factory=CountsAt)
     keeps_controls: bool = False
     need: int = 1
+    tells_controls: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +195,8 @@ def _chosen_features(source: Source, options: ReadOptions) -> tuple[NDArray[np.b
     """Which features are used; a query's controls are left out in silence, as those of training were said to be."""
     of_type, type_findings = of_other_types(source)
     no_control, control_findings = controls(source, is_kept=options.keeps_controls)
-    said = control_findings if options.need > 1 else []
-    return of_type & no_control, type_findings + said
+    told = control_findings if options.need > 1 or options.tells_controls else []
+    return of_type & no_control, type_findings + told
 
 
 def _second_names(source: Source) -> NDArray[np.str_] | None:

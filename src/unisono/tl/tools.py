@@ -58,7 +58,7 @@ def predict(
     """Write the predicted target of each cell into `obsm` of the source's modality, a DataFrame of named features.
 
     `uns[key_added]` says scale, source and model. With an interval its ends are in `obsm[key_added + "_lower"]` and
-    `..."_upper"`. Rows of cells without counts are NaN.
+    `..."_upper"`, and what the model itself is unsure of in `..."_spread"`. Rows of cells without counts are NaN.
 
     Args:
         mdata: raw counts; changed.
