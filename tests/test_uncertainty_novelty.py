@@ -57,6 +57,14 @@ def test_more_codes_than_cells_and_codes_that_never_vary_are_borne():
     assert 0 < found.max() < 2
 
 
+def test_a_cell_unlike_training_cells_that_are_all_alike_is_finitely_far():
+    novelty = fit(np.ones((11, 3), dtype=np.float32))
+    found = novelty.of(np.array([[1.0, 1.0, 1.0], [1e7, 1.0, 1.0], [2e7, 1.0, 1.0]], dtype=np.float32))
+    assert found[0] == 0
+    assert found[1] > 1e18
+    assert found[2] / found[1] == pytest.approx(2, rel=1e-5)
+
+
 def test_rescaling_keeps_the_order_and_puts_one_unseen_cell_in_20_beyond_1():
     novelty, other = fit(cells(61)), 1.7 * cells(1001, 3)
     again = novelty.rescaled(other, 0.95)
