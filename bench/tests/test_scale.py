@@ -7,7 +7,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from unisono_bench.studies import made_cells, scale, scale_matching
+from unisono.config import FitConfig
+from unisono_bench.studies import loader, made_cells, scale, scale_matching
 from unisono_bench.studies.report import Settings
 
 
@@ -53,8 +54,10 @@ def test_candidates_are_compared_with_the_bare_product():
 def test_the_page_and_the_picture_are_written(rows, tmp_path):
     settings = Settings(("10k",), 1, "fast")
     compared = [{"n_cells": 1000, "way": "bare product", "cpu_seconds": 1.0}]
-    page = scale.tell({"rows": rows, "candidates": compared}, settings)
+    shares = [{"n_cells": 1000, "waited": 1.0, "learned": 3.0}]
+    page = scale.tell({"rows": rows, "candidates": compared, "loader": shares}, settings)
     assert "## Candidates" in page
+    assert "learns from them for 3.0 s: 75% of the time." in page
     scale.draw({"rows": rows}, settings, tmp_path)
     assert (tmp_path / "scale.png").stat().st_size > 5000
 
@@ -65,6 +68,14 @@ def test_every_command_is_run_and_its_cost_told(tmp_path):
     assert second == ["fit", "embed"]
     assert [row["stage"].split(" ")[0] for row in found] == ["fit", "embed", *["predict"] * 3, "match"]
     assert all(row["cpu_seconds"] > 0 and row["peak_gb"] > 0 for row in found)
+
+
+def test_an_epoch_that_reads_by_rows_waits_and_learns(tmp_path):
+    made_cells.write(300, 0, tmp_path / "cells.zarr")
+    config = FitConfig.preset("fast", max_held_cells=100, max_cells_per_epoch=100, n_members=1, n_codes=8)
+    waited, learned = loader.seconds_of_epochs(tmp_path / "cells.zarr", config)
+    assert waited > 0
+    assert learned > 0
 
 
 def test_the_partners_of_made_contents_are_matched_and_told(tmp_path):

@@ -2,7 +2,8 @@
 
 Every command is run as a user would, in a process of its own, start-up, reading and writing included. The model that
 answers is fitted to 10,000 cells, whatever the number that is asked about, so that the costs of answering are told
-apart from those of fitting. Candidates of matching are compared with faiss on the same vectors in one process.
+apart from those of fitting. Candidates of matching are compared with faiss on the same vectors in one process, and of a
+fit that reads its cells by rows it is measured for how much of the time the networks learn.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unisono_bench.plots import written
-from unisono_bench.studies import made_cells
+from unisono_bench.studies import loader, made_cells
 from unisono_bench.studies.main_job import with_cost
 from unisono_bench.studies.report import Row, Settings, Study, grouped
 from unisono_bench.subprocesses import Failed, run_in_subprocess
 
 SIZES = {"10k": 10_000, "30k": 30_000, "100k": 100_000, "300k": 300_000, "1M": 1_000_000}
-_N_DIMENSIONS, _K = 64, 200
+_N_DIMENSIONS, _K, _TOP = 64, 200, 50
+_PAIRS_OF_BETA = 4000
 _MAX_COMPARED = 100_000
 """Cells of a side up to which all pairs are compared, and up to which every value is written."""
+_COMPARED = (10_000, 30_000, 50_000, 100_000)
+_STREAMED = 100_000
 
 
 def measure(settings: Settings) -> dict[str, list[Row]]:
@@ -36,8 +40,13 @@ def measure(settings: Settings) -> dict[str, list[Row]]:
         for name in settings.data:
             found = partial(of_size, SIZES[name], settings.preset, Path(folder))
             rows += settings.kept.rows(f"{name} cells", [settings.preset], lambda f=found: list(f()))  # type: ignore[misc]
-    compared = [row for name in settings.data if SIZES[name] <= _MAX_COMPARED for row in candidates(SIZES[name])]
-    return {"rows": rows, "candidates": compared}
+        largest = max(SIZES[name] for name in settings.data)
+        shares = []
+        if largest >= _STREAMED:
+            _make(_STREAMED, 0, data := Path(folder) / "loader.zarr")
+            shares = [loader.share(_STREAMED, data, settings.preset)]
+    compared = [row for n_cells in _COMPARED if n_cells <= largest for row in candidates(n_cells)]
+    return {"rows": rows, "candidates": compared, "loader": shares}
 
 
 def of_size(n_cells: int, preset: str, place: Path, n_fitted: int = SIZES["10k"]) -> Iterator[Row]:
@@ -87,6 +96,11 @@ def candidates(n_cells: int) -> Iterator[Row]:
     nearest(left, right, _K)
     yield {"n_cells": n_cells, "way": f"unisono, both ways, k {_K}", "cpu_seconds": round(process_time() - began, 2)}
     yield {"n_cells": n_cells, "way": "bare product", "cpu_seconds": round(_product(left, right), 2)}
+    yield {
+        "n_cells": n_cells,
+        "way": f"unisono, soft match, top {_TOP}",
+        "cpu_seconds": round(_matched(left, right), 2),
+    }
     try:
         import faiss
     except ImportError:
@@ -100,6 +114,16 @@ def candidates(n_cells: int) -> Iterator[Row]:
             index.search(query, k)
         cost = round(process_time() - began, 2)
         yield {"n_cells": n_cells, "way": f"faiss flat, both ways, k {k}", "cpu_seconds": cost}
+
+
+def _matched(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    """Candidates, Sinkhorn and the probabilities of the likeliest."""
+    from unisono.matching import Similarity, fit_beta, match_cells
+
+    beta = fit_beta(left[:_PAIRS_OF_BETA], right[:_PAIRS_OF_BETA])
+    began = process_time()
+    match_cells(Similarity(left, right, beta), rule="soft", max_partners=_TOP)
+    return process_time() - began
 
 
 def _product(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
@@ -129,7 +153,7 @@ def tell(results: Mapping[str, list[Row]], settings: Settings) -> str:
     return (
         f"Preset {settings.preset}. {_TEXT}\n\n{cost_table(results['rows'])}\n## Candidates\n\n"
         f"Of as many cells on either side, 64 dimensions, one thread; `faiss flat` is exact too.\n\n"
-        f"{candidate_table(results['candidates'])}"
+        f"{candidate_table(results['candidates'])}{loader.text(results.get('loader', []))}"
     )
 
 
