@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 
 from unisono.config import FitConfig
 from unisono.inference.record import Record
@@ -82,7 +83,7 @@ def read_training_cells(
     refuse(inspection.findings)
     warn(inspection.findings)
     if source is None:
-        return TrainingCells(inspection, data_sets)
+        return TrainingCells(_in_one_order(inspection, held), data_sets)
     found = survey(source, inspection, options, source_name)
     stream = Stream(
         names=source.names.to_numpy(dtype=str),
@@ -100,11 +101,11 @@ def _held(
 ) -> tuple[InMemoryData, CellSource | None]:
     """The cells that are held, and where the others are read from; None where all are held."""
     if isinstance(mdata, Sequence):
-        return [_in_one_order(each if isinstance(each, Store) else InMemory(each)) for each in mdata], None
-    source = mdata if isinstance(mdata, Store) else InMemory(mdata)
+        return [each.take(np.arange(len(each))) if isinstance(each, Store) else each for each in mdata], None
+    source: CellSource = mdata if isinstance(mdata, Store) else InMemory(mdata)
     n_cells = len(source.names)
     if n_cells <= config.max_held_cells or is_whole:
-        return _in_one_order(source), None
+        return (source.take(np.arange(n_cells)) if isinstance(mdata, Store) else mdata), None
     if not source.meets_by_name:
         if not isinstance(mdata, Store):
             return mdata, None
@@ -113,8 +114,10 @@ def _held(
     return source.take(held_rows(source, options.batch_key, config.max_held_cells, config.seed)), source
 
 
-def _in_one_order(source: Store | InMemory) -> MuData | AnnData:
-    """All cells, of each modality in the order of all, so that a fit does not depend on where they come from."""
-    if isinstance(source, InMemory) and (not source.meets_by_name or source.is_in_one_order):
-        return source.data
-    return source.take(np.arange(len(source.names)))
+def _in_one_order(inspection: Inspection, mdata: InMemoryData) -> Inspection:
+    """Cells of each modality in the order of all, as those of a file come, so that either gives the same weights."""
+    source = None if isinstance(mdata, Sequence) else InMemory(mdata)
+    if source is None or not source.meets_by_name or source.is_in_one_order:
+        return inspection
+    order = {m: np.argsort(source.names.get_indexer(pd.Index(view.cells))) for m, view in inspection.views.items()}
+    return replace(inspection, views={m: view.take(order[m]) for m, view in inspection.views.items()})

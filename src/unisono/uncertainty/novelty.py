@@ -82,6 +82,6 @@ def _gaussian(x: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _distance(x: Array, centre: NDArray[np.floating], factor: NDArray[np.floating]) -> NDArray[np.float64]:
-    """In float64: where training cells are all but one, squares of other cells' distances leave the range of float32."""
+    """In float64: where training cells are all alike, squares of other cells' distances leave float32."""
     length: NDArray[np.float64] = np.linalg.norm((x.astype(np.float64) - centre) @ factor, axis=1)
     return length
