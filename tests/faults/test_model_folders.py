@@ -36,7 +36,7 @@ from unisono.nn.model import Network
 
 CODES = {"E047", "E048", "E049", "E054"}
 MAX_SECONDS = 2.0
-QUICK, FULL = 500, 20_300
+QUICK, FULL = 200, 20_300
 """Cases; those of the full run are counted by `bench/faults`."""
 
 
@@ -79,11 +79,24 @@ def guided_model():
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory, is_full):
     """The place of a sound model folder, its files in memory by name, and cells to ask it about."""
-    model, cells = guided_model() if is_full else (small_model(), take(test_cells(), slice(0, 5)))
-    folder = tmp_path_factory.mktemp("strangers") / "model"
+    return saved(guided_model() if is_full else usual_model(), tmp_path_factory.mktemp("strangers") / "model")
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """The same of the model of three modalities, whose every part has a name that a test can say."""
+    return saved(usual_model(), tmp_path_factory.mktemp("usual") / "model")
+
+
+def usual_model():
+    return small_model(), take(test_cells(), slice(0, 5))
+
+
+def saved(made, folder: Path):
+    """A model in a folder, the files there, and the cells."""
+    model, cells = made
     model.save(folder)
-    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
-    return folder, files, cells
+    return folder, {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}, cells
 
 
 def leaves(tree, path: tuple = ()) -> Iterator[tuple]:
@@ -620,8 +633,8 @@ def test_sizes_that_the_arrays_do_not_have_are_refused_before_anything_is_built(
         ),
     ],
 )
-def test_a_refusal_names_file_field_what_was_found_and_what_is_allowed(sound, file, field, value, words):
-    folder, files, _ = sound
+def test_a_refusal_names_file_field_what_was_found_and_what_is_allowed(usual, file, field, value, words):
+    folder, files, _ = usual
     (folder / file).write_text(json.dumps(replaced(json.loads(files[file]), field, value)))
     write_manifest(folder)
     with pytest.raises(BadInput) as caught:
@@ -646,8 +659,8 @@ def test_a_refusal_names_file_field_what_was_found_and_what_is_allowed(sound, fi
         ("arrays.safetensors", "anchors.rna,adt.left"),
     ],
 )
-def test_arrays_that_are_not_finite_are_refused_by_name(sound, file, key, value):
-    folder, files, _ = sound
+def test_arrays_that_are_not_finite_are_refused_by_name(usual, file, key, value):
+    folder, files, _ = usual
     arrays = unpacked(files[file])
     (folder / file).write_bytes(packed({**arrays, key: changed(arrays[key], value)}))
     write_manifest(folder)
@@ -657,8 +670,8 @@ def test_arrays_that_are_not_finite_are_refused_by_name(sound, file, key, value)
     write_manifest(folder)
 
 
-def test_numbers_too_large_to_compute_with_are_refused_when_they_are_used(sound):
-    folder, files, cells = sound
+def test_numbers_too_large_to_compute_with_are_refused_when_they_are_used(usual):
+    folder, files, cells = usual
     arrays = unpacked(files["weights.safetensors"])
     (folder / "weights.safetensors").write_bytes(
         packed({**arrays, "heads.adt.loadings": np.full_like(arrays["heads.adt.loadings"], 1e38)})

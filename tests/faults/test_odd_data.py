@@ -11,7 +11,7 @@ from odd_data import Case, cases
 from odd_road import travelled
 from odd_ways import WAYS, by
 
-QUICK, PARTS, OF_A_PART = 6, 21, 100
+QUICK, PARTS, OF_A_PART = 3, 21, 100
 
 
 def drawn(number: int) -> Case:

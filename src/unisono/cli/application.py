@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
+from functools import cache
 from typing import Annotated
 
 import typer
@@ -62,6 +64,12 @@ def _options(
         print(context.get_help())  # noqa: T201
 
 
+@cache
+def _parser() -> Callable[..., int | None]:
+    """What parses a command line and runs its command; to make it takes as long as a small prediction."""
+    return typer.main.get_command(app)
+
+
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """What the parser raises for a wrong command line, under one name in every version of typer."""
 
@@ -77,7 +85,7 @@ def main() -> None:
     words = sys.argv[1:] or ["--help"]
     try:
         with typed_in_shell():
-            code = app(words, standalone_mode=False) or 0
+            code = _parser()(words, standalone_mode=False) or 0
             if sys.stdout is not None:
                 sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
