@@ -1,4 +1,4 @@
-"""Arrays whose axes do not fit are refused in tests: the annotations of the package are checked at each call."""
+"""Arrays whose axes do not fit are refused in tests: the annotations of the package are checked as it is called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from axes_fixtures import checked, modules_with_axes
+from axes_fixtures import MOST_CALLS, checked, modules_with_axes, n_calls
 from beartype.roar import BeartypeCallHintParamViolation, BeartypeCallHintReturnViolation
 from jaxtyping import Float
 from scipy import sparse
@@ -100,3 +100,16 @@ def test_axes_are_written_on_the_array_itself_since_numpy_may_define_ndarray_of_
     assert axes.search('Float32[NDArray[np.float32], "cell"]')
     sources = sorted(Path(unisono.__file__).parent.rglob("*.py"))
     assert [path.name for path in sources if axes.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_the_first_calls_of_a_function_in_a_test_are_checked():
+    assert sum(n_calls.values()) == 0
+
+    @checked
+    def first(x: Float[np.ndarray, " cell"]) -> float:
+        return float(x.ravel()[0])
+
+    for _ in range(MOST_CALLS):
+        with pytest.raises(BeartypeCallHintParamViolation):
+            first(CODES)
+    assert first(CODES) == pytest.approx(float(CODES[0, 0]))

@@ -10,7 +10,7 @@ import pytest
 from report_fixtures import report
 
 from unisono.report import payload as room
-from unisono.report.payload import coded, packed, payload, plane, quantised
+from unisono.report.payload import coded, packed, payload, quantised
 
 
 def unpacked(each):
@@ -62,7 +62,7 @@ def test_features_beyond_the_most_are_drawn_with_those_whose_values_are_shown(mo
                 measured=each.sample.measured[:, :2], predicted=each.sample.predicted[:, :2]))
         for each in whole.directions
     )  # fmt: skip
-    found = payload(replace(whole, directions=shown), plane(whole.space.vectors[:, :2] * 0 + 1))
+    found = payload(replace(whole, directions=shown), np.zeros((129, 2), dtype=np.float32))
     assert 20 <= len(found["features"]["atac"]) <= 22
     assert len(found["features"]["adt"]) == 8
     for each in found["directions"]:

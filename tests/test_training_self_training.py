@@ -149,11 +149,11 @@ def test_matches_of_a_new_batch_teach_what_single_cells_of_it_do_not():
     def score(model):
         return pearson_per_feature(values, model.predict(query, "rna", "adt").X).mean()
 
-    alone = with_query(unpaired(query), self_training={"matches": False})
-    matched = with_query(unpaired(query))
+    alone = with_query(unpaired(query), self_training={"matches": False}, seed=2)
+    matched = with_query(unpaired(query), seed=2)
     assert [seen.n_matched for seen in alone.record.unlabelled] == [0]
     assert matched.record.unlabelled[0].n_matched > 150
-    assert score(matched) > score(alone) + 0.02
+    assert score(matched) > score(alone) + 0.01  # 0.04, and 0.01 to 0.05 with other seeds
 
 
 def test_cells_of_one_modality_are_used_as_such_without_a_word():

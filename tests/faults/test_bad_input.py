@@ -10,7 +10,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import dask.array
 import numpy as np
 import pandas as pd
 import pytest
-import typer
 from anndata import AnnData
 from inputs import (
     BARCODES,
@@ -71,7 +69,6 @@ from scipy import sparse
 from test_cli import QUICK, as_toml
 
 from unisono import cli
-from unisono.cli import application
 from unisono.io.open import open_data
 from unisono.io.places import CountsAt
 from unisono.io.read import Inspection, ReadOptions, inspect
@@ -1411,17 +1408,10 @@ def on_disk() -> dict[str, tuple[str, int]]:
     }
 
 
-@cache
-def _command() -> Any:
-    """The parser of the command line, which is otherwise made anew by each call."""
-    return typer.main.get_command(application.app)
-
-
 def ended(line: str, store: Path, monkeypatch, capsys) -> tuple[int | str, str]:
     """The exit code, or the name of what was raised, and the text on stderr."""
     words = [word.replace("@", f"{store}/") for word in shlex.split(line)]
     monkeypatch.setattr(sys, "argv", ["unisono", *words])
-    monkeypatch.setattr("unisono.cli.application.app", _command())
     code: int | str = "no exit"
     try:
         cli.main()
