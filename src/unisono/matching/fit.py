@@ -12,7 +12,7 @@ from scipy import sparse
 from unisono.config import MatchingConfig
 from unisono.matching.candidates import Labels, Rows, Vectors, blocks, inner_products, nearest, row_of_entries
 from unisono.matching.similarity import Depth, DepthTerm, depth_features, fit_depth_correlation, standardise_depth
-from unisono.matching.sinkhorn import LogRatio, MatchingProblem, log_posterior, solve
+from unisono.matching.sinkhorn import LogRatio, MatchingProblem, log_posterior, solve, with_values
 
 _DEFAULTS = MatchingConfig()
 
@@ -129,15 +129,12 @@ class _Likelihood:
     def log_likelihood(self, beta: float, weight: float) -> float:
         """Σ log posterior of the true partners."""
         content = self.content.data if sparse.issparse(self.content) else self.content
-        problem = MatchingProblem.one_to_one(self._with_values(beta * content.astype(np.float64) + weight * self.depth))
+        values = beta * content.astype(np.float64) + weight * self.depth
+        log_ratio = with_values(self.content, values) if sparse.issparse(self.content) else values
+        problem = MatchingProblem.one_to_one(log_ratio)
         found, _ = log_posterior(problem, solve(problem, max_steps=_FIT_STEPS))
         of_partners = (found.data if sparse.issparse(found) else found)[self.is_partner]
         return float(np.maximum(of_partners, np.log(_SMALLEST)).sum())
-
-    def _with_values(self, values: NDArray[np.float64]) -> LogRatio:
-        if not sparse.issparse(self.content):
-            return values
-        return sparse.csr_matrix((values, self.content.indices, self.content.indptr), shape=self.content.shape)
 
 
 def _likelihoods(pairs: _Pairs, depth_weight: float, k: int) -> list[_Likelihood]:

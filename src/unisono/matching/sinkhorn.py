@@ -236,11 +236,11 @@ def _shifted(log_ratio: LogRatio, rows: Float[np.ndarray, " left"], columns: Flo
     """The log ratios with a number added to each row and to each column, in float64."""
     if not sparse.issparse(log_ratio):
         return np.asarray(log_ratio + rows[:, None] + columns)
-    return _with_values(log_ratio, log_ratio.data + rows[row_of_entries(log_ratio)] + columns[log_ratio.indices])
+    return with_values(log_ratio, log_ratio.data + rows[row_of_entries(log_ratio)] + columns[log_ratio.indices])
 
 
 def _exp(log_ratio: LogRatio) -> LogRatio:
-    return _with_values(log_ratio, np.exp(log_ratio.data)) if sparse.issparse(log_ratio) else np.exp(log_ratio)
+    return with_values(log_ratio, np.exp(log_ratio.data)) if sparse.issparse(log_ratio) else np.exp(log_ratio)
 
 
 def _row_maxima(log_ratio: LogRatio) -> Float[np.ndarray, " left"]:
@@ -273,7 +273,8 @@ def _log_sum_of_rows(log_ratio: LogRatio) -> Float[np.ndarray, " left"]:
     return np.asarray(largest + np.log(total))
 
 
-def _with_values(graph: sparse.csr_matrix, values: Float[np.ndarray, " entry"]) -> sparse.csr_matrix:
+def with_values(graph: sparse.csr_matrix, values: Float[np.ndarray, " entry"]) -> sparse.csr_matrix:
+    """The same candidates with other values."""
     return sparse.csr_matrix((values, graph.indices, graph.indptr), shape=graph.shape)
 
 
