@@ -49,6 +49,7 @@ def fitted(with_holes: bool):
         return un.fit(holes, batch_key="batch", config=config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", DIRECTIONS)
 def test_lost_features_and_the_others_are_predicted_nearly_as_from_whole_data(target):
     test = take(simulated(), slice(N_TRAINING, None))
