@@ -159,6 +159,9 @@ def by_groups(
         training: values to fit on; by default all that are not tested.
         modalities: as for `random_split`.
 
+    Returns:
+        The split, named by the values that are tested, joined by +.
+
     Raises:
         BadInput: E027 no cell has two modalities, E029 to E033 the column cannot be used, E062 a value is not there, or
             stands on both sides, or a side has no cell.
