@@ -36,7 +36,7 @@ from unisono.nn.model import Network
 
 CODES = {"E047", "E048", "E049", "E054"}
 MAX_SECONDS = 2.0
-QUICK, FULL = 200, 20_300
+QUICK, FULL = 500, 20_300
 """Cases; those of the full run are counted by `bench/faults`."""
 
 
