@@ -23,6 +23,14 @@ epochs_per_evaluation = 2
 """
 
 
+@pytest.fixture(autouse=True)
+def _interrupts():
+    """SIGINT ends what is started here; it is ignored where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("devices")

@@ -188,14 +188,13 @@ def test_a_fit_does_not_depend_on_the_order_of_modalities_or_of_the_levels_of_ba
 @pytest.mark.parametrize("order", ["cells", "features"])
 def test_a_fit_in_another_order_lies_no_farther_than_one_of_another_seed(order):
     """What is drawn for a cell or a feature is drawn by its place: another order is another seed."""
-    models = [predicted(fitted(pair(training()), max_epochs=6, seed=seed)) for seed in range(5)]
-    scale = models[0].to_numpy().std()
+    models = [predicted(fitted(pair(training()), max_epochs=6, seed=seed)) for seed in range(7)]
     seeds = [distance(a, b) for i, a in enumerate(models) for b in models[:i]]
     orders = [
         distance(predicted(fitted(of(pair(training()), seed, order), max_epochs=6)), models[0]) for seed in range(4)
     ]
     assert np.mean(orders) < 1.2 * np.mean(seeds)
-    assert np.max(orders) < 0.3 * scale
+    assert np.max(orders) < 1.2 * np.max(seeds)
 
 
 def distance(a, b) -> float:
