@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,11 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from unisono_bench.studies.report import Row, Settings, Study
-from unisono_bench.studies.scale import SIZES, vectors
+from unisono_bench.studies.scale import SIZES, soft_match, vectors
 from unisono_bench.subprocesses import Failed, run_in_subprocess
 
-_TOP = 50
-_PAIRS_OF_BETA = 4000
 _LOOKED_AT = 5000
 """Left cells whose answers are looked at."""
 
@@ -48,14 +45,8 @@ def _make(n_cells: int, folder: Path) -> None:
 
 def matched(folder: Path) -> dict[str, float]:
     """Cost of the soft match of the contents in a folder, row i of both being one cell, and how right it is."""
-    from unisono.matching import Similarity, fit_beta, match_cells
-
     left, right = (np.load(folder / f"{name}.npy") for name in ("left", "right"))
-    some = np.linspace(0, len(left) - 1, min(_PAIRS_OF_BETA, len(left))).astype(int)
-    beta = fit_beta(left[some], right[some])
-    wall, cpu = time.perf_counter(), time.process_time()
-    found = match_cells(Similarity(left, right, beta), rule="soft", max_partners=_TOP)
-    cost = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+    found, cost = soft_match(left, right)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     looked_at = np.linspace(0, len(left) - 1, min(_LOOKED_AT, len(left))).astype(int)
     rows = found.probabilities[looked_at]
