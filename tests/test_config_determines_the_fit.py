@@ -57,7 +57,7 @@ ALLOWED = {
     },
     "cells or entries at a time; the result is the same": {
         ("_CELLS_AT_A_TIME", 8192), ("_CELLS_OF_A_JACOBIAN", 512),
-        ("_ROWS_AT_A_TIME", 16384), ("_ROWS_AT_A_TIME", 8192), ("_ROWS_AT_A_TIME", 1024),
+        ("_ROWS_AT_A_TIME", 4096), ("_ROWS_AT_A_TIME", 8192), ("_ROWS_AT_A_TIME", 1024),
         ("_BLOCK_ENTRIES", 22), ("_STRIDE", 16), ("_MARGIN", 4.0), ("_TIED", 4), ("_by_spelling", 8),
         ("_ENTRIES_AT_A_TIME", 20), ("_QUERIES_AT_A_TIME", 65_536), ("_MAX_ENTRIES", 60_000_000),
         ("_ENTRIES_AT_A_TIME", 22),

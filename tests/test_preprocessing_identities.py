@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from unisono.config import FitConfig
-from unisono.modalities.normalise import clr, gene_weight, log1p_cp10k, multinomial_deviance, peak_weight, tf_idf
+from unisono.modalities.normalise import (
+    clr,
+    gene_weight,
+    log1p_cp10k,
+    multinomial_deviance,
+    peak_weight,
+    power_of_share,
+    tf_idf,
+)
 from unisono.preprocessing.align import Known, align, aligned_counts
 from unisono.preprocessing.kernel_ridge import KernelRidge
 from unisono.preprocessing.linear_path import fit_linear_path
@@ -47,6 +55,23 @@ def test_depth_changes_neither_log_cp10k_nor_tf_idf_and_it_changes_clr(seed, fac
     close(log1p_cp10k(deep, totals(deep)), log1p_cp10k(counts, totals(counts)))
     close(tf_idf(deep, totals(deep), weight), tf_idf(counts, totals(counts), weight))
     assert abs(clr(deep) - clr(counts)).max() > 1e-3
+
+
+@few
+@given(seeds, st.sampled_from([np.int64, np.uint16, np.float32, np.float64]))
+def test_values_are_those_of_the_same_counts_of_any_dtype_in_single_precision(seed, dtype):
+    counts = counts_of(seed)
+    same, total, weight = counts.astype(dtype), totals(counts), peak_weight(counts)
+    ways = (
+        lambda counts: log1p_cp10k(counts, total),
+        clr,
+        lambda counts: tf_idf(counts, total, weight),
+        lambda counts: power_of_share(counts, total, 2 / 3),
+    )
+    for way in ways:
+        found, expected = way(same), way(counts)
+        assert found.dtype == expected.dtype == np.float32
+        np.testing.assert_array_equal(found.toarray(), expected.toarray())
 
 
 @few

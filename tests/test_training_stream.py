@@ -1,5 +1,6 @@
 """A fit that holds some of the cells and reads the others for each epoch."""
 
+import threading
 import warnings
 from dataclasses import replace
 from functools import cache
@@ -12,8 +13,9 @@ import unisono as un
 from unisono.io.read import ReadOptions, inspect
 from unisono.io.store import InMemory
 from unisono.io.survey import read_like, survey
-from unisono.training.fit import seen_of
+from unisono.training.fit import fit_views, seen_of
 from unisono.training.held import read_training_cells
+from unisono.training.mini_batches import MiniBatches, TrainingView
 from unisono.training.stream import Stream, StreamedMiniBatches
 
 CONFIG = tiny(seed=3, max_held_cells=200, max_cells_per_epoch=150, cells_of_a_run=16, batch_size=64)
@@ -142,11 +144,60 @@ def test_a_cell_is_the_same_cell_in_every_modality_of_a_batch(monkeypatch):
     np.testing.assert_array_equal(found.views["adt"].counts[b].toarray(), truth)
 
 
+def batches_of(stream, views, number):
+    """The mini-batches of an epoch, in one thread."""
+    cells = stream.read(stream.fetch(stream.drawn(CONFIG, number)))
+    own = {m: TrainingView.of_others(view.preprocessor, cells) for m, view in views.items()}
+    technical = np.searchsorted(stream.batches, cells.batch)
+    weights = {m: view.code_weight for m, view in views.items()}
+    n_steps = StreamedMiniBatches(views, stream, CONFIG, "cpu").steps_per_epoch
+    return list(MiniBatches(own, technical, CONFIG, "cpu", code_weights=weights, n_steps=n_steps).epoch(number))
+
+
+def tensors(batch):
+    found = {"technical": batch.technical, "permuted": batch.permuted}
+    for modality, view in batch.views.items():
+        found |= {f"{modality} {name}": getattr(view, name) for name in ("x", "depth", "counts", "target", "offset")}
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def test_mini_batches_that_are_prepared_ahead_are_those_of_one_thread():
+    stream, held = stream_of(pair())
+    views = fit_views(held.cells, CONFIG)
+    ahead = StreamedMiniBatches(views, stream, CONFIG, "cpu")
+    for number in (1, 2, 3):
+        found, wanted = list(ahead.epoch(number)), batches_of(stream, views, number)
+        assert len(found) == len(wanted) == ahead.steps_per_epoch
+        for one, other in zip(found, wanted, strict=True):
+            for name, value in tensors(other).items():
+                np.testing.assert_array_equal(tensors(one)[name], value, err_msg=f"epoch {number}, {name}")
+
+
+def test_cells_are_fetched_and_projected_in_a_thread_of_their_own_and_read_in_that_of_the_fit(monkeypatch):
+    """A MuData is made under options of the process, which a second thread must not change."""
+    threads = {"fetch": set(), "read": set(), "project": set()}
+
+    def noted(name, function):
+        def call(*args):
+            threads[name].add(threading.current_thread().name)
+            return function(*args)
+
+        return call
+
+    stream, held = stream_of(pair())
+    views = fit_views(held.cells, CONFIG)
+    monkeypatch.setattr(TrainingView, "of_others", noted("project", TrainingView.of_others))
+    watched = replace(stream, fetch=noted("fetch", stream.fetch), read=noted("read", stream.read))
+    batches = StreamedMiniBatches(views, watched, CONFIG, "cpu")
+    for number in (1, 2):
+        assert list(batches.epoch(number))
+    assert threads["read"] == {threading.current_thread().name}
+    assert threads["fetch"] == threads["project"] == {"unisono-read_0"}
+
+
 def test_cells_that_were_not_asked_for_end_the_fit():
     stream, held = stream_of(pair())
     other = replace(stream, fetch=lambda rows: stream.fetch((rows + 200) % 500))
-    from unisono.training.fit import fit_views
-
     batches = StreamedMiniBatches(fit_views(held.cells, CONFIG), other, CONFIG, "cpu")
     with pytest.raises(RuntimeError, match="were read that were not asked for"):
         next(batches.epoch(1))

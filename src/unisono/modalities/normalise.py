@@ -22,7 +22,7 @@ def log1p_cp10k(counts: sparse.csr_matrix, total: Float64[np.ndarray, " cell"]) 
         array([[2500.,    0., 7500.]], dtype=float32)
     """
     factor = np.divide(1e4, total, out=np.zeros_like(total), where=total > 0)
-    return _with_data(counts, np.log1p(counts.data * _per_entry(counts, factor)))
+    return _with_data(counts, np.log1p(_data(counts) * _per_entry(counts, factor)))
 
 
 def clr(counts: sparse.csr_matrix, n_features: int | Float64[np.ndarray, " cell"] | None = None) -> sparse.csr_matrix:
@@ -39,10 +39,10 @@ def clr(counts: sparse.csr_matrix, n_features: int | Float64[np.ndarray, " cell"
         >>> un.preprocessing.clr(csr_matrix([[0, 0, 7]])).toarray().round(2)
         array([[0. , 0. , 1.5]], dtype=float32)
     """
-    logs = _with_data(counts, np.log1p(counts.data.astype(np.float32)))
+    logs = _with_data(counts, np.log1p(_data(counts)))
     mean_log = np.asarray(logs.sum(axis=1), dtype=np.float64).ravel()
     mean_log = mean_log / np.maximum(counts.shape[1] if n_features is None else n_features, 1e-12)
-    return _with_data(counts, np.log1p(counts.data * _per_entry(counts, np.exp(-mean_log))))
+    return _with_data(counts, np.log1p(_data(counts) * _per_entry(counts, np.exp(-mean_log))))
 
 
 def tf_idf(
@@ -58,9 +58,10 @@ def tf_idf(
     logarithm would make two halves nearly twice the whole.
     """
     factor = np.divide(1e4, total, out=np.zeros_like(total), where=total > 0)
-    values = np.maximum(counts.data, 1) * _per_entry(counts, factor)
+    data = _data(counts)
+    values = np.maximum(data, 1) * _per_entry(counts, factor)
     np.log1p(values, out=values)
-    values *= np.minimum(counts.data, 1)
+    values *= np.minimum(data, 1)
     values *= weight.astype(np.float32)[counts.indices]
     norm = np.sqrt(_with_data(counts, np.square(values)) @ np.ones(counts.shape[1]))
     inverse = np.divide(1.0 if length is None else length, norm, out=np.zeros_like(norm), where=norm > 0)
@@ -93,7 +94,7 @@ def power_of_share(
 ) -> sparse.csr_matrix:
     """(x / total) ** exponent of each cell; a cell without counts stays zero."""
     inverse = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-    return _with_data(counts, np.power(counts.data * _per_entry(counts, inverse), np.float32(exponent)))
+    return _with_data(counts, np.power(_data(counts) * _per_entry(counts, inverse), np.float32(exponent)))
 
 
 def mean_share(counts: sparse.csr_matrix, total: Float64[np.ndarray, " cell"]) -> Float64[np.ndarray, " feature"]:
@@ -143,6 +144,11 @@ def total_variance(values: sparse.csr_matrix) -> float:
         np.asarray(part.mean(axis=0), dtype=np.float64).ravel() for part in (values, values.multiply(values))
     )
     return float((square - mean**2).sum())
+
+
+def _data(counts: sparse.csr_matrix) -> Float32[np.ndarray, " entry"]:
+    """Counts as values are kept: of integers numpy would reckon at twice the width, and the time."""
+    return counts.data.astype(np.float32, copy=False)
 
 
 def _per_entry(counts: sparse.csr_matrix, per_row: Float64[np.ndarray, " cell"]) -> Float32[np.ndarray, " entry"]:

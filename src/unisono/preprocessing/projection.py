@@ -24,7 +24,7 @@ from unisono.preprocessing.thinning import thin
 from unisono.preprocessing.unmeasured import Reference
 from unisono.types import MeasuredFeatures, Modality, View
 
-_ROWS_AT_A_TIME = 16_384
+_ROWS_AT_A_TIME = 4_096
 _SMALLEST = 1e-12
 
 

@@ -174,6 +174,23 @@ def log_size(preprocessor: Preprocessor, counts: Counts) -> NDArray[np.float32]:
     return log_sizes
 
 
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What an epoch draws before its first step.
+
+    Attributes:
+        cells: positions of its cells among the training cells.
+        features: positions of the sampled ones among the selected features, by modality.
+        columns: what was drawn for each of its cells, by modality; see `MiniBatches`.
+        rng: goes on with the steps.
+    """
+
+    cells: NDArray[np.intp]
+    features: Mapping[Modality, NDArray[np.intp]]
+    columns: Mapping[Modality, Mapping[str, torch.Tensor]]
+    rng: np.random.Generator
+
+
 class MiniBatches:
     """Mini-batches of the training cells, epoch by epoch; what does not change between epochs is kept on the device."""
 
@@ -221,22 +238,30 @@ class MiniBatches:
 
         Of very many cells, over some that are drawn anew.
         """
+        yield from self.steps(self.draw(number))
+
+    def draw(self, number: int) -> Draw:
+        """What an epoch draws before its first step."""
         rng = np.random.default_rng([self._config.seed, number])
         n_cells, at_most = len(self._technical), self._config.max_cells_per_epoch
-        drawn = np.arange(n_cells) if n_cells <= at_most else np.sort(rng.permutation(n_cells)[:at_most])
-        views = self._views if n_cells <= at_most else {m: view.take(drawn) for m, view in self._views.items()}
-        technical = self._technical[drawn]
+        cells = np.arange(n_cells) if n_cells <= at_most else np.sort(rng.permutation(n_cells)[:at_most])
+        views = self._views if n_cells <= at_most else {m: view.take(cells) for m, view in self._views.items()}
         features = {m: self._sampled_features(view, rng) for m, view in views.items()}
         columns = {m: self._drawn_columns(view, features[m], rng) for m, view in views.items()}
+        return Draw(cells, features, columns, rng)
+
+    def steps(self, draw: Draw) -> Iterator[Batch]:
+        """The mini-batches of an epoch, whose generator they use up."""
+        technical, rng = self._technical[draw.cells], draw.rng
         orders = [_order(technical, rng) for _ in range(self._config.n_members)]
         steps = [np.array_split(order, self.steps_per_epoch) for order in orders]
         for step in zip(*steps, strict=True):
             cells = np.stack(step)
             permuted = np.stack([_permuted(technical[row], rng) for row in cells])
-            local, index = (torch.as_tensor(rows, device=self._device) for rows in (cells, drawn[cells]))
-            own = {m: {name: column[local] for name, column in columns[m].items()} for m in views}
+            local, index = (torch.as_tensor(rows, device=self._device) for rows in (cells, draw.cells[cells]))
+            own = {m: {name: column[local] for name, column in draw.columns[m].items()} for m in self._views}
             yield Batch(
-                views={m: self._view_batch(m, features[m], own[m], index) for m in views},
+                views={m: self._view_batch(m, draw.features[m], own[m], index) for m in self._views},
                 technical=torch.as_tensor(technical[cells], device=self._device),
                 permuted=torch.as_tensor(permuted, device=self._device),
             )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unisono.config import FitConfig
 from unisono.nn.objective import Batch
-from unisono.training.mini_batches import MiniBatches, TrainingView, Views
+from unisono.training.mini_batches import Draw, MiniBatches, TrainingView, Views
 from unisono.types import Cells
 
 if TYPE_CHECKING:
@@ -61,8 +61,23 @@ class Stream:
         return np.concatenate([self.rows[start : start + length] for start in starts])
 
 
+@dataclass(eq=False)
+class _Ahead:
+    """An epoch that is prepared in another thread while the networks learn from the one before.
+
+    Attributes:
+        number: of the epoch.
+        tables: of its cells.
+        drawn: its mini-batches and what they draw, once the tables were read.
+    """
+
+    number: int
+    tables: Future[Mapping[str, AnnData]]
+    drawn: Future[tuple[MiniBatches, Draw]] | None = None
+
+
 class StreamedMiniBatches:
-    """Mini-batches of cells that are read while the networks learn from those of the epoch before."""
+    """Mini-batches of cells that are read, thinned and projected while the networks learn from the epoch before."""
 
     def __init__(self, views: Views, stream: Stream, config: FitConfig, device: torch.device) -> None:
         self._views = views
@@ -70,7 +85,7 @@ class StreamedMiniBatches:
         self._config = config
         self._device = device
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="unisono-read")
-        self._ahead: tuple[int, Future[Mapping[str, AnnData]]] | None = None
+        self._ahead: _Ahead | None = None
         weakref.finalize(self, self._reader.shutdown, wait=False, cancel_futures=True)
 
     @property
@@ -85,23 +100,35 @@ class StreamedMiniBatches:
         Raises:
             RuntimeError: other cells were read than were asked for.
         """
-        cells = self._read(number)
+        ahead = self._ahead if self._ahead and self._ahead.number == number else self._begin(number)
+        mini_batches, draw = self._read(ahead).result()
+        self._ahead = self._begin(number + 1) if number < self._config.max_epochs else None
+        for batch in mini_batches.steps(draw):
+            yield batch
+            if self._ahead and self._ahead.tables.done():
+                self._read(self._ahead)
+
+    def _begin(self, number: int) -> _Ahead:
+        return _Ahead(number, self._reader.submit(self._stream.fetch, self._stream.drawn(self._config, number)))
+
+    def _read(self, ahead: _Ahead) -> Future[tuple[MiniBatches, Draw]]:
+        """Read the tables of an epoch in this thread, and have its mini-batches drawn in the other."""
+        if ahead.drawn is None:
+            cells = self._stream.read(ahead.tables.result())
+            asked = self._stream.names[self._stream.drawn(self._config, ahead.number)]
+            unknown = np.setdiff1d(cells.names, asked)
+            if len(unknown):
+                what = f"{len(unknown)} cells were read that were not asked for: {unknown[0]}"
+                raise RuntimeError(f"epoch {ahead.number}: {what}")
+            ahead.drawn = self._reader.submit(self._draw, cells, ahead.number)
+        return ahead.drawn
+
+    def _draw(self, cells: Cells, number: int) -> tuple[MiniBatches, Draw]:
+        """Mini-batches of some cells, and what an epoch draws for them."""
         views = {m: TrainingView.of_others(view.preprocessor, cells) for m, view in self._views.items()}
         technical = np.searchsorted(self._stream.batches, cells.batch)
         weights = {m: view.code_weight for m, view in self._views.items()}
-        yield from MiniBatches(
+        mini_batches = MiniBatches(
             views, technical, self._config, self._device, code_weights=weights, n_steps=self.steps_per_epoch
-        ).epoch(number)
-
-    def _read(self, number: int) -> Cells:
-        """The cells of an epoch; the next one's are read meanwhile."""
-        asked = self._ahead[1] if self._ahead and self._ahead[0] == number else self._ask(number)
-        cells = self._stream.read(asked.result())
-        self._ahead = (number + 1, self._ask(number + 1)) if number < self._config.max_epochs else None
-        unknown = np.setdiff1d(cells.names, self._stream.names[self._stream.drawn(self._config, number)])
-        if len(unknown):
-            raise RuntimeError(f"epoch {number}: {len(unknown)} cells were read that were not asked for: {unknown[0]}")
-        return cells
-
-    def _ask(self, number: int) -> Future[Mapping[str, AnnData]]:
-        return self._reader.submit(self._stream.fetch, self._stream.drawn(self._config, number))
+        )
+        return mini_batches, mini_batches.draw(number)
