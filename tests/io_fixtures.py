@@ -93,7 +93,7 @@ def write_tenx_hdf5(
 def findings_of(mdata: Any, **options: Any) -> list[Finding]:
     """All findings of a reading, whether it was refused or not."""
     try:
-        return cells_from_mudata(mdata, **({"batch_key": None, "need": 2} | options))[1]
+        return cells_from_mudata(mdata, **({"batch_key": None, "is_training": True} | options))[1]
     except BadInput as refusal:
         return list(refusal.findings)
 

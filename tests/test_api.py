@@ -302,7 +302,7 @@ def test_a_model_cannot_be_changed():
 
 def test_the_record_says_where_the_model_came_from():
     model, record = small_model(), small_model().record
-    cells, _ = cells_from_mudata(training(), batch_key="batch", need=2)
+    cells, _ = cells_from_mudata(training(), batch_key="batch", is_training=True)
     assert record.fingerprint == fingerprint(cells)
     assert record.versions == {
         name: version(name) for name in ("unisono", "torch", "numpy", "scipy", "anndata", "mudata")

@@ -12,8 +12,8 @@ from unisono.io.read import cells_from_mudata
 BATCH = ["a", "a", "b", "b", "a", "b", "a"]
 
 
-def batches(mdata, need: int = 2):
-    cells, _ = cells_from_mudata(mdata, batch_key="batch", need=need)
+def batches(mdata, is_training: bool = True):
+    cells, _ = cells_from_mudata(mdata, batch_key="batch", is_training=is_training)
     return {modality: dict(zip(view.cells, view.batch, strict=True)) for modality, view in cells.views.items()}
 
 

@@ -17,7 +17,7 @@ from unisono.messages import Finding
 
 def check(data, batch_key: str | None = None, preprocessors=None) -> CheckReport:
     """As for training, or, with preprocessors, as for a query."""
-    options = ReadOptions(batch_key, need=2 if preprocessors is None else 1)
+    options = ReadOptions(batch_key, is_training=preprocessors is None)
     return look(data, options, preprocessors=preprocessors)
 
 
@@ -54,11 +54,13 @@ def test_an_anndata_of_one_modality_is_read_by_its_names_and_is_too_little_to_tr
 
 
 def test_what_a_fit_finds_in_readable_cells_is_listed_too():
-    found = look(two(), ReadOptions(need=2), further=lambda cells: [Finding("W044", "x", f"{len(cells.names)}.")])
+    found = look(
+        two(), ReadOptions(is_training=True), further=lambda cells: [Finding("W044", "x", f"{len(cells.names)}.")]
+    )
     assert only(found.findings, "W044").what == "7."
     negative = two()
     negative["adt"].X = -negative["adt"].X
-    found = look(negative, ReadOptions(need=2), further=lambda cells: [Finding("W044", "x", "never asked.")])
+    found = look(negative, ReadOptions(is_training=True), further=lambda cells: [Finding("W044", "x", "never asked.")])
     assert "W044" not in codes(found.findings)
 
 

@@ -39,7 +39,7 @@ CONTAINERS = (
 
 
 def rna_counts(mdata) -> sparse.csr_matrix:
-    return cells_from_mudata(mdata, batch_key=None, need=1)[0].views["rna"].counts
+    return cells_from_mudata(mdata, batch_key=None, is_training=False)[0].views["rna"].counts
 
 
 def source_of(matrix, **layers) -> Source:
@@ -100,7 +100,7 @@ def test_a_layer_is_read_in_place_of_x():
     mdata = two(np.zeros((7, 11), np.float32))
     for name in ("rna", "adt"):
         mdata[name].layers["counts"] = sparse.csr_matrix(counts(7, mdata[name].n_vars, seed=3).astype(np.float32))
-    cells, _ = cells_from_mudata(mdata, batch_key=None, layer="counts", need=2)
+    cells, _ = cells_from_mudata(mdata, batch_key=None, layer="counts", is_training=True)
     np.testing.assert_array_equal(cells.views["rna"].counts.toarray(), counts(7, 11, seed=3))
 
 
@@ -119,7 +119,7 @@ def test_duplicates_are_summed_and_zeros_dropped_in_a_copy():
     mdata = mu(rna=table(2, 6, "g", matrix=matrix), adt=table(2, 3, "p"))
     held = mdata["rna"].X
     before = (held.data.copy(), held.indices.copy(), held.indptr.copy())
-    cells, findings = cells_from_mudata(mdata, batch_key=None, need=2)
+    cells, findings = cells_from_mudata(mdata, batch_key=None, is_training=True)
     np.testing.assert_array_equal(cells.views["rna"].counts.toarray(), [[0, 0, 1, 0, 200, 0], [5, 0, 0, 0, 0, 0]])
     what = only(findings, "W017").what
     assert what == "X: 1 duplicate entries summed, 1 stored zeros dropped, indices sorted (in a copy)."

@@ -203,7 +203,7 @@ def test_a_folder_of_cite_seq_count_is_protein_without_sequences(tmp_path, insid
 def test_cells_of_cite_seq_count_meet_those_of_cell_ranger_and_unmapped_reads_are_left_out(tmp_path):
     hdf5_of_version_3(tmp_path / "x.h5", RNA, NAMES[:GENES], TYPES[:GENES], IDS[:GENES])
     mdata, _ = open_data({"rna": tmp_path / "x.h5", "adt": tags(tmp_path / "tags")})
-    found = inspect(mdata, ReadOptions(need=2), "x")
+    found = inspect(mdata, ReadOptions(is_training=True), "x")
     cells = found.cells
     assert [len(rows) for rows in cells.paired("rna", "adt")] == [7, 7]
     assert "rna 'ACGTACGTACGTAAAA-1' read as 'ACGTACGTACGTAAAA'" in only(list(found.findings), "W027").what
@@ -429,7 +429,7 @@ def test_a_real_file_is_read(name):
 
 def test_real_cells_whose_names_end_in_their_modality_are_paired():
     files = {kind: there(f"h5ad_pair/{kind}_barcodes_with_suffix.h5ad") for kind in ("rna", "atac")}
-    found = inspect(open_data(files)[0], ReadOptions(need=2), "pair")
+    found = inspect(open_data(files)[0], ReadOptions(is_training=True), "pair")
     assert [len(rows) for rows in found.cells.paired("rna", "atac")] == [100, 100]
     assert "W027" in codes(found.findings)
 
@@ -461,7 +461,9 @@ def test_raw_counts_stay_with_the_part_they_are_of(tmp_path):
     whole.X = whole.X.multiply(0.3).tocsr()
     whole = whole[:, [*range(4), *range(GENES, GENES + PROTEINS)]].copy()
     whole.write_h5ad(tmp_path / "x.h5ad")
-    cells = inspect(open_data(tmp_path / "x.h5ad")[0], ReadOptions(counts=CountsAt(".raw"), need=2), "x").cells
+    cells = inspect(
+        open_data(tmp_path / "x.h5ad")[0], ReadOptions(counts=CountsAt(".raw"), is_training=True), "x"
+    ).cells
     np.testing.assert_array_equal(cells.views["rna"].counts.toarray(), RNA)
     np.testing.assert_array_equal(cells.views["adt"].counts.toarray(), ADT)
     assert cells.views["adt"].features.tolist() == NAMES[GENES:]

@@ -16,8 +16,10 @@ N_CELLS = 29
 GENES, PROTEINS = counts(N_CELLS, 11), counts(N_CELLS, 5, seed=1) + 1
 
 
-def read(need: int = 2, *, keeps_controls: bool = False, **tables: AnnData) -> Inspection:
-    return inspect(mu(**tables), ReadOptions(counts=CountsAt(), keeps_controls=keeps_controls, need=need), "x.h5mu")
+def read(*, is_training: bool = True, keeps_controls: bool = False, **tables: AnnData) -> Inspection:
+    return inspect(
+        mu(**tables), ReadOptions(counts=CountsAt(), keeps_controls=keeps_controls, is_training=is_training), "x.h5mu"
+    )
 
 
 def genes(extra: np.ndarray | None = None, types: list[str | None] | None = None) -> AnnData:
@@ -77,7 +79,7 @@ def test_a_modality_all_of_whose_types_are_anothers_is_read_and_told():
 
 
 def test_a_query_leaves_out_other_types_too():
-    found = read(1, rna=genes(PROTEINS, ["Gene Expression"] * 11 + ["Antibody Capture"] * 5))
+    found = read(is_training=False, rna=genes(PROTEINS, ["Gene Expression"] * 11 + ["Antibody Capture"] * 5))
     assert len(found.views["rna"].features) == 11
 
 
@@ -161,7 +163,7 @@ def test_genes_are_never_controls():
 
 
 def test_a_query_leaves_controls_out_without_a_word():
-    found = read(1, adt=proteins([*NAMES, "IgG1", "CD56"]))
+    found = read(is_training=False, adt=proteins([*NAMES, "IgG1", "CD56"]))
     assert found.views["adt"].features.tolist() == [*NAMES, "CD56"]
     assert not found.findings
 
@@ -188,4 +190,4 @@ def test_a_panel_of_fewer_than_five_proteins_is_told_to_be_read_as_ratios(n_prot
     found = [finding for finding in findings_of(mdata) if finding.code == "W046"]
     assert [finding.where for finding in found] == ["data, adt"] * is_told
     assert all(f"{n_proteins} proteins: per-cell CLR of so few" in finding.what for finding in found)
-    assert "W046" not in codes(findings_of(mdata, need=1))
+    assert "W046" not in codes(findings_of(mdata, is_training=False))

@@ -27,7 +27,7 @@ def test_an_unknown_name_has_no_kind():
 
 def test_known_names_are_read_and_said():
     mdata = mu(**{"Gene Expression": table(7, 11, "g"), "prot": table(7, 5, "p")})
-    cells, findings = cells_from_mudata(mdata, batch_key=None, need=2, source_name="x.h5mu")
+    cells, findings = cells_from_mudata(mdata, batch_key=None, is_training=True, source_name="x.h5mu")
     assert cells.modalities == ("rna", "adt")
     assert [str(finding) for finding in findings if finding.code == "I007"] == [
         "I007 x.h5mu, Gene Expression: read as rna.",
@@ -37,7 +37,9 @@ def test_known_names_are_read_and_said():
 
 def test_a_mapping_overrides_the_known_names():
     mdata = mu(rna=table(7, 11, "g"), spliced=table(7, 13, "s"), adt=table(7, 5, "p"))
-    cells, findings = cells_from_mudata(mdata, batch_key=None, modalities={"spliced": "rna", "adt": "adt"}, need=2)
+    cells, findings = cells_from_mudata(
+        mdata, batch_key=None, modalities={"spliced": "rna", "adt": "adt"}, is_training=True
+    )
     assert cells.views["rna"].counts.shape == (7, 13)
     assert only(findings, "I007").where == "data, rna"
 
@@ -48,7 +50,7 @@ def test_an_unknown_modality_is_ignored_and_said():
 
 
 def test_two_modalities_of_one_kind_are_refused():
-    findings = findings_of(mu(rna=table(7, 11, "g"), gex=table(7, 13, "s")), need=1)
+    findings = findings_of(mu(rna=table(7, 11, "g"), gex=table(7, 13, "s")), is_training=False)
     finding = only(findings, "E007")
     assert finding.what == "modalities 'rna' and 'gex' both stand for rna."
     assert 'modalities={"rna": "rna"}' in finding.remedy
@@ -59,7 +61,7 @@ def test_a_mapping_to_two_of_one_kind_is_refused_too():
 
 
 def test_no_known_modality_is_refused_with_what_there_is():
-    finding = only(findings_of(mu(hto=table(7, 3, "h"), spatial=table(7, 5, "s")), need=1), "E007")
+    finding = only(findings_of(mu(hto=table(7, 3, "h"), spatial=table(7, 5, "s")), is_training=False), "E007")
     assert finding.what == "no known modality; file has hto, spatial, known are atac, rna, adt."
 
 
@@ -81,4 +83,4 @@ def test_training_on_one_modality_is_refused_and_a_query_of_one_is_not():
     finding = only(findings_of(mdata), "E008")
     assert finding.what == "training needs two modalities; found rna only, unused: hto."
     assert 'modalities={"rna": "rna", "hto": "adt"}' in finding.remedy
-    assert "E008" not in codes(findings_of(mdata, need=1))
+    assert "E008" not in codes(findings_of(mdata, is_training=False))

@@ -21,7 +21,7 @@ def test_rows_are_paired_by_name_not_place():
     order = [3, 0, 6, 1, 2, 5, 4]
     adt = table(7, 5, "p", seed=1)
     mdata = mu(rna=table(7, 11, "g"), adt=adt[order].copy())
-    cells, findings = cells_from_mudata(mdata, batch_key=None, need=2, source_name="x.h5mu")
+    cells, findings = cells_from_mudata(mdata, batch_key=None, is_training=True, source_name="x.h5mu")
     np.testing.assert_array_equal(
         cells.views["adt"].counts[cells.rows["adt"]].toarray(), adt[list(cells.names)].X.toarray()
     )
@@ -73,7 +73,7 @@ def test_a_query_may_have_any_names():
         renamed([f"x{i}" for i in range(6)]),
         mu(rna=table(7, 11, "g", cells=digits), adt=table(7, 5, "p", cells=digits)),
     ):
-        assert not codes(findings_of(mdata, need=1))
+        assert not codes(findings_of(mdata, is_training=False))
 
 
 def test_a_bridge_joins_modalities_that_share_no_cell():
@@ -151,7 +151,7 @@ def test_a_cell_keeps_its_own_name_in_its_view_s_batches():
     rna, adt = (table(7, n, p, cells=[f"{c}_{kind}" for c in CODES[:7]]) for kind, n, p in WITH_SUFFIX)
     for part in (rna, adt):
         part.obs["batch"] = list("aabbaba")
-    cells, findings = cells_from_mudata(mu(rna=rna, adt=adt), batch_key="batch", need=2)
+    cells, findings = cells_from_mudata(mu(rna=rna, adt=adt), batch_key="batch", is_training=True)
     assert cells.views["rna"].cells.tolist() == CODES[:7]
     assert cells.views["rna"].batch.tolist() == list("aabbaba")
     assert "W027" in codes(findings)
@@ -208,7 +208,7 @@ def test_two_runs_are_refused_in_a_reading_and_a_query_of_them_is_not():
     left, right = barcodes(211, 6), [*barcodes(211, 6)[:1], *barcodes(196, 7)]
     mdata = mu(rna=table(211, 11, "g", cells=left), adt=table(197, 5, "p", cells=right))
     assert "E026" in codes(findings_of(mdata))
-    assert not codes(findings_of(mdata, need=1))
+    assert not codes(findings_of(mdata, is_training=False))
 
 
 SAMPLES = ["s1"] * 11 + ["s2"] * 8 + ["s3"] * 5

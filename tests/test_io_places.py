@@ -19,8 +19,8 @@ from unisono.messages import typed_in_shell
 GENES, PROTEINS = counts(7, 11), counts(7, 5, seed=1)
 
 
-def at(mdata, layer=None, *, remembered=None, need: int = 2) -> Inspection:
-    return inspect(mdata, ReadOptions(counts=CountsAt(layer, remembered), need=need), "x.h5mu")
+def at(mdata, layer=None, *, remembered=None, is_training: bool = True) -> Inspection:
+    return inspect(mdata, ReadOptions(counts=CountsAt(layer, remembered), is_training=is_training), "x.h5mu")
 
 
 def normalised(name: str | None = "umis", make=np.asarray):
@@ -44,7 +44,7 @@ def test_the_name_in_the_file_goes_before_the_kind():
     mdata = normalised("b")
     renamed = mu(expression=mdata["rna"], tags=mdata["adt"])
     kinds = {"expression": "rna", "tags": "adt"}
-    found = inspect(renamed, ReadOptions(None, kinds, CountsAt({"tags": "X", "expression": "b"}), need=2))
+    found = inspect(renamed, ReadOptions(None, kinds, CountsAt({"tags": "X", "expression": "b"}), is_training=True))
     np.testing.assert_array_equal(found.views["rna"].counts.toarray(), GENES)
 
 
@@ -63,11 +63,11 @@ def test_the_remedy_of_a_refusal_is_accepted():
 def test_a_layer_for_a_modality_that_is_not_there_is_refused_in_training_alone():
     finding = only(list(at(normalised(), {"rna": "umis", "atac": "X"}).findings), "E007")
     assert finding.what == "layer names atac; there are rna, adt."
-    assert not at(normalised(), {"rna": "umis", "atac": "X"}, need=1).findings
+    assert not at(normalised(), {"rna": "umis", "atac": "X"}, is_training=False).findings
 
 
 def test_a_layer_for_what_is_no_modality_is_refused_in_a_query_too():
-    assert "layer names rnaa" in only(list(at(normalised(), {"rnaa": "umis"}, need=1).findings), "E007").what
+    assert "layer names rnaa" in only(list(at(normalised(), {"rnaa": "umis"}, is_training=False).findings), "E007").what
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
@@ -119,21 +119,21 @@ def test_a_backed_file_is_read_at_a_layer_and_at_raw(tmp_path, make, place):
 def test_a_query_is_read_where_the_model_was_and_not_at_whole_numbers_of_x():
     mdata = two((GENES > 0).astype(np.float32))
     mdata["rna"].layers["umis"] = GENES.astype(np.float32)
-    found = at(mdata, remembered={"rna": "umis", "adt": "X"}, need=1)
+    found = at(mdata, remembered={"rna": "umis", "adt": "X"}, is_training=False)
     np.testing.assert_array_equal(found.views["rna"].counts.toarray(), GENES)
     assert not found.findings
 
 
 def test_a_query_without_the_models_layer_is_read_at_x_with_a_warning_if_x_holds_counts():
-    finding = only(list(at(two(), remembered={"rna": "umis"}, need=1).findings), "W010")
+    finding = only(list(at(two(), remembered={"rna": "umis"}, is_training=False).findings), "W010")
     assert finding.what == (
         "layers['umis'], where the model's training counts were, is not there; X holds whole numbers. X is read."
     )
-    assert codes(at(normalised("other"), remembered={"rna": "umis"}, need=1).findings) == {"E010"}
+    assert codes(at(normalised("other"), remembered={"rna": "umis"}, is_training=False).findings) == {"E010"}
 
 
 def test_what_the_user_says_goes_before_what_the_model_remembers():
-    found = at(normalised("other"), {"rna": "other"}, remembered={"rna": "umis"}, need=1)
+    found = at(normalised("other"), {"rna": "other"}, remembered={"rna": "umis"}, is_training=False)
     np.testing.assert_array_equal(found.views["rna"].counts.toarray(), GENES)
     assert not found.findings
 

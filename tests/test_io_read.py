@@ -18,7 +18,7 @@ from unisono.reading import read
 
 
 def test_cells_hold_the_counts_names_and_batches_of_the_file():
-    cells, findings = cells_from_mudata(two(), batch_key=None, need=2)
+    cells, findings = cells_from_mudata(two(), batch_key=None, is_training=True)
     view = cells.views["adt"]
     np.testing.assert_array_equal(view.counts.toarray(), counts(7, 5, seed=1))
     assert list(view.cells) == [f"c{i}" for i in range(7)]
@@ -38,7 +38,7 @@ def test_all_errors_of_a_pass_come_together():
     mdata = two(values)
     mdata["adt"].X = -mdata["adt"].X
     with pytest.raises(BadInput, match=r"^E015 .*\(and 2 more; unisono check lists all\)$") as caught:
-        cells_from_mudata(mdata, batch_key="batch", need=2)
+        cells_from_mudata(mdata, batch_key="batch", is_training=True)
     assert codes(caught.value.findings) == {"E014", "E015", "E029"}
 
 
@@ -47,7 +47,7 @@ def test_the_argument_is_not_changed():
     mdata["rna"].obs["batch"] = pd.Categorical(["a", "b", "a", "b", "a", "b", "a"])
     mdata["rna"].X.data[3] = 0
     before, shared = {name: mdata[name].copy() for name in mdata.mod}, mdata.obs.copy()
-    cells_from_mudata(mdata, batch_key="batch", need=2)
+    cells_from_mudata(mdata, batch_key="batch", is_training=True)
     for name in ("rna", "adt"):
         for part in ("data", "indices", "indptr"):
             np.testing.assert_array_equal(getattr(mdata[name].X, part), getattr(before[name].X, part))
@@ -61,7 +61,7 @@ def test_cells_without_counts_leave_their_modality_and_no_other():
     values[[1, 4]] = 0
     mdata = two(values)
     mdata["rna"].obs["batch"] = list("abcabca")
-    cells, findings = cells_from_mudata(mdata, batch_key="batch", need=2)
+    cells, findings = cells_from_mudata(mdata, batch_key="batch", is_training=True)
     assert list(cells.views["rna"].cells) == ["c0", "c2", "c3", "c5", "c6"]
     assert list(cells.views["rna"].batch) == list("acaca")
     np.testing.assert_array_equal(cells.views["rna"].counts.toarray(), values[[0, 2, 3, 5, 6]])
@@ -78,7 +78,7 @@ def test_features_without_counts_are_kept_and_told():
     values = counts(7, 11)
     values[:, [2, 8, 9, 10]] = 0
     values[:, 4] = 3
-    cells, findings = cells_from_mudata(two(values), batch_key=None, need=2)
+    cells, findings = cells_from_mudata(two(values), batch_key=None, is_training=True)
     assert only(findings, "W021").what.startswith("5 of 11 features have one value in every cell (first: g2, g4, g8)")
     assert len(cells.views["rna"].features) == 11
     assert "W021" not in codes(cells_from_mudata(two(values), batch_key=None)[1])
@@ -103,12 +103,12 @@ def test_repeated_cell_names_are_refused_with_the_name():
 def test_repeated_cell_names_are_refused_with_a_batch_key_too():
     rna = table(7, 11, "g", cells=["x"] * 6 + ["y"])
     rna.obs["batch"] = "a"
-    assert "E023" in codes(findings_of(mu(rna=rna), batch_key="batch", need=1))
+    assert "E023" in codes(findings_of(mu(rna=rna), batch_key="batch", is_training=False))
 
 
 def test_a_feature_name_in_two_modalities_is_kept_apart():
     rna, adt = table(7, 11, "g"), table(7, 5, "g", seed=1)
-    cells, findings = cells_from_mudata(mu(rna=rna, adt=adt), batch_key=None, need=2)
+    cells, findings = cells_from_mudata(mu(rna=rna, adt=adt), batch_key=None, is_training=True)
     finding = only(findings, "I024")
     assert str(finding) == "I024 data, rna and adt: 5 feature names in both (first: g0); kept apart by modality."
     np.testing.assert_array_equal(cells.views["adt"].counts.toarray(), counts(7, 5, seed=1))
@@ -122,7 +122,7 @@ def test_every_refusal_names_file_and_modality():
 
 def test_real_data_become_cells():
     mdata = read(real("pbmc10k_cite.h5mu"))
-    cells, findings = cells_from_mudata(mdata, batch_key="batch", need=2)
+    cells, findings = cells_from_mudata(mdata, batch_key="batch", is_training=True)
     assert {m: view.counts.shape for m, view in cells.views.items()} == {"rna": (6855, 4000), "adt": (6855, 14)}
     assert cells.views["rna"].counts.sum() == int(mdata["rna"].X.sum(dtype=np.float64))
     assert "I029" in codes(findings)

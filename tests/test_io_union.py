@@ -36,7 +36,7 @@ PANEL = ["CD3", "CD4", "CD8a", "CD19", "CD14", "CD56"]
 
 
 def views_of(*data, names=("a", "b"), batch_key=None):
-    return inspect_all(list(data), ReadOptions(batch_key, need=2), names[: len(data)], "data")[0].cells.views
+    return inspect_all(list(data), ReadOptions(batch_key, is_training=True), names[: len(data)], "data")[0].cells.views
 
 
 def dense(view, cell, feature):
@@ -73,7 +73,7 @@ def test_proteins_meet_by_their_canonical_names():
 
 def test_the_antibodies_of_one_panel_to_one_protein_are_added_up_and_it_is_said():
     a, b = data_set(GENES, PANEL), data_set(GENES, ["CD3", "CD4-1", "CD4-2", "CD19", "CD14", "CD56"], seed=5)
-    inspection, _ = inspect_all([a, b], ReadOptions(need=2), ["a", "b"], "data")
+    inspection, _ = inspect_all([a, b], ReadOptions(is_training=True), ["a", "b"], "data")
     adt = inspection.cells.views["adt"]
     counts = b["adt"].to_df()
     assert dense(adt, "b/cell3", "CD4") == counts.loc["cell3", "CD4-1"] + counts.loc["cell3", "CD4-2"]
@@ -112,7 +112,7 @@ def test_a_batch_column_that_no_data_set_has_is_refused():
 def test_data_sets_that_share_no_feature_are_refused_by_name():
     a = data_set(GENES, PANEL)
     b = data_set([f"OTHER{i}" for i in range(12)], [f"thing{i}" for i in range(6)], seed=2)
-    inspection, _ = inspect_all([a, b], ReadOptions(need=2), ["a", "b"], "data")
+    inspection, _ = inspect_all([a, b], ReadOptions(is_training=True), ["a", "b"], "data")
     assert {f.where for f in inspection.findings if f.code == "E069"} == {"a", "b"}
     with pytest.raises(BadInput, match="E069"):
         un.fit([a, b], preset="fast")

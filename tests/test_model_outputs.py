@@ -149,7 +149,7 @@ def test_a_paired_mudata_can_be_written_and_fitted_again(tmp_path):
     found.write_h5mu(tmp_path / "pairs.h5mu")
     again = mudata.read_h5mu(tmp_path / "pairs.h5mu")
     assert again.obs["unisono_probability"].between(0, 1).all()
-    cells = un.read_cells(again, need=2)
+    cells = un.read_cells(again, is_training=True)
     assert len(cells.paired("rna", "adt")[0]) == found.n_obs
 
 

@@ -41,7 +41,7 @@ def test_a_finding_is_a_warning_and_an_error_is_raised(mdata):
     with pytest.warns(un.InputWarning, match="W020"):
         assert un.read_cells(empty).views["rna"].n_cells == 22
     with pytest.raises(un.BadInput, match="E008"):
-        un.read_cells(mdata, need=2, modalities={"rna": "rna"})
+        un.read_cells(mdata, is_training=True, modalities={"rna": "rna"})
 
 
 def test_controls_that_are_left_out_of_the_cells_are_told(mdata):

@@ -22,7 +22,7 @@ from unisono.types import Cells
 
 
 def cells_of(mdata) -> Cells:
-    return cells_from_mudata(mdata, batch_key="batch", need=1)[0]
+    return cells_from_mudata(mdata, batch_key="batch", is_training=False)[0]
 
 
 def validated(model, **validation):

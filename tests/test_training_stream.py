@@ -68,7 +68,7 @@ def test_cells_on_disk_and_in_memory_give_the_same_model_which_knows_them_all(pa
         np.testing.assert_allclose(weights(other)[name], value, rtol=1e-6, atol=1e-7, err_msg=name)
     assert one.record.n_cells == other.record.n_cells == {"rna": 500, "adt": 500}
     assert max(one.record.n_held.values()) <= 200
-    view = inspect(pair(), ReadOptions("batch", need=2)).cells.views["rna"]
+    view = inspect(pair(), ReadOptions("batch", is_training=True)).cells.views["rna"]
     assert other.fitted.has_seen(view).all()
     np.testing.assert_array_equal(other.fitted.seen["rna"], seen_of(inspect(pair(), ReadOptions("batch")).cells)["rna"])
 
@@ -81,7 +81,7 @@ def test_held_cells_are_in_one_order_whether_in_memory_or_on_disk(tmp_path):
         warnings.simplefilter("ignore")
         mdata.write(tmp_path / "cells.h5mu")
         given = (mdata, un.open(tmp_path / "cells.h5mu"))
-        options = ReadOptions("batch", need=2)
+        options = ReadOptions("batch", is_training=True)
         held, stored = (read_training_cells(each, options, CONFIG, None, "data").cells for each in given)
     assert held.names.tolist() == stored.names.tolist()
     for name, view in held.views.items():
@@ -91,7 +91,7 @@ def test_held_cells_are_in_one_order_whether_in_memory_or_on_disk(tmp_path):
 
 
 def stream_of(mdata) -> tuple[Stream, dict]:
-    source, options = InMemory(mdata), ReadOptions("batch", need=2)
+    source, options = InMemory(mdata), ReadOptions("batch", is_training=True)
     held = inspect(source.take(np.arange(0, len(source.names), 3)), options)
     found = survey(source, held, options, "data")
     return (
@@ -210,7 +210,7 @@ def test_a_feature_that_the_held_cells_of_a_batch_never_count_is_measured_if_oth
     counts[first, 0] = 0
     counts[first[first % 3 != 0][:4], 0] = 3
     mdata["adt"].X = counts.tocsr()
-    options = ReadOptions("batch", need=2)
+    options = ReadOptions("batch", is_training=True)
     source = InMemory(mdata)
     held = inspect(source.take(np.arange(0, 500, 3)), options)
     assert held.views["adt"].unmeasured["b1"][0]

@@ -117,7 +117,9 @@ def fit(
         (120, 8)
     """
     chosen = config or FitConfig.preset(preset, seed=seed)
-    options = ReadOptions(batch_key, modalities, CountsAt(layer, is_rounded=round_counts), keep_controls, need=2)
+    options = ReadOptions(
+        batch_key, modalities, CountsAt(layer, is_rounded=round_counts), keep_controls, is_training=True
+    )
     with together(device) as ranks:
         warn(checkpoint_findings(checkpoint, resume) if checkpoint else [])
         given = read_training_cells(mdata, options, chosen, names, source_name, is_whole=unlabelled is not None)
@@ -127,7 +129,7 @@ def fit(
         joined, seen = cells, None
         if unlabelled is not None:
             name = f"{source_name}, unlabelled"
-            query = inspect(unlabelled, replace(options, need=1), name)
+            query = inspect(unlabelled, replace(options, is_training=False), name)
             queried = query.cells if batch_key else in_one_batch(query.cells)
             warn(query.findings)
             n_cells = {m: queried.views[m].n_cells for m in queried.modalities if m in cells.views}

@@ -277,12 +277,12 @@ class InputWarning(UserWarning):
         >>> mdata["adt"].var_names = [*mdata["adt"].var_names[:5], "IgG1_isotype"]
         >>> with warnings.catch_warnings(record=True) as given:
         ...     warnings.simplefilter("always", un.InputWarning)
-        ...     cells = un.read_cells(mdata, need=2)
+        ...     cells = un.read_cells(mdata, is_training=True)
         >>> print(given[0].message)  # doctest: +ELLIPSIS
         W045 data, adt: 1 (IgG1_isotype) look like controls or sample tags: left out. Fix: ...
         >>> with warnings.catch_warnings():
         ...     warnings.simplefilter("ignore", un.InputWarning)
-        ...     cells = un.read_cells(mdata, need=2)
+        ...     cells = un.read_cells(mdata, is_training=True)
     """
 
 

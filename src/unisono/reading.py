@@ -90,7 +90,7 @@ def read_cells(
     round_counts: bool = False,
     keep_controls: bool = False,
     source_name: str = "data",
-    need: int = 1,
+    is_training: bool = False,
 ) -> Cells:
     """The raw counts of data as `fit` reads them, a `View` for each modality; findings become `InputWarning`.
 
@@ -103,7 +103,7 @@ def read_cells(
         round_counts: as for `fit`.
         keep_controls: as for `fit`.
         source_name: what messages call the data.
-        need: modalities that have to be there, 2 for training.
+        is_training: whether they have to be such as can be learned from, of two modalities or more.
 
     Raises:
         BadInput: the data cannot be used; the message says what to do.
@@ -115,7 +115,7 @@ def read_cells(
         (40, 6)
     """
     counts = CountsAt(layer, is_rounded=round_counts)
-    options = ReadOptions(batch_key, modalities, counts, keep_controls, need, tells_controls=True)
+    options = ReadOptions(batch_key, modalities, counts, keep_controls, is_training, tells_controls=True)
     inspection, _ = inspect_all(mdata, options, names, source_name)
     cells = inspection.cells
     warn(inspection.findings)
@@ -164,7 +164,7 @@ def check(
     from unisono.training.validation import training_findings
 
     counts = CountsAt(layer, is_rounded=bool(round_counts))
-    options = ReadOptions(batch_key, modalities, counts, keep_controls, need=2)
+    options = ReadOptions(batch_key, modalities, counts, keep_controls, is_training=True)
     if model is None:
         config = FitConfig()
         return check_data(

@@ -193,7 +193,7 @@ def by_groups(
 
 def _cells(mdata: MuData, key: str | None, modalities: Mapping[str, str] | None) -> pd.DataFrame:
     """Every cell by name, in the order of first appearance, with its label and whether it has two modalities."""
-    found, findings = sources(mdata, modalities, "split", 2)
+    found, findings = sources(mdata, modalities, "split", is_training=True)
     refuse(findings)
     labels, findings = find_batches(mdata, found, key, "split")
     refuse(findings)

@@ -1433,7 +1433,9 @@ def numbers_of(row: Row) -> object:
         return np.round(anndata.read_h5ad("out.h5ad").X, 4).tolist()
     names = {"gene stuff": "rna", "tags": "adt"} if "tags" in row.line else None
     layer = {"rna": "counts"} if "counts" in row.line else None
-    options = ReadOptions(modalities=names, counts=CountsAt(layer), keeps_controls="--keep" in row.line, need=2)
+    options = ReadOptions(
+        modalities=names, counts=CountsAt(layer), keeps_controls="--keep" in row.line, is_training=True
+    )
     return _counts(inspect(open_data(Path(FILE))[0], options))
 
 
@@ -1442,7 +1444,9 @@ def usual(row: Row) -> object:
     if row.line.startswith("predict"):
         source = row.line.split("--from ")[1].split(" ")[0]
         return np.round(small_model().predict(test_cells(), source, "adt").X, 4).tolist()
-    return _counts(inspect(rebuilt(with_peaks() if "chromatin" in row.name else cells()), ReadOptions(need=2)))
+    return _counts(
+        inspect(rebuilt(with_peaks() if "chromatin" in row.name else cells()), ReadOptions(is_training=True))
+    )
 
 
 def _counts(found: Inspection) -> dict[str, list[list[int]]]:
@@ -1490,10 +1494,10 @@ IN_MEMORY = {
 def test_objects_in_memory_are_read_whatever_holds_their_counts(name, record):
     convert, codes = IN_MEMORY[name]
     mdata = rebuilt(with_genes(convert(cells()["rna"].X)))
-    found = inspect(mdata, ReadOptions(need=2))
+    found = inspect(mdata, ReadOptions(is_training=True))
     said = " ".join(finding.code for finding in found.findings)
     is_right = said == codes and (
-        codes != "" or _counts(found) == _counts(inspect(rebuilt(cells()), ReadOptions(need=2)))
+        codes != "" or _counts(found) == _counts(inspect(rebuilt(cells()), ReadOptions(is_training=True)))
     )
     record("bad input", f"{name} in memory", said or "accepted", is_right)
     assert is_right, said
@@ -1503,7 +1507,7 @@ def test_a_view_is_read_and_left_as_it_is(record):
     whole = cells()
     mdata = rebuilt({kind: each[::2] for kind, each in whole.items()})
     before = mdata["rna"].X.toarray()
-    found = inspect(mdata, ReadOptions(need=2))
+    found = inspect(mdata, ReadOptions(is_training=True))
     is_right = bool((mdata["rna"].X.toarray() == before).all()) and len(found.cells.names) == 76
     record("bad input", "a view in memory", "accepted", is_right)
     assert is_right

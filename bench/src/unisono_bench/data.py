@@ -59,7 +59,7 @@ class Dataset:
             modalities=self.modalities,
             layer=self.layer,
             source_name=self.path.name,
-            need=2,
+            is_training=True,
         )
 
 

@@ -94,7 +94,7 @@ def did_you_mean(name: str) -> str:
 
 
 def sources(
-    mdata: MuData, modalities: Mapping[str, str] | None, source_name: str, need: int
+    mdata: MuData, modalities: Mapping[str, str] | None, source_name: str, *, is_training: bool
 ) -> tuple[list[Source], list[Finding]]:
     """The modalities to use, in the order of the central dogma, and what is wrong with their names (E007, E008).
 
@@ -103,8 +103,8 @@ def sources(
     names = list(mdata.mod)
     kinds, findings = _chosen(names, modalities, source_name) if modalities else _recognised(names, source_name)
     findings += _claimed_twice(kinds, source_name)
-    if not any(finding.severity == "error" for finding in findings):
-        findings += _too_few(kinds, names, source_name, need)
+    if is_training and not any(finding.severity == "error" for finding in findings):
+        findings += _too_few(kinds, names, source_name)
     found = [Source(kind, name, mdata.mod[name], f"{source_name}, {name}") for name, kind in kinds.items()]
     order = registered()
     return sorted(found, key=lambda source: order.index(source.kind)), findings
@@ -181,8 +181,8 @@ def _claimed_twice(kinds: Mapping[str, Modality], source_name: str) -> list[Find
     return findings
 
 
-def _too_few(kinds: Mapping[str, Modality], names: list[str], source_name: str, need: int) -> list[Finding]:
-    if len(kinds) >= need:
+def _too_few(kinds: Mapping[str, Modality], names: list[str], source_name: str) -> list[Finding]:
+    if len(kinds) > 1:
         return []
     unused = [name for name in names if name not in kinds]
     what = f"training needs two modalities; found {', '.join(kinds) or 'none'} only"

@@ -40,7 +40,7 @@ class ReadOptions:
         modalities: name in the MuData -> kind (rna, adt, atac) of those to use; None takes those with known names.
         counts: where the raw counts are.
         keeps_controls: whether isotype controls and sample tags among proteins are used.
-        need: 2 for training, which pairs modalities by cell name; 1 for a query, which does not.
+        is_training: whether they are learned from: of two modalities or more, which are paired by cell name.
         tells_controls: whether controls of a query are told, too, and not those of training alone.
     """
 
@@ -48,7 +48,7 @@ class ReadOptions:
     modalities: Mapping[str, str] | None = None
     counts: CountsAt = field(default_factory=CountsAt)
     keeps_controls: bool = False
-    need: int = 1
+    is_training: bool = False
     tells_controls: bool = False
 
 
@@ -86,14 +86,14 @@ def cells_from_mudata(
     modalities: Mapping[str, str] | None = None,
     layer: Layer | None = None,
     source_name: str = "data",
-    need: int = 1,
+    is_training: bool = False,
 ) -> tuple[Cells, list[Finding]]:
     """Raw counts of a MuData as Cells, and the findings that do not forbid their use; arguments as `ReadOptions`.
 
     Raises:
         BadInput: every error found in one pass, see the table of codes.
     """
-    options = ReadOptions(batch_key, modalities, CountsAt(layer), need=need)
+    options = ReadOptions(batch_key, modalities, CountsAt(layer), is_training=is_training)
     inspection = inspect(mdata, options, source_name)
     return inspection.cells, list(inspection.findings)
 
@@ -101,17 +101,18 @@ def cells_from_mudata(
 def inspect(data: MuData | AnnData, options: ReadOptions, source_name: str = "data") -> Inspection:
     """What can be read of the data, without raising: views of the modalities that can be used."""
     mdata, findings = taken_apart(data, source_name)
-    found, noticed = sources(mdata, options.modalities, source_name, options.need)
-    others = [*mdata.mod, *registered()] if options.need < 2 else []  # one modality of a query is read at a time
+    found, noticed = sources(mdata, options.modalities, source_name, is_training=options.is_training)
+    others = [] if options.is_training else [*mdata.mod, *registered()]  # one modality of a query is read at a time
     findings += noticed + unknown_modalities(options.counts.layer, found, source_name, others)
     findings += transposed(found)
     if any(finding.severity == "error" for finding in findings):
         return Inspection({}, tuple(findings), {}, {})
-    if options.need > 1:
+    if options.is_training:
         found, noticed = _paired(found, source_name)
         findings += noticed
-    is_training = options.need > 1
-    batches, batch_findings = find_batches(mdata, found, options.batch_key, source_name, is_training=is_training)
+    batches, batch_findings = find_batches(
+        mdata, found, options.batch_key, source_name, is_training=options.is_training
+    )
     views: dict[Modality, View] = {}
     places: dict[Modality, str] = {}
     for source in found:
@@ -121,7 +122,7 @@ def inspect(data: MuData | AnnData, options: ReadOptions, source_name: str = "da
         if view is not None:
             views[source.kind] = view
     findings += batch_findings + _between(found, source_name, options)
-    if options.need > 1:
+    if options.is_training:
         views, noticed = _compared(views, found, source_name)
         findings += noticed
     if any(finding.code in _OF_PLACES for finding in findings):
@@ -170,7 +171,7 @@ def _view(source: Source, options: ReadOptions, batches: Batches) -> tuple[View 
     reading = read_counts(source, options.counts)
     source = replace(reading.source, paired_names=source.paired_names)
     is_chosen, noticed = _chosen_features(source, options)
-    findings = [*name_findings(source, is_training=options.need > 1), *reading.findings, *noticed]
+    findings = [*name_findings(source, is_training=options.is_training), *reading.findings, *noticed]
     if reading.counts is None:
         return None, reading, findings
     counts = reading.counts if is_chosen.all() else reading.counts[:, is_chosen]
@@ -185,7 +186,7 @@ def _view(source: Source, options: ReadOptions, batches: Batches) -> tuple[View 
     kept = counts if len(rows) == counts.shape[0] else counts[rows]
     batch = batches[source.kind][rows]
     view = View(source.kind, kept, cells, features, batch, None if ids is None else ids[is_chosen])
-    if options.need > 1:
+    if options.is_training:
         findings += _constant_features(source, view) + hardly_counted(source, view) + few_features(source, view)
         findings += heavy_cells(source, view) + peak_findings(source, view)
     return view, reading, findings
@@ -195,7 +196,7 @@ def _chosen_features(source: Source, options: ReadOptions) -> tuple[NDArray[np.b
     """Which features are used; a query's controls are left out in silence, as those of training were said to be."""
     of_type, type_findings = of_other_types(source)
     no_control, control_findings = controls(source, is_kept=options.keeps_controls)
-    told = control_findings if options.need > 1 or options.tells_controls else []
+    told = control_findings if options.is_training or options.tells_controls else []
     return of_type & no_control, type_findings + told
 
 
@@ -250,7 +251,7 @@ def _between(found: list[Source], source_name: str, options: ReadOptions) -> lis
             if len(shared):
                 what = f"{len(shared)} feature names in both (first: {shared[0]}); kept apart by modality."
                 findings.append(Finding("I024", f"{source_name}, {left.name} and {right.name}", what))
-    if options.need > 1 and all(source.cells.is_unique and source.adata.n_obs for source in found):
+    if options.is_training and all(source.cells.is_unique and source.adata.n_obs for source in found):
         names = {source.name: source.cells for source in found}
         findings += pairing_findings(names, source_name)
         findings += disagreeing_samples(found, names, source_name, options.batch_key)

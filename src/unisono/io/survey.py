@@ -107,7 +107,7 @@ def read_like(data: MuData | AnnData, held: Inspection, options: ReadOptions, so
         BadInput: they cannot be used.
     """
     counts = replace(options.counts, layer=dict(held.places))
-    found = inspect(data, replace(options, counts=counts, need=1), source_name)
+    found = inspect(data, replace(options, counts=counts, is_training=False), source_name)
     refuse([finding for finding in found.findings if finding.code not in _OF_NO_COUNTS])
     return Cells({m: _like(found.views.get(m), view) for m, view in held.views.items()})
 

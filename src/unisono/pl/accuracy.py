@@ -57,7 +57,7 @@ def measured_with(predicted: AnnData, test: MuData, target: Modality) -> Measure
     named = [name for name in test.mod if kind_of(name) == target]
     if not named:
         raise ValueError(f"test has {', '.join(test.mod)}, expected {target}")
-    cells, _ = cells_from_mudata(test, batch_key=None, modalities={named[0]: target}, need=1)
+    cells, _ = cells_from_mudata(test, batch_key=None, modalities={named[0]: target})
     view = cells.views[target]
     rows = pd.Index(view.cells).get_indexer(predicted.obs_names.astype(str))
     columns = pd.Index(view.features).get_indexer(predicted.var_names.astype(str))
