@@ -35,8 +35,12 @@ TOLERANCE = {"rtol": 2e-3, "atol": 2e-3}
 """Of float32 sums in another order, where counts reach a million."""
 
 
+class UnwritableError(Exception):
+    """Data of which there is no file, so no question to us."""
+
+
 def travelled(case: Case, folder: Path, road: Callable[[Case, Path], str] | None = None) -> tuple[str, bool]:
-    """How a case ended: "result" or "refused" with where, or "failed" with the error; and whether that is right.
+    """How a case ended: "result", "refused" with where, "unwritable", or "failed" with the error; and if that is right.
 
     The road is the whole one in Python or the shell, as the case says, unless another is given.
     """
@@ -44,6 +48,8 @@ def travelled(case: Case, folder: Path, road: Callable[[Case, Path], str] | None
         warnings.simplefilter("ignore", InputWarning)
         try:
             return (road or {"shell": _in_shell, "python": _in_python}[case.through])(case, folder), True
+        except UnwritableError as error:
+            return f"unwritable: {error}", True
         except Exception as error:
             frames = traceback.extract_tb(error.__traceback__)
             own = [frame for frame in frames if "src/unisono" in frame.filename] or frames
@@ -319,13 +325,8 @@ def _shuffled(query: MuData, modality: str, rng: np.random.Generator) -> MuData:
 
 def _in_shell(case: Case, folder: Path) -> str:
     training, query = case.training.build(), case.query.build()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            training.write_h5mu(folder / "training.h5mu")
-            query.write_h5mu(folder / "query.h5mu")
-    except Exception as error:  # no file, so no question to us
-        return f"unwritable: {type(error).__name__}"
+    written(training, folder / "training.h5mu")
+    written(query, folder / "query.h5mu")
     (folder / "config.toml").write_text(_toml(config_of(case)))
     options = [word for name, value in case.options.items() for word in _option(name, value)]
     model, config = str(folder / "model"), str(folder / "config.toml")
@@ -336,6 +337,21 @@ def _in_shell(case: Case, folder: Path) -> str:
         return f"refused {refused} by fit"
     assert not checked, f"fit takes what check refuses: {checked}"
     return _asked_in_shell(case, query, folder, model)
+
+
+def written(data: MuData, path: Path) -> Path:
+    """Where the data were written, which are not changed.
+
+    Raises:
+        UnwritableError: with what anndata raised.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data.copy().write_h5mu(path)  # which changes columns of what it writes
+    except Exception as error:
+        raise UnwritableError(type(error).__name__) from error
+    return path
 
 
 def _option(name: str, value: str | bool) -> list[str]:

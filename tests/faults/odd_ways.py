@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 from odd_data import Case
-from odd_road import TOLERANCE, VERBS, code_of, config_of, content_of, end_of, told_of
+from odd_road import TOLERANCE, VERBS, code_of, config_of, content_of, end_of, told_of, written
 
 from unisono.api import fit
 from unisono.config import FitConfig
@@ -31,8 +30,6 @@ def by(way: str, case: Case, folder: Path) -> str:
         model = WAYS[way](training, query, folder, how)
     except BadInput as refusal:
         return f"refused {code_of(refusal)} by fit"
-    except UnwritableError as error:
-        return f"unwritable: {error}"
     ends = {name: end_of(verb, model, query, case.question) for name, verb in VERBS.items() if name != "embed"}
     assert [content_of(data) for data in (training, query)] == before, "the input was changed"
     return told_of(ends)
@@ -51,17 +48,13 @@ def _of_several(training: MuData, query: MuData, _folder: Path, how: dict[str, A
     return fit([training, query], names=["one", "two"], **how)
 
 
-class UnwritableError(Exception):
-    """Data of which there is no file, so no question to us."""
-
-
 BY_ROWS_ALONE = ("E006", "E023")
 """Refusals of what is read in memory: matrices stored by columns, names that meet once they are spelled alike."""
 
 
 def _by_rows(training: MuData, query: MuData, folder: Path, how: dict[str, Any]) -> Unisono:
     """The model of a file read by rows, which refuses and predicts what that of the same file in memory does."""
-    paths = [_written(data, folder / f"{i}.h5mu") for i, data in enumerate((training, query))]
+    paths = [written(data, folder / f"{i}.h5mu") for i, data in enumerate((training, query))]
     held = fit(read(paths[0]), **how)
     stored = fit(open_store(paths[0]), **how)
     for source, target in [(a, b) for a in held.modalities for b in held.modalities if a != b and a in query.mod]:
@@ -74,16 +67,6 @@ def _by_rows(training: MuData, query: MuData, folder: Path, how: dict[str, Any])
             assert list(found.obs_names) == list(wanted.obs_names)
             np.testing.assert_allclose(found.X, wanted.X, **TOLERANCE)
     return stored
-
-
-def _written(data: MuData, path: Path) -> Path:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            data.copy().write_h5mu(path)  # which changes columns of what it writes
-    except Exception as error:
-        raise UnwritableError(type(error).__name__) from error
-    return path
 
 
 def _end(model: Unisono, opened: Callable[[Path], Any], path: Path, source: str, target: str) -> AnnData | str:
