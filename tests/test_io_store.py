@@ -187,6 +187,19 @@ def test_options_of_mudata_stay_the_users_though_threads_put_tables_together():
     assert list(warnings.filters) == filters
 
 
+def test_fetching_leaves_the_filters_of_warnings_alone_as_it_may_be_done_in_any_thread(paths, monkeypatch):
+    def refuse(**_):
+        raise AssertionError("filters are those of the process")
+
+    sources = [InMemory(cells()), *(un.open(path) for path in paths.values())]
+    asked = [source.names for source in sources]
+    monkeypatch.setattr(warnings, "catch_warnings", refuse)
+    found = [source.fetch(ROWS) for source in sources]
+    monkeypatch.undo()
+    for parts, names in zip(found, asked, strict=True):
+        assert list(parts["rna"].obs_names) == list(names[ROWS])
+
+
 def doubled(where: str):
     """Cells of which two have one name, with batches in `where`: obs of the whole or of its parts."""
     mdata = cells()

@@ -346,9 +346,16 @@ def _rows_of(own: Mapping[str, pd.Index], names: pd.Index) -> dict[str, Rows]:
 
 
 def _copy(part: AnnData) -> AnnData:
+    """The part in memory; filters of warnings are those of the process, and are left alone where nothing is said."""
+    if part.obs_names.is_unique and part.var_names.is_unique:
+        return _copied(part)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of names that are not unique: E022
-        copied: AnnData = part.to_memory() if part.isbacked else part.copy()
+        warnings.simplefilter("ignore", UserWarning)  # E022 says it
+        return _copied(part)
+
+
+def _copied(part: AnnData) -> AnnData:
+    copied: AnnData = part.to_memory() if part.isbacked else part.copy()
     return copied
 
 
