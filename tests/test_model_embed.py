@@ -16,6 +16,7 @@ from unisono.messages import BadInput
 from unisono.metrics import foscttm_of_scores
 from unisono.model.query import query_view
 from unisono.preprocessing.moment_alignment import fit_moment_alignment
+from unisono.preprocessing.preprocessor import Preprocessor
 
 KEY = "X_unisono"
 
@@ -148,6 +149,19 @@ def test_nothing_but_the_embedding_and_the_novelty_is_written():
         assert list(query[name].obsm) == [KEY]
         assert (query[name].X != untouched[name].X).nnz == 0
         assert list(query[name].obs) == [*untouched[name].obs, "unisono_novelty"]
+
+
+def test_cells_are_projected_once_for_their_embedding_and_their_novelty(monkeypatch):
+    projected = []
+    transform = Preprocessor.transform
+    monkeypatch.setattr(Preprocessor, "transform", lambda own, view: projected.append(own) or transform(own, view))
+    query = small_model().embed(test_cells())
+    assert sorted(own.modality for own in projected) == ["adt", "atac", "rna"]
+    fitted = small_model().fitted
+    for view in views_of(test_cells(), "rna", "adt"):
+        np.testing.assert_allclose(fitted.embedding(view), query[view.modality].obsm[KEY], rtol=1e-5, atol=1e-6)
+        novelty = query[view.modality].obs["unisono_novelty"]
+        np.testing.assert_allclose(fitted.novelty(view), novelty, rtol=1e-5, atol=1e-6)
 
 
 def test_modalities_of_other_kinds_are_left_alone():

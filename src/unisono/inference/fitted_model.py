@@ -126,8 +126,11 @@ class FittedModel:
 
     def content_vectors(self, view: View) -> Array:
         """Cells by content, cell x dimension, unit length: inner products are similarities of content."""
-        vectors = infer.vectors(self.predictor.network, view.modality, self.predictor.transform(view).x)
-        return _require_finite(vectors, f"contents of {view.modality}")
+        return self._contents(self.predictor.transform(view))
+
+    def _contents(self, codes: StandardisedCodes) -> Array:
+        vectors = infer.vectors(self.predictor.network, codes.modality, codes.x)
+        return _require_finite(vectors, f"contents of {codes.modality}")
 
     def embedding(self, view: View) -> Array:
         """Cells in the space that `embed` writes, cell x dimension, unit length; see `MomentAlignment`."""
@@ -135,7 +138,8 @@ class FittedModel:
 
     def embedding_and_novelty(self, view: View) -> tuple[Array, Array]:
         """`embedding` and `novelty` of the same cells."""
-        return self.embedding(view), self.novelty(view)
+        codes = self.predictor.transform(view)
+        return self._embedded(view.modality, self._contents(codes)), self._novelty(codes)
 
     def embedding_dim(self, modality: Modality) -> int:
         """Dimensions of `embedding`, the same for all modalities that are aligned."""
@@ -198,12 +202,7 @@ class FittedModel:
         factor = self._beta_factor(left, right)
         anchors = self.anchors[pair] if pair in self.anchors else self.anchors[pair[::-1]].swapped()
         anchors = anchors.flattened(factor)
-        x, y = (
-            _require_finite(
-                infer.vectors(self.predictor.network, side.modality, side.x), f"contents of {side.modality}"
-            )
-            for side in (left, right)
-        )
+        x, y = (self._contents(side) for side in (left, right))
         similarity = Similarity(x, y, anchors.beta, flattened=factor).with_anchors(anchors)
         if not depth:
             return similarity

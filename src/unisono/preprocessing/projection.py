@@ -282,8 +282,10 @@ class Projection:
         if not alignment.is_present.any():
             raise ValueError(f"{self.modality}: none of the {len(view.features)} features is known to the model")
         counts = aligned_counts(view, alignment)
-        selected = counts if len(self.selected) == len(self.features) else counts[:, self.selected]
-        rest = np.asarray(counts.sum(axis=1) - selected.sum(axis=1), dtype=np.float64).ravel()
+        selected, rest = counts, np.zeros(counts.shape[0])
+        if len(self.selected) < len(self.features):
+            selected = counts[:, self.selected]
+            rest = np.asarray(counts.sum(axis=1) - selected.sum(axis=1), dtype=np.float64).ravel()
         measured = aligned_measured(view.measured, alignment)
         share, term_share = (
             shares(fraction, part)

@@ -42,7 +42,7 @@ def is_default(names: pd.Index) -> bool:
 
 def _nameless(names: pd.Index, noun: str, source: Source) -> Finding | None:
     """W081 for a name that stands for a missing one; two of them are not unique."""
-    is_one = names.astype(str).str.strip().isin(_NO_NAME)
+    is_one = np.fromiter((name.strip() in _NO_NAME for name in names.astype(str)), dtype=bool, count=len(names))
     if not is_one.any():
         return None
     place = int(np.argmax(is_one))
