@@ -302,13 +302,18 @@ def test_reading_a_query_leaves_the_projection_as_it_was(cells, fitted):
         np.testing.assert_array_equal(getattr(made, name), getattr(fitted["rna"], name))
 
 
-def test_codes_in_pieces_equal_codes_in_one(cells, fitted, monkeypatch):
-    made = fitted["rna"]
-    counts = made.counts(cells.views["rna"])
-    whole, loo_shrinkage = made.codes(counts), made.loo_shrinkage(counts, 0.95)
+@MODALITIES
+def test_values_and_codes_in_pieces_equal_those_in_one(modality, cells, fitted, monkeypatch):
+    made, view = fitted[modality], cells.views[modality]
+    counts = made.counts(view)
+    values, codes, loo_shrinkage = made.values(counts), made.codes(counts), made.loo_shrinkage(counts, 0.95)
     monkeypatch.setattr(projection, "_ROWS_AT_A_TIME", 13)
-    np.testing.assert_allclose(made.codes(counts), whole, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(made.loo_shrinkage(counts, 0.95), loo_shrinkage, rtol=1e-5)
+    again = made.counts(view)
+    np.testing.assert_array_equal(again.total, view.depth)
+    np.testing.assert_array_equal(again.rest, counts.rest)
+    np.testing.assert_allclose(made.values(again).toarray(), values.toarray(), rtol=1e-6)
+    np.testing.assert_allclose(made.codes(again), codes, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(made.loo_shrinkage(again, 0.95), loo_shrinkage, rtol=1e-5)
 
 
 def test_selected_counts_and_rest_add_up_to_the_depth_of_the_cell(cells, fitted):

@@ -7,12 +7,12 @@ from scipy import sparse
 
 from unisono.config import PreprocessingConfig
 from unisono.features.peaks import share_of_peaks
-from unisono.modalities.normalise import peak_weight, scale_columns, tf_idf, times_seen
+from unisono.modalities.normalise import is_counted, peak_weight, scale_columns, tf_idf, times_seen
 from unisono.modalities.spec import Coding, Floats, ModalitySpec
 
 
 def _is_open(counts: sparse.csr_matrix, total: Floats) -> sparse.csr_matrix:
-    return (counts > 0).astype(np.float32)
+    return is_counted(counts)
 
 
 def _normalised(counts: sparse.csr_matrix, total: Floats, weights: Floats, n_measured: Floats) -> sparse.csr_matrix:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int
+from jaxtyping import Float32, Float64, Int, Shaped
 from scipy import sparse
 
 
@@ -123,6 +123,11 @@ def residual_weight(
     return np.asarray(depth**exponent * mean ** (1.0 - exponent) / (exponent * noise))
 
 
+def is_counted(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    """1 where there is a count."""
+    return _with_data(counts, counts.data > 0)
+
+
 def scale_columns(values: sparse.csr_matrix, weight: Float64[np.ndarray, " feature"]) -> sparse.csr_matrix:
     """Each column times its weight."""
     return _with_data(values, values.data * weight.astype(np.float32)[values.indices])
@@ -155,7 +160,7 @@ def _per_entry(counts: sparse.csr_matrix, per_row: Float64[np.ndarray, " cell"])
     return np.repeat(per_row.astype(np.float32), np.diff(counts.indptr))
 
 
-def _with_data(like: sparse.csr_matrix, data: Float[np.ndarray, " entry"]) -> sparse.csr_matrix:
+def _with_data(like: sparse.csr_matrix, data: Shaped[np.ndarray, " entry"]) -> sparse.csr_matrix:
     return sparse.csr_matrix((data.astype(np.float32, copy=False), like.indices, like.indptr), shape=like.shape)
 
 

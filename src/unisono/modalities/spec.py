@@ -59,8 +59,9 @@ class Coding:
     Functions take counts as cell x selected feature, and `total`, all counts of each cell.
 
     Attributes:
-        normalise: values that enter the code; of `counts`, `total`, the parameters of features, and the number of
-            features that were measured in each cell: of all features, the share that `terms` gives to these.
+        normalise: values that enter the code, each cell by itself, in the entries of its counts; of `counts`, `total`,
+            the parameters of features, and the number of features that were measured in each cell: of all features,
+            the share that `terms` gives to these.
         learn: the parameters of features, parameter x feature, from training cells; of `counts`, `total` and the
             config. The first row is the weight of each feature.
         n_parameters: rows of parameters.

@@ -63,7 +63,7 @@ class Counts:
     @cached_property
     def total(self) -> NDArray[np.float64]:
         """Counts that each cell would have in all features, those included that were not measured."""
-        return (np.asarray(self.selected.sum(axis=1), dtype=np.float64).ravel() + self.rest) / self.share
+        return (_row_sums(self.selected) + self.rest) / self.share
 
     @property
     def log_depth(self) -> NDArray[np.float64]:
@@ -285,7 +285,7 @@ class Projection:
         selected, rest = counts, np.zeros(counts.shape[0])
         if len(self.selected) < len(self.features):
             selected = counts[:, self.selected]
-            rest = np.asarray(counts.sum(axis=1) - selected.sum(axis=1), dtype=np.float64).ravel()
+            rest = _row_sums(counts) - _row_sums(selected)
         measured = aligned_measured(view.measured, alignment)
         share, term_share = (
             shares(fraction, part)
@@ -301,7 +301,7 @@ class Projection:
         """Codes of cells, cell x code; where features were not measured, the expectation given those that were."""
         codes = np.empty((counts.n_cells, self.n_codes), dtype=np.float32)
         for rows in _slices(len(codes)):
-            codes[rows] = self._codes_of(self.values(counts, rows), counts, rows)
+            codes[rows] = self._codes_of(self._values(counts, rows), counts, rows)
         return codes
 
     def _codes_of(self, values: sparse.csr_matrix, counts: Counts, rows: slice = slice(None)) -> NDArray[np.float32]:
@@ -332,7 +332,7 @@ class Projection:
         total = counts.n_cells * float(self.centre @ self.centre)
         total -= float((counts.n_cells - measured.n_cells) @ self.centre**2)
         for rows in _slices(counts.n_cells):
-            values = self.values(counts, rows)
+            values = self._values(counts, rows)
             total += float(np.square(values.data, dtype=np.float64).sum() - 2.0 * (values @ self.centre).sum())
         codes = self.codes(counts)
         explained = np.square(codes, dtype=np.float64).sum(axis=0)
@@ -344,8 +344,19 @@ class Projection:
         fraction = np.minimum(unexplained / np.maximum(explained, 1e-12), at_most)
         return np.asarray(fraction, dtype=np.float32)
 
-    def values(self, counts: Counts, rows: slice = slice(None)) -> sparse.csr_matrix:
-        """Normalised and weighted values of some cells, cell x selected feature: what the basis projects to codes."""
+    def values(self, counts: Counts) -> sparse.csr_matrix:
+        """Normalised and weighted values, cell x selected feature: what the basis projects to codes.
+
+        They share their pattern with the counts: it is not to be changed in place.
+        """
+        selected = counts.selected
+        data = np.empty(selected.nnz, dtype=np.float32)
+        for rows in _slices(counts.n_cells):
+            data[selected.indptr[rows.start] : selected.indptr[rows.stop]] = self._values(counts, rows).data
+        return sparse.csr_matrix((data, selected.indices, selected.indptr), shape=selected.shape)
+
+    def _values(self, counts: Counts, rows: slice) -> sparse.csr_matrix:
+        """Those of some cells."""
         n_measured = counts.term_share[rows] * len(self.selected)
         normalise = spec_of(self.modality).codings[self.coding].normalise
         values = normalise(counts.selected[rows], counts.total[rows], self.parameters, n_measured)
@@ -390,7 +401,16 @@ def too_small(view: View, n_selected: int, where: str) -> list[Finding]:
 
 def _slices(n_cells: int) -> Iterator[slice]:
     """The cells in blocks that fit into memory when they are normalised."""
-    return (slice(start, start + _ROWS_AT_A_TIME) for start in range(0, n_cells, _ROWS_AT_A_TIME))
+    starts = range(0, n_cells, _ROWS_AT_A_TIME)
+    return (slice(start, min(start + _ROWS_AT_A_TIME, n_cells)) for start in starts)
+
+
+def _row_sums(counts: sparse.csr_matrix) -> NDArray[np.float64]:
+    """Sums of rows; scipy widens all the entries that it adds, so that they are added in blocks."""
+    sums = np.empty(counts.shape[0])
+    for rows in _slices(counts.shape[0]):
+        sums[rows] = np.asarray(counts[rows].sum(axis=1)).ravel()
+    return sums
 
 
 def on_scale(view: View) -> sparse.csr_matrix:

@@ -158,7 +158,7 @@ def tell(results: Mapping[str, list[Row]], settings: Settings) -> str:
     return (
         f"Preset {settings.preset}. {_TEXT}\n\n{cost_table(results['rows'])}\n## Candidates\n\n"
         f"Of as many cells on either side, 64 dimensions, one thread; `faiss flat` is exact too.\n\n"
-        f"{candidate_table(results['candidates'])}{loader.text(results.get('loader', []))}"
+        f"{candidate_table(results['candidates'])}{loader.text(results['loader'])}"
     )
 
 
