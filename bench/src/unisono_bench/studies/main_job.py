@@ -96,9 +96,9 @@ def with_cost(arguments: list[str]) -> dict[str, float]:
         [sys.executable, "-m", "unisono.cli", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
+    wall, process.returncode = time.perf_counter() - began, os.waitstatus_to_exitcode(status)
     if status:
-        raise ChildProcessError(f"unisono {' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}")
+        raise ChildProcessError(f"unisono {' '.join(arguments)} ended with {process.returncode}")
     cpu = usage.ru_utime + usage.ru_stime
     return {"seconds": round(wall, 2), "cpu_seconds": round(cpu, 2), "peak_gb": round(usage.ru_maxrss / 2**20, 3)}
 
