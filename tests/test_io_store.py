@@ -16,7 +16,7 @@ from scipy import sparse
 import unisono as un
 from unisono.io.convert import convert
 from unisono.io.open import as_mudata
-from unisono.io.store import InMemory, _runs
+from unisono.io.store import InMemory, _runs, allotted
 from unisono.io.survey import held_rows
 
 ROWS = np.array([17, 3, 4, 5, 39, 0, 22])
@@ -156,6 +156,34 @@ def test_held_cells_are_of_every_batch_its_share(paths):
         assert int((batch[rows] == name).sum()) == max(own // 2, min(own, 100))
     np.testing.assert_array_equal(rows, held_rows(memory, "batch", 450, 0))
     assert not np.array_equal(rows, held_rows(memory, "batch", 450, 1))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "at_most", "expected"),
+    [
+        ([900, 100], 300, [100, 200]),
+        ([500, 500], 300, [150, 150]),
+        ([700, 20, 280], 300, [20, 140, 140]),
+        ([40], 300, [40]),
+        ([1000], 300, [300]),
+    ],
+)
+def test_of_each_pattern_of_modalities_as_many_are_taken_as_there_are_up_to_equal_parts(sizes, at_most, expected):
+    pattern = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    found = list(allotted(pattern, at_most))
+    assert [n for _, n in found] == expected
+    np.testing.assert_array_equal(np.sort(np.concatenate([rows for rows, _ in found])), np.arange(len(pattern)))
+    for rows, _ in found:
+        assert len(np.unique(pattern[rows])) == 1
+
+
+def test_cells_of_a_pattern_have_the_same_modalities_in_a_file_and_in_memory(paths):
+    memory = InMemory(cells())
+    has_protein = memory.names.isin(cells()["adt"].obs_names)
+    assert len(np.unique(memory.pattern)) == 2
+    np.testing.assert_array_equal(memory.pattern == memory.pattern.max(), has_protein)
+    store = un.open(paths[".h5mu"])
+    np.testing.assert_array_equal(store.pattern, memory.pattern[memory.names.get_indexer(store.names)])
 
 
 def test_scattered_rows_are_read_in_few_runs_that_hold_them_all_and_are_of_bounded_length(monkeypatch):

@@ -99,6 +99,7 @@ def stream_of(mdata) -> tuple[Stream, dict]:
             source.names.to_numpy(dtype=str),
             found.rows,
             np.unique(held.cells.batch),
+            source.pattern,
             source.fetch,
             lambda parts: read_like(source.joined(parts), found.inspection, options, "data"),
             found.fingerprint,
@@ -116,6 +117,35 @@ def test_an_epoch_draws_runs_of_cells_that_depend_on_seed_and_number_alone():
     assert len(np.unique(rows)) == len(rows)
     seen = np.unique(np.concatenate([stream.drawn(CONFIG, number) for number in range(40)]))
     np.testing.assert_array_equal(seen, stream.rows)
+
+
+def few_pairs():
+    """500 cells with RNA, of which the last 60 have proteins, too."""
+    return take_each(pair(), {"rna": np.arange(500), "adt": np.arange(440, 500)})
+
+
+def test_cells_that_pair_modalities_are_held_and_drawn_though_they_are_few():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        held = read_training_cells(few_pairs(), ReadOptions("batch", is_training=True), CONFIG, None, "data")
+    assert held.cells.views["adt"].n_cells == 60
+    small = CONFIG.model_copy(update={"max_cells_per_epoch": 64})
+    for number in range(8):
+        rows = held.stream.drawn(small, number)
+        assert 28 <= (rows >= 440).sum() <= 32  # two of their runs of 16, the last of which has 12
+        assert (rows < 440).sum() > 16
+        assert len(np.unique(rows)) == len(rows)
+
+
+def test_an_epoch_may_lack_cells_of_a_modality():
+    """An assay of 1 in 1,000 cells is in few of the runs that an epoch reads."""
+    stream, held = stream_of(few_pairs())
+    without = replace(stream, rows=stream.rows[stream.rows < 440])
+    batches = list(StreamedMiniBatches(fit_views(held.cells, CONFIG), without, CONFIG, "cpu").epoch(1))
+    assert batches
+    for batch in batches:
+        assert not batch.views["adt"].has.any()
+        assert batch.views["rna"].has.all()
 
 
 def test_validation_cells_are_never_drawn():

@@ -51,6 +51,10 @@ class CellSource(Protocol):
         """An obs column, missing where a cell has no value; None where no table has it."""
 
     @property
+    def pattern(self) -> NDArray[np.intp]:
+        """A number for each cell, the same for cells that have the same modalities."""
+
+    @property
     def meets_by_name(self) -> bool:
         """Whether its modalities share names of cells as they are, each once, or there is one table alone."""
 
@@ -92,6 +96,10 @@ class InMemory:
     @cached_property
     def _rows(self) -> dict[str, Rows]:
         return _rows_of(self._own, self.names)
+
+    @property
+    def pattern(self) -> NDArray[np.intp]:
+        return _pattern(self._rows)
 
     def fetch(self, rows: Rows) -> Mapping[str, AnnData]:
         if not hasattr(self.data, "mod"):
@@ -148,6 +156,10 @@ class Store:
     @cached_property
     def _rows(self) -> dict[str, Rows]:
         return _rows_of(self._own, self.names)
+
+    @property
+    def pattern(self) -> NDArray[np.intp]:
+        return _pattern(self._rows)
 
     @property
     def n_cells(self) -> int:
@@ -343,6 +355,29 @@ def _meet(own: Mapping[str, pd.Index]) -> bool:
 def _rows_of(own: Mapping[str, pd.Index], names: pd.Index) -> dict[str, Rows]:
     """Of each modality the row of each cell, −1 where it lacks the modality."""
     return {name: np.asarray(index.get_indexer(names), dtype=np.intp) for name, index in own.items()}
+
+
+def _pattern(rows: Mapping[str, Rows]) -> NDArray[np.intp]:
+    return np.asarray(sum((rows[name] >= 0) * 2**place for place, name in enumerate(sorted(rows))), dtype=np.intp)
+
+
+def allotted(pattern: NDArray[np.intp], at_most: int, size: int = 1) -> Iterator[tuple[Rows, int]]:
+    """The positions of each pattern, and how many to take of them: as many of each as there are, up to equal parts.
+
+    So that a few cells that pair modalities are not lost among many that do not.
+
+    Args:
+        pattern: of each cell.
+        at_most: taken in all.
+        size: cells that are taken together, and counted as one.
+    """
+    groups = [np.flatnonzero(pattern == number) for number in np.unique(pattern)]
+    groups.sort(key=len)
+    left = at_most
+    for place, group in enumerate(groups):
+        n = min(-(-len(group) // size), left // (len(groups) - place))
+        left -= n
+        yield group, n
 
 
 def _copy(part: AnnData) -> AnnData:

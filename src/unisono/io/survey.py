@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unisono.io.checks.batches import as_text
 from unisono.io.fingerprint import fingerprint
 from unisono.io.read import Inspection, ReadOptions, inspect
-from unisono.io.store import CellSource, Rows, blocks
+from unisono.io.store import CellSource, Rows, allotted, blocks
 from unisono.messages import refuse
 from unisono.preprocessing.row_hashes import row_hashes
 from unisono.types import Cells, Modality, View
@@ -47,16 +47,20 @@ class Survey:
 
 
 def held_rows(source: CellSource, batch_key: str | None, at_most: int, seed: int) -> Rows:
-    """Rows of the cells that are held, in order: drawn at random, of each batch its share, and no fewer than some."""
+    """Rows of the cells that are held, in order: drawn at random, of each batch its share, and no fewer than some.
+
+    Of cells that have other modalities than others, as `allotted` says.
+    """
     n_cells = len(source.names)
     values = None if batch_key is None else source.column(batch_key)
     batch = np.zeros(n_cells) if values is None else as_text(values).fillna("").to_numpy(dtype=str)
     rng = np.random.default_rng([seed, _SEED])
     held = []
-    for name in np.unique(batch):
-        own = np.flatnonzero(batch == name)
-        n = min(len(own), max(_MIN_OF_BATCH, int(at_most * len(own) / n_cells)))
-        held.append(rng.permutation(own)[:n])
+    for group, n_of_group in allotted(source.pattern, at_most):
+        for name in np.unique(batch[group]):
+            own = group[batch[group] == name]
+            n = min(len(own), max(_MIN_OF_BATCH, int(n_of_group * len(own) / len(group))))
+            held.append(rng.permutation(own)[:n])
     return np.sort(np.concatenate(held))
 
 

@@ -119,7 +119,8 @@ class Gains:
         names, row_of = np.unique(batch, return_inverse=True)
         known = dict(zip(map(str, self.batches), self.factors, strict=True)) | new
         none = np.ones(self.factors.shape[1])
-        return CellFactors(np.stack([known.get(str(n), none) for n in names]).astype(np.float32), row_of)
+        rows = np.array([known.get(str(name), none) for name in names], dtype=np.float32)
+        return CellFactors(rows.reshape(len(names), len(none)), row_of)
 
     def with_batches(self, names: Sequence[str], factors: CellFactors, batch: Shaped[np.ndarray, " cell"]) -> Gains:
         """The same with those batches added that are new, with the factors of their cells."""

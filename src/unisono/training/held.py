@@ -89,6 +89,7 @@ def read_training_cells(
         names=source.names.to_numpy(dtype=str),
         rows=found.rows,
         batches=np.unique(found.inspection.cells.batch),
+        pattern=source.pattern,
         fetch=source.fetch,
         read=lambda parts: read_like(source.joined(parts), found.inspection, options, source_name),
         fingerprint=found.fingerprint,

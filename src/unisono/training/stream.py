@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from unisono.config import FitConfig
+from unisono.io.store import allotted
 from unisono.nn.objective import Batch
 from unisono.training.mini_batches import Draw, MiniBatches, TrainingView, Views
 from unisono.types import Cells
@@ -33,6 +34,7 @@ class Stream:
         names: of all cells.
         rows: of those that are learned from, in order.
         batches: names of all batches, sorted.
+        pattern: of all cells, see `CellSource`.
         fetch: rows → tables of them, in a thread of its own: it changes nothing that belongs to the process.
         read: these tables → cells.
         fingerprint: of all cells.
@@ -41,6 +43,7 @@ class Stream:
     names: NDArray[np.str_]
     rows: Rows
     batches: NDArray[np.str_]
+    pattern: NDArray[np.intp]
     fetch: Callable[[Rows], Mapping[str, AnnData]]
     read: Callable[[Mapping[str, AnnData]], Cells]
     fingerprint: str
@@ -52,13 +55,16 @@ class Stream:
     def drawn(self, config: FitConfig, number: int) -> Rows:
         """Rows of an epoch, in order: runs of neighbours, which files give up fast, drawn anew for each epoch.
 
-        They follow from the config and the number alone, so that every modality, rank and resumed fit has the same.
+        They follow from the config and the number alone, so that every modality, rank and resumed fit has the same. Of
+        cells that have other modalities than others, as `allotted` says.
         """
-        n_runs, length = config.max_cells_per_epoch // config.cells_of_a_run, config.cells_of_a_run
+        length = config.cells_of_a_run
         rng = np.random.default_rng([config.seed, _SEED, number])
-        n_there = -(-len(self.rows) // length)
-        starts = np.sort(rng.permutation(n_there)[: max(n_runs, 1)]) * length
-        return np.concatenate([self.rows[start : start + length] for start in starts])
+        drawn = []
+        for group, n_runs in allotted(self.pattern[self.rows], config.max_cells_per_epoch // length, length):
+            starts = np.sort(rng.permutation(-(-len(group) // length))[: max(n_runs, 1)]) * length
+            drawn += [self.rows[group[start : start + length]] for start in starts]
+        return np.sort(np.concatenate(drawn))
 
 
 @dataclass(eq=False)
