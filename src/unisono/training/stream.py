@@ -73,11 +73,13 @@ class _Ahead:
 
     Attributes:
         number: of the epoch.
-        tables: of its cells.
+        rows: of its cells.
+        tables: of them.
         drawn: its mini-batches and what they draw, once the tables were read.
     """
 
     number: int
+    rows: Rows
     tables: Future[Mapping[str, AnnData]]
     drawn: Future[tuple[MiniBatches, Draw]] | None = None
 
@@ -115,14 +117,14 @@ class StreamedMiniBatches:
                 self._read(self._ahead)
 
     def _begin(self, number: int) -> _Ahead:
-        return _Ahead(number, self._reader.submit(self._stream.fetch, self._stream.drawn(self._config, number)))
+        rows = self._stream.drawn(self._config, number)
+        return _Ahead(number, rows, self._reader.submit(self._stream.fetch, rows))
 
     def _read(self, ahead: _Ahead) -> Future[tuple[MiniBatches, Draw]]:
         """Read the tables of an epoch in this thread, and have its mini-batches drawn in the other."""
         if ahead.drawn is None:
             cells = self._stream.read(ahead.tables.result())
-            asked = self._stream.names[self._stream.drawn(self._config, ahead.number)]
-            unknown = np.setdiff1d(cells.names, asked)
+            unknown = np.setdiff1d(cells.names, self._stream.names[ahead.rows])
             if len(unknown):
                 what = f"{len(unknown)} cells were read that were not asked for: {unknown[0]}"
                 raise RuntimeError(f"epoch {ahead.number}: {what}")
